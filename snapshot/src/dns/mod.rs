@@ -1,0 +1,14 @@
+//! DNS data as both planes see it: names, types, RDATA, zone files and messages.
+//!
+//! It opens no socket and knows no snapshot. Words are those of RFC 9499.
+
+pub mod class;
+mod compressed;
+pub mod message;
+pub mod name;
+mod number;
+pub mod rdata;
+pub mod rtype;
+pub mod token;
+pub mod zone;
+pub mod zonefile;

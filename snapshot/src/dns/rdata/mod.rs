@@ -1,0 +1,24 @@
+//! RDATA of all types in presentation, wire and canonical format, driven by one table.
+//!
+//! It knows no owners, TTLs, classes or zones, and applies no policy: that a CNAME stands alone is not its business. A type
+//! is a row in `table`; a kind of field is an arm in each of `parse`, `write` and `wire`. Types without a field list have
+//! the form of RFC 3597 section 5. Invariant: what [`check`] accepts, [`write_text`] prints and [`parse`] reads back to the
+//! same octets; what [`parse`] makes, [`check`] accepts.
+
+mod bitmap;
+mod codec;
+mod parse;
+mod rules;
+mod svcb;
+mod svcvalue;
+pub(super) mod table;
+mod time;
+mod wire;
+mod write;
+
+pub use parse::{Expected, ParseError, parse, parse_text};
+pub use wire::{Compress, NameSpan, RDATA_LEN_MAX, RdataError, canonical, check, expand, names};
+pub use write::{Text, write_text};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! Offsets, sizes and flags of the segment format: the constants that builder, verifier and lookup share.
+//!
+//! `FORMAT.md` explains them. All integers are little-endian; offsets "in words" count 8 bytes from the segment's start.
+
+/// The only segment kind of this format version: a whole zone. Overlays (2) and shards (3) are refused.
+pub(super) const KIND_ZONE: u8 = 1;
+/// Segment flag: the zone carries its own signatures (apex DNSKEY and signed SOA).
+pub(super) const SEGMENT_SIGNED: u8 = 1;
+
+/// Fields of the first line of a segment.
+pub(super) mod header {
+    /// u8: segment kind.
+    pub(in super::super) const KIND: usize = 0;
+    /// u8: segment flags.
+    pub(in super::super) const FLAGS: usize = 1;
+    /// u8: length of the apex name in octets.
+    pub(in super::super) const APEX_LEN: usize = 2;
+    /// u8: labels of the apex.
+    pub(in super::super) const APEX_LABELS: usize = 3;
+    /// u8: labels of the deepest node.
+    pub(in super::super) const DEPTH_MAX: usize = 4;
+    /// u8: longest run of buckets that a probe may have to read.
+    pub(in super::super) const RUN_MAX: usize = 5;
+    /// u64: seed of the name hash.
+    pub(in super::super) const SEED: usize = 8;
+    /// u32: SOA serial.
+    pub(in super::super) const SERIAL: usize = 16;
+    /// u32: number of buckets.
+    pub(in super::super) const BUCKET_COUNT: usize = 20;
+    /// u32: first bucket, in lines.
+    pub(in super::super) const BUCKET_LINE: usize = 24;
+    /// u32: SOA RRset (descriptor and body), in words.
+    pub(in super::super) const SOA: usize = 28;
+    /// u32: apex node, in words.
+    pub(in super::super) const APEX_NODE: usize = 32;
+    /// u32: first node, in words; nodes lie one after the other.
+    pub(in super::super) const NODES: usize = 36;
+    /// u32: end of the last node, in words.
+    pub(in super::super) const NODES_END: usize = 40;
+    /// u32: TTL of a negative answer's SOA in seconds (RFC 2308 section 3).
+    pub(in super::super) const NEGATIVE_TTL: usize = 44;
+    /// u32: number of nodes, empty non-terminals included.
+    pub(in super::super) const NODE_COUNT: usize = 48;
+    /// End of the fields; the rest of the line is zero.
+    pub(in super::super) const END: usize = 52;
+    /// The apex name follows the first line, padded to whole lines.
+    pub(in super::super) const APEX: usize = 64;
+}
+
+/// Slots of a bucket line.
+pub(super) const BUCKET_SLOTS: usize = 10;
+/// Offset of the node offsets (u32, words) inside a bucket line; the tags (u16) come first.
+pub(super) const BUCKET_NODES: usize = 20;
+/// Offset of the overflow octet inside a bucket line: 1 if a probe must read the next line.
+pub(super) const BUCKET_OVERFLOW: usize = 60;
+/// The longest run of lines the compiler accepts before it takes another seed.
+pub(super) const RUN_LINES_MAX: u32 = 4;
+
+/// Bytes of a node before its name: length u8, flags u8, RRset count u16, link u32.
+pub(super) const NODE_HEAD: usize = 8;
+/// Bytes of an RRset descriptor.
+pub(super) const DESCRIPTOR_LEN: usize = 16;
+
+/// Node flag: a zone cut (NS below the apex).
+pub(super) const NODE_CUT: u8 = 1;
+/// Node flag: below a zone cut; the link is the cut's node.
+pub(super) const NODE_BELOW_CUT: u8 = 2;
+/// Node flag: has the child `*`; the link is that node.
+pub(super) const NODE_WILDCARD_CHILD: u8 = 4;
+/// Node flag: the leftmost label is `*`.
+pub(super) const NODE_WILDCARD: u8 = 8;
+
+/// Where a body's question name starts.
+pub(super) const QNAME_OFF: usize = 12;
+/// The highest position a compression pointer made at compile time may name: relocation adds at most some 5,000, and
+/// 14 bits must hold the sum.
+pub(super) const POINTER_MAX: usize = 8192;
+/// How many additional targets an RRset lists at most; more are left out of answers.
+pub(super) const TARGETS_MAX: usize = 32;
+
+/// Bytes of a record before its RDATA: pointer 2, type 2, class 2, TTL 4, length 2.
+pub(super) const RECORD_HEAD: usize = 12;
+
+/// Rounds a byte length up to whole words.
+pub(super) fn words(len: usize) -> usize {
+    len.div_ceil(8)
+}

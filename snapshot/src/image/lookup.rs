@@ -1,0 +1,316 @@
+//! Finding a name in a zone: exact match, or the closest encloser (RFC 4592 section 3.3.1).
+//!
+//! Empty non-terminals are nodes, so existence is monotone along a name: if a name exists, all names above it do. A
+//! lookup therefore probes the full name, then its parent, then halves what is left: at most 9 probes for a name of
+//! 127 labels. The `hint` functions compute nothing that a result depends on; they fetch the cache lines that the real
+//! lookup will read, so that a batch waits for memory once and not once per query.
+
+use super::bytes::{u16_at, u32_at};
+use super::hash::{bucket_of, name_hash, tag_of};
+use super::layout::{BUCKET_NODES, BUCKET_OVERFLOW, BUCKET_SLOTS, DESCRIPTOR_LEN};
+use super::line::LINE_LEN;
+use super::node::{Descriptor, Node, RrsetBody};
+use super::prefetch::prefetch;
+use super::view::ZoneRef;
+use crate::dns::name::NAME_LEN_MAX;
+
+/// The most labels a name of 255 octets can have.
+const LABELS_MAX: usize = 127;
+
+/// A name made ready for lookups: canonical, with the start of every label. Reused from query to query.
+#[derive(Clone)]
+pub struct LookupName {
+    /// Canonical wire format.
+    wire: [u8; NAME_LEN_MAX + 1],
+    /// Bytes of it.
+    len: u8,
+    /// Labels, the root label not counted.
+    labels: u8,
+    /// Where each label starts, then where the root label is.
+    starts: [u8; LABELS_MAX + 1],
+}
+
+impl Default for LookupName {
+    fn default() -> LookupName {
+        LookupName { wire: [0; NAME_LEN_MAX + 1], len: 1, labels: 0, starts: [0; LABELS_MAX + 1] }
+    }
+}
+
+impl LookupName {
+    /// Takes the uncompressed name at the start of `bytes`; returns its length in octets.
+    ///
+    /// `None` if there is no whole name of at most 255 octets, or a label type other than 00; the name is then
+    /// undefined. O(labels), no allocation.
+    #[inline]
+    pub fn assign(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut off = 0;
+        let mut labels = 0;
+        loop {
+            let label_len = *bytes.get(off)?;
+            *self.starts.get_mut(labels)? = u8::try_from(off).ok()?;
+            off += usize::from(label_len) + 1;
+            if label_len == 0 {
+                break;
+            }
+            if label_len > 63 {
+                return None;
+            }
+            labels += 1;
+        }
+        let name = bytes.get(..off)?;
+        // Length octets are below 'A', so lower-casing every octet changes letters only.
+        for (canonical, octet) in self.wire.get_mut(..off)?.iter_mut().zip(name) {
+            *canonical = octet.to_ascii_lowercase();
+        }
+        self.len = u8::try_from(off).ok()?;
+        self.labels = u8::try_from(labels).ok()?;
+        Some(off)
+    }
+
+    /// The canonical wire format.
+    #[inline]
+    #[must_use]
+    pub fn as_wire(&self) -> &[u8] {
+        self.wire.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// How many labels, the root label not counted.
+    #[inline]
+    #[must_use]
+    pub fn label_count(&self) -> usize {
+        usize::from(self.labels)
+    }
+
+    /// The name's last `labels` labels; the whole name if it has fewer.
+    #[inline]
+    #[must_use]
+    pub fn suffix(&self, labels: usize) -> &[u8] {
+        let skipped = usize::from(self.labels).saturating_sub(labels);
+        let start = self.starts.get(skipped).copied().unwrap_or(0);
+        self.wire.get(usize::from(start)..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
+/// The hashes of a name and its parent in one zone, carried from hint to lookup.
+#[derive(Clone, Copy)]
+pub struct NameHashes {
+    /// Of the name itself.
+    own: u64,
+    /// Of its parent.
+    parent: u64,
+}
+
+impl NameHashes {
+    /// The hash of the name itself: the same name in the same zone has the same hash.
+    #[inline]
+    #[must_use]
+    pub fn own(self) -> u64 {
+        self.own
+    }
+}
+
+/// What a lookup found.
+#[derive(Clone, Copy)]
+pub enum Found<'v> {
+    /// The name exists.
+    Exact(Node<'v>),
+    /// The name does not exist.
+    Missing(Encloser<'v>),
+}
+
+/// The closest encloser of a name that does not exist.
+#[derive(Clone, Copy)]
+pub struct Encloser<'v> {
+    /// Its node.
+    pub node: Node<'v>,
+    /// Its labels; the next closer name has one more.
+    pub labels: usize,
+}
+
+/// One zone of a view.
+#[derive(Clone, Copy)]
+pub struct Zone<'v> {
+    /// Its segment.
+    pub(super) segment: &'v [u8],
+    /// What the directory knows of it.
+    pub(super) zone: &'v ZoneRef,
+}
+
+impl<'v> Zone<'v> {
+    /// Labels of the apex.
+    #[inline]
+    #[must_use]
+    pub fn apex_labels(&self) -> usize {
+        usize::from(self.zone.apex_labels)
+    }
+
+    /// Length of the apex in octets.
+    #[inline]
+    #[must_use]
+    pub fn apex_len(&self) -> usize {
+        usize::from(self.zone.apex_len)
+    }
+
+    /// The TTL of the SOA in a negative answer: the lesser of its own and its MINIMUM field (RFC 2308 section 3).
+    #[inline]
+    #[must_use]
+    pub fn negative_ttl_secs(&self) -> u32 {
+        self.zone.negative_ttl_secs
+    }
+
+    /// Whether the zone carries signatures.
+    #[inline]
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        self.zone.signed
+    }
+
+    /// The apex node.
+    #[must_use]
+    pub fn apex(&self) -> Option<Node<'v>> {
+        Node::read(self.segment, self.zone.nodes)
+    }
+
+    /// The SOA RRset, rendered for a question at the apex.
+    #[inline]
+    #[must_use]
+    pub fn soa(&self) -> Option<RrsetBody<'v>> {
+        let off = self.zone.soa as usize * 8;
+        Descriptor::read(self.segment, off)?.body(self.segment, off + DESCRIPTOR_LEN, self.apex_len())
+    }
+
+    /// Every node in canonical order, empty non-terminals included.
+    pub fn nodes(&self) -> impl Iterator<Item = Node<'v>> + use<'v> {
+        let (segment, end) = (self.segment, self.zone.soa as usize);
+        let mut next = self.zone.nodes as usize;
+        std::iter::from_fn(move || {
+            let node = Node::read(segment, u32::try_from(next).ok()?).filter(|_| next < end)?;
+            next = node.end_word()?;
+            Some(node)
+        })
+    }
+
+    /// Fetches the bucket of the name and that of its parent.
+    #[inline]
+    #[must_use]
+    pub fn hint_buckets(&self, name: &LookupName) -> NameHashes {
+        let depth = name.label_count();
+        let hash = |labels| name_hash(name.suffix(labels), self.zone.seed);
+        let hashes = NameHashes { own: hash(depth), parent: hash(depth.saturating_sub(1)) };
+        prefetch(self.segment.get(self.bucket_off(hashes.own)));
+        prefetch(self.segment.get(self.bucket_off(hashes.parent)));
+        hashes
+    }
+
+    /// Fetches the node that the name's tag points to, or else that of its parent.
+    #[inline]
+    pub fn hint_node(&self, hashes: NameHashes) {
+        for hash in [hashes.own, hashes.parent] {
+            let Some(line) = self.line(self.bucket_off(hash)) else { return };
+            let matches = tag_matches(line, tag_of(hash));
+            if matches != 0 {
+                let word = u32_at(line, BUCKET_NODES + 4 * matches.trailing_zeros() as usize).unwrap_or(0);
+                let off = word as usize * 8;
+                prefetch(self.segment.get(off));
+                prefetch(self.segment.get(off + LINE_LEN));
+                return;
+            }
+        }
+    }
+
+    /// Finds `name`, which must be at or below the apex.
+    ///
+    /// `None` if not even the apex is found: the name is in another zone after all, or the segment is malformed.
+    /// O(log labels) probes, two at most for usual names.
+    #[inline]
+    #[must_use]
+    pub fn find(&self, name: &LookupName, hashes: NameHashes) -> Option<Found<'v>> {
+        let depth = name.label_count();
+        let deepest = usize::from(self.zone.depth_max);
+        if depth > deepest {
+            return self.encloser(name, deepest);
+        }
+        if let Some(node) = self.probe(name.as_wire(), hashes.own) {
+            return Some(Found::Exact(node));
+        }
+        let labels = depth.checked_sub(1).filter(|&labels| labels >= self.apex_labels())?;
+        match self.probe(name.suffix(labels), hashes.parent) {
+            Some(node) => Some(Found::Missing(Encloser { node, labels })),
+            None => self.encloser(name, labels.checked_sub(1)?),
+        }
+    }
+
+    /// [`Zone::find`] without hints: for names that come up while an answer is composed.
+    #[must_use]
+    pub fn find_now(&self, name: &LookupName) -> Option<Found<'v>> {
+        self.find(name, self.hint_buckets(name))
+    }
+
+    /// Finds the closest encloser by bisection; names of more than `deepest` labels are known not to exist.
+    fn encloser(&self, name: &LookupName, deepest: usize) -> Option<Found<'v>> {
+        let mut low = self.apex_labels();
+        let mut high = deepest;
+        let probe = |labels| {
+            let suffix = name.suffix(labels);
+            self.probe(suffix, name_hash(suffix, self.zone.seed))
+        };
+        let mut found = Encloser { node: probe(low)?, labels: low };
+        while low < high {
+            let middle = (low + high).div_ceil(2);
+            match probe(middle) {
+                Some(node) => {
+                    found = Encloser { node, labels: middle };
+                    low = middle;
+                }
+                None => high = middle - 1,
+            }
+        }
+        Some(Found::Missing(found))
+    }
+
+    /// Looks one name up in the index. O(1): a run is at most four lines long.
+    #[inline]
+    fn probe(&self, name: &[u8], hash: u64) -> Option<Node<'v>> {
+        let mut bucket = bucket_of(hash, self.zone.bucket_count);
+        for _ in 0..self.zone.run_max {
+            let line = self.line((self.zone.bucket_line as usize + bucket as usize) * LINE_LEN)?;
+            let mut matches = tag_matches(line, tag_of(hash));
+            while matches != 0 {
+                let word = u32_at(line, BUCKET_NODES + 4 * matches.trailing_zeros() as usize)?;
+                let node = Node::read(self.segment, word)?;
+                if node.name() == name {
+                    return Some(node);
+                }
+                matches &= matches - 1;
+            }
+            if line[BUCKET_OVERFLOW] == 0 {
+                return None;
+            }
+            bucket = if bucket + 1 == self.zone.bucket_count { 0 } else { bucket + 1 };
+        }
+        None
+    }
+
+    /// Byte offset of the bucket of a hash.
+    #[inline]
+    fn bucket_off(&self, hash: u64) -> usize {
+        (self.zone.bucket_line as usize + bucket_of(hash, self.zone.bucket_count) as usize) * LINE_LEN
+    }
+
+    /// The line at a byte offset.
+    #[inline]
+    fn line(&self, off: usize) -> Option<&'v [u8; LINE_LEN]> {
+        self.segment.get(off..)?.first_chunk()
+    }
+}
+
+/// The slots whose tag equals `tag`, as bits. Without branches: which slot matches cannot be predicted, and a mispredicted
+/// branch costs as much as the whole comparison.
+#[inline]
+fn tag_matches(line: &[u8; LINE_LEN], tag: u16) -> u32 {
+    let mut matches = 0;
+    for slot in 0..BUCKET_SLOTS {
+        matches |= u32::from(u16_at(line, slot * 2) == Some(tag)) << slot;
+    }
+    matches
+}

@@ -1,0 +1,37 @@
+//! The snapshot files: how zones are compiled into them, authenticated, loaded and looked up.
+//!
+//! `FORMAT.md` beside this crate is the specification of the bytes; this module is its only implementation. It knows no
+//! directory (see `handover`) and composes no message (see the data plane's `answer`). Invariants: a file is never
+//! changed after it was written; what was loaded was authenticated, verified and copied into memory of our own, so a
+//! lookup cannot meet a malformed byte.
+//!
+//! The way up: [`Segment::build`] compiles one zone, [`PackFile::encode`] puts segments into a file, [`Manifest`] lists
+//! the packs of a generation. The way down: [`Pack::load`] checks a file, [`View::assemble`] makes zones findable.
+
+mod build;
+mod bytes;
+mod digest;
+mod file;
+mod hash;
+mod layout;
+mod line;
+mod lookup;
+mod manifest;
+mod node;
+mod pack;
+mod prefetch;
+mod render;
+mod verify;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use build::{BuildError, Segment};
+pub use digest::{Digest, ParseDigestError};
+pub use file::{FileKind, LoadError};
+pub use lookup::{Encloser, Found, LookupName, NameHashes, Zone};
+pub use manifest::{Generation, Manifest, PackRef};
+pub use node::{Node, RrsetBody};
+pub use pack::{PACK_LEN_MAX, Pack, PackFile, ZoneFacts};
+pub use view::{View, ZoneId};

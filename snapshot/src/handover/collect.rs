@@ -1,0 +1,177 @@
+//! Garbage collection: which generations and packs are no longer needed.
+//!
+//! Invariants: nothing that `CURRENT`, its predecessor, a pinned generation or one of the newest ones names is removed;
+//! a manifest goes before its packs, so a crash leaves no manifest without packs; foreign files are not touched.
+
+use std::collections::HashSet;
+
+use super::layout::{self, FileKind};
+use super::{HandoverError, Writer};
+use crate::image::{Digest, Generation};
+
+/// How many generations are kept unless the operator says otherwise.
+pub const GENERATIONS_KEPT: usize = 8;
+
+/// What a collection removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// The generations, the newest first.
+    pub generations: Vec<Generation>,
+    /// How many packs.
+    pub pack_count: usize,
+}
+
+impl Writer {
+    /// Removes what is no longer needed: all but the newest `keep` generations, the current one, its predecessor and
+    /// those in `pinned` (the generations data planes report), then the packs that no remaining generation names.
+    /// Damaged and unpublished manifests go too. Without a current generation nothing is removed.
+    ///
+    /// # Errors
+    /// [`HandoverError`]: if the current generation cannot be read, nothing was removed.
+    pub fn collect(&mut self, keep: usize, pinned: &[Generation]) -> Result<Collected, HandoverError> {
+        let Some(current) = self.directory.current()? else { return Ok(Collected::default()) };
+        let disk = &self.directory.disk;
+        let mut collected = Collected::default();
+        let mut needed: HashSet<Digest> = HashSet::new();
+        let mut kept_count = 0;
+        for name in self.directory.manifest_names()? {
+            let is_current = name.to_string() == current.file_name;
+            let read = match self.directory.manifest(name) {
+                // What cannot be read now may be readable later; what was read and is wrong stays wrong.
+                Err(error @ HandoverError::Io { .. }) => return Err(error),
+                read => read.ok(),
+            };
+            let packs = read.filter(|(_, digest)| {
+                let is_published = name.generation <= current.manifest.generation;
+                is_current
+                    || current.manifest.previous == Some(*digest)
+                    || (is_published && kept_count < keep)
+                    || pinned.contains(&name.generation)
+            });
+            if let Some((manifest, _)) = packs {
+                kept_count += 1;
+                needed.extend(manifest.packs.iter().map(|pack| pack.digest));
+            } else {
+                disk.remove(&name.to_string())?;
+                collected.generations.push(name.generation);
+            }
+        }
+        if !collected.generations.is_empty() {
+            disk.sync()?;
+        }
+        for name in disk.names()? {
+            if let FileKind::Pack(digest) = FileKind::of(&name)
+                && !needed.contains(&digest)
+            {
+                disk.remove(&layout::pack_name(digest))?;
+                collected.pack_count += 1;
+            }
+        }
+        if collected.pack_count > 0 {
+            disk.sync()?;
+        }
+        Ok(collected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::super::testing::{Fault, Scratch};
+    use super::*;
+
+    /// The generations on disk, the newest first.
+    fn generations(scratch: &Scratch) -> Vec<u64> {
+        scratch.directory().generations().unwrap().iter().map(|entry| entry.generation.0).collect()
+    }
+
+    #[test]
+    fn the_newest_the_pinned_and_always_the_predecessor_are_kept() {
+        for (keep, pinned, left) in [
+            (8, &[][..], &[5, 4, 3, 2, 1][..]),
+            (3, &[], &[5, 4, 3]),
+            (1, &[], &[5, 4]),
+            (0, &[], &[5, 4]),
+            (1, &[Generation(2), Generation(77)], &[5, 4, 2]),
+        ] {
+            let scratch = Scratch::new();
+            scratch.publish_all(&["a=1", "a=2", "a=3", "a=4", "a=5"]);
+            let collected = scratch.writer().collect(keep, pinned).unwrap();
+            assert_eq!(generations(&scratch), left, "keep {keep}, pinned {pinned:?}");
+            assert_eq!(collected.generations.len(), 5 - left.len());
+            assert_eq!(collected.pack_count, 5 - left.len());
+            assert_eq!(scratch.files().len(), 2 * left.len() + 1);
+            assert_eq!(scratch.served(), "5: a=5");
+        }
+    }
+
+    #[test]
+    fn packs_that_a_kept_generation_shares_stay() {
+        let scratch = Scratch::new();
+        scratch.publish_all(&["a=1", "a=2", "a=3", "a=1"]);
+        let collected = scratch.writer().collect(1, &[]).unwrap();
+        assert_eq!(collected, Collected { generations: vec![Generation(2), Generation(1)], pack_count: 1 });
+        assert_eq!(scratch.served(), "4: a=1");
+    }
+
+    #[test]
+    fn foreign_files_stay_and_links_are_not_followed() {
+        let scratch = Scratch::new();
+        scratch.publish_all(&["a=1", "a=2", "a=3"]);
+        let precious = scratch.path.join("precious");
+        std::fs::write(&precious, b"kept").unwrap();
+        let foreign = ["control", "pack-", "notes.txt", "manifest-1-2"];
+        for name in foreign {
+            std::fs::write(scratch.path.join(name), b"foreign").unwrap();
+        }
+        let link = format!("pack-{}", "ab".repeat(32));
+        symlink(&precious, scratch.path.join(&link)).unwrap();
+        std::fs::create_dir(scratch.path.join(format!("pack-{}", "cd".repeat(32)))).unwrap();
+        scratch.writer().collect(1, &[]).unwrap();
+        assert_eq!(std::fs::read(&precious).unwrap(), b"kept");
+        let files = scratch.files();
+        assert!(foreign.iter().all(|name| files.contains(&(*name).to_owned())), "{files:?}");
+        assert!(!files.contains(&link));
+    }
+
+    #[test]
+    fn damaged_and_unpublished_manifests_are_removed() {
+        let scratch = Scratch::new();
+        scratch.publish_all(&["a=1", "a=2", "a=3"]);
+        scratch.overwrite("manifest-0000000000000001-0000000000000001", b"damaged");
+        std::fs::write(scratch.path.join("manifest-0000000000000001-0000000000000009"), b"left over").unwrap();
+        let collected = scratch.writer().collect(8, &[]).unwrap();
+        assert_eq!(collected.generations, [Generation(9), Generation(1)]);
+        assert_eq!(generations(&scratch), [3, 2]);
+    }
+
+    #[test]
+    fn nothing_is_removed_when_the_current_generation_is_unknown() {
+        let scratch = Scratch::new();
+        assert_eq!(scratch.writer().collect(0, &[]).unwrap(), Collected::default());
+        scratch.publish_all(&["a=1", "a=2", "a=3"]);
+        scratch.overwrite("CURRENT", b"damaged\n");
+        let before = scratch.files();
+        assert!(scratch.writer().collect(0, &[]).is_err());
+        assert_eq!(scratch.files(), before);
+    }
+
+    #[test]
+    fn a_collection_that_is_cut_short_breaks_no_generation() {
+        for left in 0..6 {
+            let scratch = Scratch::new();
+            scratch.publish_all(&["a=1", "a=2", "a=3", "a=4"]);
+            let mut writer = scratch.writer();
+            writer.directory.disk.faults.order(Fault::Kill, left);
+            let outcome = writer.collect(1, &[]);
+            assert_eq!(outcome.is_err(), writer.directory.disk.faults.has_struck());
+            drop(writer);
+            for entry in scratch.directory().generations().unwrap() {
+                assert!(matches!(entry.state, crate::handover::GenerationState::Intact(_)), "{left}: {entry:?}");
+            }
+            scratch.writer().collect(1, &[]).unwrap();
+            assert_eq!(scratch.files().len(), 5);
+        }
+    }
+}

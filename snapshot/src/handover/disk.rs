@@ -1,0 +1,240 @@
+//! The system calls on a directory of generations: open without following links, write once, rename, sync, remove.
+//!
+//! It knows names and bytes, not what they mean. Invariants: every file is addressed by one name below a directory that is
+//! held open, so that renaming a path component cannot lead us elsewhere; only regular files are read; no file is ever
+//! written under its final name; every change passes [`Disk::apply`], where tests let it fail.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fchmod, fstat, fsync, open, openat, renameat, unlinkat};
+
+use super::{HandoverError, layout};
+
+/// Owner and group may read: the data plane is in the group, and nobody writes after the rename.
+const FILE_MODE: Mode = Mode::from_raw_mode(0o440);
+/// The same for the directory, which its owner adds to.
+const DIR_MODE: u32 = 0o750;
+
+/// A directory of generations, held open.
+pub(super) struct Disk {
+    /// Where it was found, for messages.
+    path: PathBuf,
+    /// The directory itself.
+    dir: OwnedFd,
+    /// How many unfinished files were named so far.
+    temp_count: AtomicU64,
+    /// Which change is to fail.
+    #[cfg(test)]
+    pub(super) faults: super::testing::Faults,
+}
+
+/// One change of the directory.
+enum Change<'a> {
+    /// Create a file, which must not be there, and make it durable.
+    Write(&'a str, &'a [u8]),
+    /// Give a file its final name, replacing what had it.
+    Rename(&'a str, &'a str),
+    /// Remove a name; a link is removed, not followed.
+    Remove(&'a str),
+    /// Make renames and removals durable.
+    Sync,
+}
+
+impl Disk {
+    /// Opens the directory at `path`.
+    ///
+    /// # Errors
+    /// [`HandoverError::Io`].
+    pub(super) fn open(path: &Path) -> Result<Disk, HandoverError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = open(path, flags, Mode::empty()).map_err(|errno| io_error("open", path, errno))?;
+        Ok(Disk {
+            path: path.to_owned(),
+            dir,
+            temp_count: AtomicU64::new(0),
+            #[cfg(test)]
+            faults: super::testing::Faults::none(),
+        })
+    }
+
+    /// Opens the directory at `path`, creating it and its parents if they are missing.
+    ///
+    /// # Errors
+    /// [`HandoverError::Io`].
+    pub(super) fn create(path: &Path) -> Result<Disk, HandoverError> {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(path);
+        made.map_err(|source| HandoverError::Io { doing: "create", path: path.to_owned(), source })?;
+        Disk::open(path)
+    }
+
+    /// The path of the directory, for messages.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of a file, for messages.
+    pub(super) fn path_of(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// All names in the directory, sorted; names that are not UTF-8 are none of ours and left out.
+    ///
+    /// # Errors
+    /// [`HandoverError::Io`].
+    pub(super) fn names(&self) -> Result<Vec<String>, HandoverError> {
+        let failed = |errno| io_error("list", &self.path, errno);
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.dir).map_err(failed)? {
+            if let Ok(name) = entry.map_err(failed)?.file_name().to_str() {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Opens a regular file of at most `len_max` bytes for reading and returns its length.
+    ///
+    /// # Errors
+    /// [`HandoverError::Io`], [`HandoverError::NotRegular`] (also for a link), [`HandoverError::TooLong`].
+    pub(super) fn open_file(&self, name: &str, len_max: u64) -> Result<(File, u64), HandoverError> {
+        let file = self.open_regular(name, OFlags::RDONLY, Mode::empty())?;
+        let stat = fstat(&file).map_err(|errno| io_error("examine", &self.path_of(name), errno))?;
+        let found = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+        if found > len_max {
+            return Err(HandoverError::TooLong { path: self.path_of(name), found, max: len_max });
+        }
+        Ok((file, found))
+    }
+
+    /// Opens the lock file, creating it if it is missing.
+    ///
+    /// # Errors
+    /// [`HandoverError::Io`], [`HandoverError::NotRegular`].
+    pub(super) fn open_lock(&self) -> Result<File, HandoverError> {
+        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP;
+        self.open_regular(layout::LOCK, OFlags::RDWR | OFlags::CREATE, mode)
+    }
+
+    /// Opens a regular file. O_NONBLOCK keeps a pipe put in its place from stopping us.
+    fn open_regular(&self, name: &str, flags: OFlags, mode: Mode) -> Result<File, HandoverError> {
+        let not_regular = || HandoverError::NotRegular { path: self.path_of(name) };
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat(&self.dir, name, flags, mode) {
+            Err(rustix::io::Errno::LOOP) => return Err(not_regular()),
+            other => other.map_err(|errno| io_error("open", &self.path_of(name), errno))?,
+        };
+        let stat = fstat(&file).map_err(|errno| io_error("examine", &self.path_of(name), errno))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(not_regular());
+        }
+        Ok(File::from(file))
+    }
+
+    /// Reads a whole regular file of at most `len_max` bytes.
+    ///
+    /// # Errors
+    /// As [`Disk::open_file`].
+    pub(super) fn read(&self, name: &str, len_max: u64) -> Result<Vec<u8>, HandoverError> {
+        let (file, _) = self.open_file(name, len_max)?;
+        let mut bytes = Vec::new();
+        // One byte more than allowed tells a file that grew after it was measured.
+        let read = file.take(len_max.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|source| HandoverError::Io { doing: "read", path: self.path_of(name), source })?;
+        let found = bytes.len() as u64;
+        if found > len_max {
+            return Err(HandoverError::TooLong { path: self.path_of(name), found, max: len_max });
+        }
+        Ok(bytes)
+    }
+
+    /// Writes a new file under a temporary name and makes its bytes durable. After an error the file is gone again, if
+    /// the disk lets us.
+    ///
+    /// # Errors
+    /// [`HandoverError::Io`].
+    pub(super) fn write_temp(&self, bytes: &[u8]) -> Result<String, HandoverError> {
+        let count = self.temp_count.fetch_add(1, Ordering::Relaxed);
+        let name = layout::temp_name(std::process::id(), count);
+        match self.apply(&Change::Write(&name, bytes)) {
+            Ok(()) => Ok(name),
+            Err(source) => {
+                self.discard(&name);
+                Err(HandoverError::Io { doing: "write", path: self.path_of(&name), source })
+            }
+        }
+    }
+
+    /// Gives a temporary file its final name. What had that name is replaced, never changed.
+    ///
+    /// # Errors
+    /// [`HandoverError::Io`]; nothing happened then.
+    pub(super) fn rename(&self, temp: &str, name: &str) -> Result<(), HandoverError> {
+        let renamed = self.apply(&Change::Rename(temp, name));
+        renamed.map_err(|source| HandoverError::Io { doing: "rename a new file to", path: self.path_of(name), source })
+    }
+
+    /// Removes a name. One that is missing is fine, and so is a directory, which cannot be ours and stays.
+    ///
+    /// # Errors
+    /// [`HandoverError::Io`].
+    pub(super) fn remove(&self, name: &str) -> Result<(), HandoverError> {
+        match self.apply(&Change::Remove(name)) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::IsADirectory) => Ok(()),
+            other => other.map_err(|source| HandoverError::Io { doing: "remove", path: self.path_of(name), source }),
+        }
+    }
+
+    /// Removes a file after an error. A second error changes nothing: the first one is reported, and the next writer
+    /// removes what is left.
+    pub(super) fn discard(&self, name: &str) {
+        drop(self.apply(&Change::Remove(name)));
+    }
+
+    /// Makes renames and removals durable.
+    ///
+    /// # Errors
+    /// [`HandoverError::Io`].
+    pub(super) fn sync(&self) -> Result<(), HandoverError> {
+        let synced = self.apply(&Change::Sync);
+        synced.map_err(|source| HandoverError::Io { doing: "sync", path: self.path.clone(), source })
+    }
+
+    /// Does one change.
+    fn apply(&self, change: &Change<'_>) -> io::Result<()> {
+        #[cfg(test)]
+        if let Err(error) = self.faults.next() {
+            // A process that dies while it writes leaves half a file.
+            if let (Change::Write(name, bytes), true) = (change, self.faults.struck_just_now()) {
+                self.create_file(name, &bytes[..bytes.len() / 2])?;
+            }
+            return Err(error);
+        }
+        match *change {
+            Change::Write(name, bytes) => self.create_file(name, bytes),
+            Change::Rename(from, to) => Ok(renameat(&self.dir, from, &self.dir, to)?),
+            Change::Remove(name) => Ok(unlinkat(&self.dir, name, AtFlags::empty())?),
+            Change::Sync => Ok(fsync(&self.dir)?),
+        }
+    }
+
+    /// Creates a file of these bytes and makes it durable.
+    fn create_file(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = File::from(openat(&self.dir, name, flags, FILE_MODE)?);
+        // The mode of openat is cut by the umask; the data plane's group must be able to read under any umask.
+        fchmod(&file, FILE_MODE)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+}
+
+/// An error of the operating system with what was tried.
+pub(super) fn io_error(doing: &'static str, path: &Path, errno: rustix::io::Errno) -> HandoverError {
+    HandoverError::Io { doing, path: path.to_owned(), source: errno.into() }
+}

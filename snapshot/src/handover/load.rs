@@ -1,0 +1,326 @@
+//! From `CURRENT` to a view in memory.
+//!
+//! Packs that a previous view holds are shared, not read again. Invariant: with a view in service the result is never older
+//! than it, and never another generation than `CURRENT` names; only a cold start, where the alternative is to answer
+//! nothing, may serve the predecessor instead.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::layout::{self, CurrentLine};
+use super::{Current, Directory, HandoverError, explain};
+use crate::image::{Digest, Generation, Manifest, Pack, PackRef, View};
+
+/// How often a load starts anew because the writer published, and collected, under it.
+const ATTEMPTS_MAX: usize = 4;
+
+/// A generation in memory.
+pub struct Loaded {
+    /// The view to serve.
+    pub view: Arc<View>,
+    /// If this is not the generation `CURRENT` names: why, in one line.
+    pub fallback: Option<String>,
+}
+
+impl Directory {
+    /// Loads the generation that `CURRENT` names, or `None` if nothing was published yet. `previous` is the view in
+    /// service: it is returned itself if it is current, and what both generations have is shared. O(bytes of new packs).
+    ///
+    /// # Errors
+    /// [`HandoverError`] naming the file that is missing or wrong; [`HandoverError::Rollback`] if `CURRENT` names a
+    /// generation before the one in service. Without a view in service, only if the predecessor fails as well.
+    pub fn load(&self, previous: Option<&Arc<View>>) -> Result<Option<Loaded>, HandoverError> {
+        let serving = previous.and_then(|view| view.generation().map(|generation| (view, generation)));
+        let packs = HeldPacks::of(previous);
+        let mut attempts_left = ATTEMPTS_MAX;
+        loop {
+            let line = match self.current_line() {
+                Ok(None) => return Ok(None),
+                Ok(Some(line)) => line,
+                Err(error) if serving.is_none() => return self.fall_back(None, error, &packs).map(Some),
+                Err(error) => return Err(error),
+            };
+            if let Some((view, generation)) = serving
+                && line.manifest.generation <= generation
+            {
+                return in_service(view, generation, line.manifest.generation).map(Some);
+            }
+            let error = match self.load_line(&line, &packs) {
+                Ok(view) => return Ok(Some(Loaded { view, fallback: None })),
+                Err(error) => error,
+            };
+            attempts_left -= 1;
+            if attempts_left > 0 && !matches!(self.current_line(), Ok(Some(now)) if now == line) {
+                continue;
+            }
+            return match serving {
+                None => self.fall_back(Some(&line), error, &packs).map(Some),
+                Some(_) => Err(error),
+            };
+        }
+    }
+
+    /// Loads what a line of `CURRENT` names.
+    fn load_line(&self, line: &CurrentLine, held: &HeldPacks) -> Result<Arc<View>, HandoverError> {
+        let Current { manifest, .. } = self.resolve(line)?;
+        self.load_manifest(&manifest, &line.manifest.to_string(), held)
+    }
+
+    /// Loads the packs of a manifest and makes them a view.
+    fn load_manifest(
+        &self,
+        manifest: &Manifest,
+        file_name: &str,
+        held: &HeldPacks,
+    ) -> Result<Arc<View>, HandoverError> {
+        let mut packs = Vec::with_capacity(manifest.packs.len());
+        for pack in &manifest.packs {
+            packs.push(match held.0.get(&pack.digest) {
+                Some(held) => Arc::clone(held),
+                None => Arc::new(self.load_pack(pack)?),
+            });
+        }
+        let refused = |source| HandoverError::Refused { path: self.disk.path_of(file_name), source };
+        View::assemble(manifest.generation, packs).map(Arc::new).map_err(refused)
+    }
+
+    /// Loads one pack that a manifest names.
+    ///
+    /// # Errors
+    /// As [`Directory::open_pack`], and [`HandoverError::Refused`].
+    pub(super) fn load_pack(&self, pack: &PackRef) -> Result<Pack, HandoverError> {
+        self.load_pack_file(&layout::pack_name(pack.digest), pack.digest, pack.bytes)
+    }
+
+    /// Loads a pack from the file of this name.
+    ///
+    /// # Errors
+    /// As [`Directory::open_pack`], and [`HandoverError::Refused`].
+    pub(super) fn load_pack_file(&self, name: &str, digest: Digest, bytes: u64) -> Result<Pack, HandoverError> {
+        let file = self.open_pack(name, bytes)?;
+        Pack::load(&file, digest).map_err(|source| HandoverError::Refused { path: self.disk.path_of(name), source })
+    }
+
+    /// On a cold start: loads the generation before the one that failed with `error`.
+    ///
+    /// If the manifest of that one can be read, it names its predecessor. If not, it is the newest older generation that
+    /// loads; and if even `CURRENT` cannot be read, the newest of all.
+    fn fall_back(
+        &self,
+        failed: Option<&CurrentLine>,
+        error: HandoverError,
+        held: &HeldPacks,
+    ) -> Result<Loaded, HandoverError> {
+        let previous = failed.and_then(|line| self.resolve(line).ok()).map(|current| current.manifest.previous);
+        for name in self.manifest_names()? {
+            if failed.is_some_and(|line| name.generation >= line.manifest.generation) {
+                continue;
+            }
+            let Ok((manifest, digest)) = self.manifest(name) else { continue };
+            if previous.is_some_and(|previous| previous != Some(digest)) {
+                continue;
+            }
+            if let Ok(view) = self.load_manifest(&manifest, &name.to_string(), held) {
+                let reason = explain(&error);
+                let fallback = format!("{reason}; serving generation {} instead", name.generation.0);
+                return Ok(Loaded { view, fallback: Some(fallback) });
+            }
+        }
+        Err(error)
+    }
+}
+
+/// The outcome when the view in service is not older than what `CURRENT` names.
+fn in_service(view: &Arc<View>, serving: Generation, found: Generation) -> Result<Loaded, HandoverError> {
+    if found == serving {
+        Ok(Loaded { view: Arc::clone(view), fallback: None })
+    } else {
+        Err(HandoverError::Rollback { found, serving })
+    }
+}
+
+/// The packs of the view in service, by digest.
+struct HeldPacks(HashMap<Digest, Arc<Pack>>);
+
+impl HeldPacks {
+    /// Those of `view`, if there is one.
+    fn of(view: Option<&Arc<View>>) -> HeldPacks {
+        let packs = view.into_iter().flat_map(|view| view.packs());
+        HeldPacks(packs.map(|pack| (pack.digest(), Arc::clone(pack))).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::super::testing::{Scratch, content};
+    use super::super::{GenerationState, Published, Standing};
+    use super::*;
+
+    /// The file name of the newest pack.
+    fn newest_pack(published: &Published) -> String {
+        layout::pack_name(published.current.manifest.packs[0].digest)
+    }
+
+    /// A way to damage the current generation.
+    type Damage = fn(&Scratch, &Published);
+
+    /// Each damage with a word from the reason that must be reported.
+    const DAMAGES: &[(&str, &str, Damage)] = &[
+        ("CURRENT is empty", "CURRENT is malformed", |scratch, _| scratch.overwrite("CURRENT", b"")),
+        ("CURRENT is endless", "CURRENT has 300 bytes", |scratch, _| scratch.overwrite("CURRENT", &[b'x'; 300])),
+        ("CURRENT leads elsewhere", "CURRENT is malformed", |scratch, _| {
+            let line = String::from_utf8(scratch.read("CURRENT")).unwrap();
+            scratch.overwrite("CURRENT", format!("../{line}").as_bytes());
+        }),
+        ("CURRENT is a link", "CURRENT is not a regular file", |scratch, _| {
+            std::fs::rename(scratch.path.join("CURRENT"), scratch.path.join("elsewhere")).unwrap();
+            symlink("elsewhere", scratch.path.join("CURRENT")).unwrap();
+        }),
+        ("CURRENT has another digest", "manifest", |scratch, published| {
+            let line = format!("{} {}\n", published.current.file_name, "0".repeat(64));
+            scratch.overwrite("CURRENT", line.as_bytes());
+        }),
+        ("manifest missing", "cannot open", |scratch, published| {
+            std::fs::remove_file(scratch.path.join(&published.current.file_name)).unwrap();
+        }),
+        ("manifest is cut", "manifest", |scratch, published| {
+            let bytes = scratch.read(&published.current.file_name);
+            scratch.overwrite(&published.current.file_name, &bytes[..bytes.len() / 2]);
+        }),
+        ("manifest is a directory", "is not a regular file", |scratch, published| {
+            std::fs::remove_file(scratch.path.join(&published.current.file_name)).unwrap();
+            std::fs::create_dir(scratch.path.join(&published.current.file_name)).unwrap();
+        }),
+        ("manifest is another's", "manifest", |scratch, published| {
+            let other = scratch.directory().generations().unwrap().pop().unwrap();
+            scratch.overwrite(&published.current.file_name, &scratch.read(&other.file_name));
+        }),
+        ("pack missing", "cannot open", |scratch, published| {
+            std::fs::remove_file(scratch.path.join(newest_pack(published))).unwrap();
+        }),
+        ("pack is cut", "bytes, but", |scratch, published| {
+            let bytes = scratch.read(&newest_pack(published));
+            scratch.overwrite(&newest_pack(published), &bytes[..bytes.len() - 1]);
+        }),
+        ("pack has a wrong byte", "is refused", |scratch, published| {
+            let mut bytes = scratch.read(&newest_pack(published));
+            *bytes.last_mut().unwrap() ^= 1;
+            scratch.overwrite(&newest_pack(published), &bytes);
+        }),
+        ("pack is a link", "is not a regular file", |scratch, published| {
+            let path = scratch.path.join(newest_pack(published));
+            std::fs::rename(&path, scratch.path.join("elsewhere")).unwrap();
+            symlink("elsewhere", path).unwrap();
+        }),
+        ("pack is a pipe", "is not a regular file", |scratch, published| {
+            let path = scratch.path.join(newest_pack(published));
+            std::fs::remove_file(&path).unwrap();
+            let mode = rustix::fs::Mode::RUSR;
+            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        }),
+    ];
+
+    #[test]
+    fn a_cold_start_falls_back_to_the_predecessor_and_says_why() {
+        for (what, reason, damage) in DAMAGES {
+            let scratch = Scratch::new();
+            let published = scratch.publish_all(&["a=1", "a=2", "a=3"]);
+            damage(&scratch, &published);
+            let loaded = scratch.directory().load(None).unwrap().unwrap();
+            // With CURRENT itself damaged the newest generation is as good as any.
+            let expected =
+                if what.starts_with("CURRENT is") || what.starts_with("CURRENT leads") { "3: a=3" } else { "2: a=2" };
+            assert_eq!(content(&loaded.view), expected, "{what}");
+            let fallback = loaded.fallback.unwrap();
+            assert!(fallback.contains(reason), "{what}: {fallback}");
+            assert!(fallback.contains("instead"), "{what}: {fallback}");
+        }
+    }
+
+    #[test]
+    fn with_a_view_in_service_damage_is_an_error_and_nothing_else_is_served() {
+        for (what, reason, damage) in DAMAGES {
+            let scratch = Scratch::new();
+            scratch.publish_all(&["a=1", "a=2"]);
+            let serving = scratch.directory().load(None).unwrap().unwrap().view;
+            let published = scratch.publish_all(&["a=3"]);
+            damage(&scratch, &published);
+            let Err(error) = scratch.directory().load(Some(&serving)) else { panic!("{what} was loaded") };
+            assert!(explain(&error).contains(reason), "{what}: {}", explain(&error));
+        }
+    }
+
+    #[test]
+    fn damage_is_listed_and_the_other_generations_stay_intact() {
+        for (what, _, damage) in DAMAGES {
+            // These are found by digest only, when the pack is loaded.
+            let is_hidden = *what == "pack has a wrong byte";
+            let scratch = Scratch::new();
+            let published = scratch.publish_all(&["a=1", "a=2", "a=3"]);
+            damage(&scratch, &published);
+            let entries = scratch.directory().generations().unwrap();
+            for entry in entries {
+                let is_damaged = entry.generation == published.current.manifest.generation
+                    && (!what.starts_with("CURRENT") || *what == "CURRENT has another digest");
+                let is_broken = matches!(entry.state, GenerationState::Broken(_));
+                assert_eq!(is_broken, is_damaged && !is_hidden, "{what}: {entry:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn generations_are_listed_newest_first_with_their_standing() {
+        let scratch = Scratch::new();
+        scratch.publish_all(&["a=1", "a=2", "a=3"]);
+        std::fs::write(scratch.path.join("manifest-0000000000000001-0000000000000009"), b"left over").unwrap();
+        let entries = scratch.directory().generations().unwrap();
+        let standings: Vec<_> = entries.iter().map(|entry| (entry.generation.0, entry.standing)).collect();
+        assert_eq!(
+            standings,
+            [(9, Standing::Unpublished), (3, Standing::Current), (2, Standing::Predecessor), (1, Standing::Past)]
+        );
+    }
+
+    #[test]
+    fn an_empty_directory_has_nothing_to_load() {
+        let scratch = Scratch::new();
+        assert!(Directory::open(&scratch.path).is_err());
+        assert!(scratch.directory().load(None).unwrap().is_none());
+        assert!(scratch.directory().generations().unwrap().is_empty());
+    }
+
+    #[test]
+    fn packs_in_service_are_shared_and_the_current_view_is_returned_itself() {
+        let scratch = Scratch::new();
+        scratch.publish_all(&["a=1 b=1"]);
+        let directory = scratch.directory();
+        let first = directory.load(None).unwrap().unwrap().view;
+        assert!(Arc::ptr_eq(&first, &directory.load(Some(&first)).unwrap().unwrap().view));
+        scratch.publish_all(&["a=1 b=1"]);
+        let second = directory.load(Some(&first)).unwrap().unwrap().view;
+        assert_eq!(second.generation(), Some(Generation(2)));
+        assert!(Arc::ptr_eq(&first.packs()[0], &second.packs()[0]));
+    }
+
+    #[test]
+    fn a_directory_that_was_put_back_is_refused() {
+        let scratch = Scratch::new();
+        scratch.publish_all(&["a=1"]);
+        let old = scratch.read("CURRENT");
+        scratch.publish_all(&["a=2"]);
+        let serving = scratch.directory().load(None).unwrap().unwrap().view;
+        scratch.overwrite("CURRENT", &old);
+        let outcome = scratch.directory().load(Some(&serving));
+        assert!(matches!(outcome, Err(HandoverError::Rollback { found: Generation(1), serving: Generation(2) })));
+    }
+
+    #[test]
+    fn without_any_sound_generation_the_first_error_is_reported() {
+        let scratch = Scratch::new();
+        let published = scratch.publish_all(&["a=1"]);
+        scratch.overwrite(&newest_pack(&published), b"");
+        assert!(matches!(scratch.directory().load(None), Err(HandoverError::Length { found: 0, .. })));
+    }
+}

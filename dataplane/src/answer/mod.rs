@@ -1,0 +1,157 @@
+//! From a query and a view to a reply: authoritative answering (RFC 1034 section 4.3.2, RFC 4592, RFC 2308).
+//!
+//! A function of its arguments: no socket, no clock, no randomness. [`respond`] serves every transport. It works on
+//! batches in stages, each stage asking for the memory that the next one reads; the stages are hints, the answer comes
+//! from the last one alone. Invariant: after the call every packet has an outcome, and nothing was allocated.
+
+mod chaos;
+mod place;
+mod resolve;
+
+use snapshot::image::{LookupName, NameHashes, View, ZoneId};
+
+use crate::packet::{Outcome, Packet, Transport};
+use crate::wire::{self, MESSAGE_LEN_MAX, Parsed, Query, Rcode, UDP_LEN_PLAIN, Writer, class};
+
+/// How many packets are worked on side by side; longer slices are answered in such pieces. 32 hides the memory latency
+/// of a million names; the lanes still fit the first cache level.
+pub const BATCH_LEN: usize = 32;
+
+/// What the operator can set about answers.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Largest UDP reply in bytes, at least 512; also what we announce to take (RFC 6891 section 6.2.5).
+    pub udp_len_max: u16,
+    /// The text of `version.bind. CH TXT`, at most 255 octets; `None` refuses the question.
+    pub version: Option<String>,
+}
+
+impl Default for Settings {
+    /// 1232 bytes pass every path without fragments; the version is nobody's business.
+    fn default() -> Settings {
+        Settings { udp_len_max: 1232, version: None }
+    }
+}
+
+/// What a worker keeps between batches so that nothing is allocated per query.
+pub struct Scratch {
+    /// One lane per packet of a batch.
+    lanes: Vec<Lane>,
+    /// A name that came up while an answer was composed: a CNAME target, a server of a delegation.
+    extra: LookupName,
+}
+
+/// A packet between the stages.
+struct Lane {
+    /// Its qname.
+    name: LookupName,
+    /// What it asks.
+    parsed: Parsed,
+    /// The zone it falls into, and its hashes there.
+    zone: Option<(ZoneId, NameHashes)>,
+}
+
+impl Default for Scratch {
+    fn default() -> Scratch {
+        Scratch::new()
+    }
+}
+
+impl Scratch {
+    /// Lanes for one worker: about 16 KiB.
+    #[must_use]
+    pub fn new() -> Scratch {
+        let lane =
+            || Lane { name: LookupName::default(), parsed: Parsed::Drop(crate::packet::DropReason::Short), zone: None };
+        Scratch { lanes: std::iter::repeat_with(lane).take(BATCH_LEN).collect(), extra: LookupName::default() }
+    }
+}
+
+/// Answers every packet in place: after the call no outcome is [`Outcome::Pending`].
+///
+/// Packets whose outcome is already decided (cut by the receive buffer) are left alone.
+pub fn respond(
+    settings: &Settings,
+    view: &View,
+    transport: Transport,
+    packets: &mut [Packet<'_>],
+    scratch: &mut Scratch,
+) {
+    for batch in packets.chunks_mut(BATCH_LEN) {
+        stage(view, batch, &mut scratch.lanes);
+        for (packet, lane) in batch.iter_mut().zip(&scratch.lanes) {
+            if packet.outcome == Outcome::Pending {
+                packet.outcome = reply(settings, view, transport, packet, lane, &mut scratch.extra);
+            }
+        }
+    }
+}
+
+/// Parses a batch and fetches the memory that its answers will read.
+fn stage(view: &View, batch: &[Packet<'_>], lanes: &mut [Lane]) {
+    for (packet, lane) in batch.iter().zip(&mut *lanes) {
+        let message = packet.buf.get(..packet.query_len).unwrap_or_default();
+        lane.parsed = wire::parse(message, &mut lane.name);
+        lane.zone = None;
+        if let Parsed::Query(_) = lane.parsed {
+            view.hint_zone(&lane.name);
+        }
+    }
+    let lanes = &mut lanes[..batch.len()];
+    for lane in &*lanes {
+        if let Parsed::Query(_) = lane.parsed {
+            view.hint_zone_ref(&lane.name);
+        }
+    }
+    for lane in &mut *lanes {
+        if let Parsed::Query(query) = lane.parsed {
+            lane.zone = resolve::zone_of(view, &lane.name, query.qtype)
+                .and_then(|id| Some((id, view.get(id)?.hint_buckets(&lane.name))));
+        }
+    }
+    for lane in &*lanes {
+        if let Some((id, hashes)) = lane.zone
+            && let Some(zone) = view.get(id)
+        {
+            zone.hint_node(hashes);
+        }
+    }
+}
+
+/// Answers one packet.
+fn reply(
+    settings: &Settings,
+    view: &View,
+    transport: Transport,
+    packet: &mut Packet<'_>,
+    lane: &Lane,
+    extra: &mut LookupName,
+) -> Outcome {
+    let (query, fixed) = match lane.parsed {
+        Parsed::Drop(reason) => return Outcome::Drop(reason),
+        Parsed::Error { rcode, query } => (query, Some(rcode)),
+        Parsed::Query(query) => (query, None),
+    };
+    let mut writer = Writer::new(packet.buf, &query, len_max(settings, transport, &query));
+    let rcode = match fixed {
+        Some(rcode) => rcode,
+        None if query.qclass == class::IN => {
+            let question = resolve::Question { query: &query, name: &lane.name, zone: lane.zone, transport };
+            resolve::answer(view, &question, &mut writer, extra)
+        }
+        None if query.qclass == class::CH => chaos::answer(settings, &query, &lane.name, &mut writer),
+        None => Rcode::Refused,
+    };
+    let truncated = writer.truncated;
+    let len = writer.finish(&query, rcode, settings.udp_len_max);
+    Outcome::Reply { len, rcode: rcode as u16, truncated }
+}
+
+/// How long the reply to a query may be.
+fn len_max(settings: &Settings, transport: Transport, query: &Query) -> usize {
+    match (transport, query.edns) {
+        (Transport::Tcp, _) => MESSAGE_LEN_MAX,
+        (Transport::Udp, None) => UDP_LEN_PLAIN,
+        (Transport::Udp, Some(edns)) => usize::from(edns.udp_len.min(settings.udp_len_max)).max(UDP_LEN_PLAIN),
+    }
+}

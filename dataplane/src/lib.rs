@@ -1,0 +1,20 @@
+//! The data plane: answers DNS queries from an immutable snapshot.
+//!
+//! It holds no key, opens no database and writes no file but its control socket.
+
+pub mod answer;
+mod bind;
+pub mod config;
+mod control;
+pub mod engine;
+mod life;
+pub mod packet;
+pub mod responder;
+mod slot;
+mod stats;
+mod stream;
+mod watchdog;
+mod wire;
+mod worker;
+
+pub use life::run;

@@ -1,0 +1,73 @@
+//! A datagram on its way through the data plane: the query comes in a buffer and the reply leaves in the same one.
+//!
+//! It is the only type that `engine`, `answer` and `stream` share; it knows neither sockets nor DNS.
+
+use std::net::IpAddr;
+
+/// One query and, afterwards, its outcome.
+pub struct Packet<'b> {
+    /// The whole buffer. The query is its first `query_len` bytes; the reply overwrites it from the start and may use
+    /// all of it.
+    pub buf: &'b mut [u8],
+    /// Bytes of the query, at most `buf.len()`.
+    pub query_len: usize,
+    /// Who asked.
+    pub client: IpAddr,
+    /// What became of it; [`Outcome::Pending`] until answered.
+    pub outcome: Outcome,
+}
+
+/// What became of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Not answered yet.
+    Pending,
+    /// The first `len` bytes of the buffer are the reply.
+    Reply {
+        /// Bytes of the reply, at least 12.
+        len: usize,
+        /// The whole RCODE, extended bits included (RFC 6891 section 6.1.3).
+        rcode: u16,
+        /// Whether TC is set.
+        truncated: bool,
+    },
+    /// Nothing is sent.
+    Drop(DropReason),
+}
+
+/// Why a datagram gets no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropReason {
+    /// Shorter than a header: there is no id to answer to.
+    Short,
+    /// QR is set: answering answers makes loops.
+    Response,
+    /// The datagram was cut by the receive buffer.
+    Oversize,
+}
+
+/// How the query came, which decides how long the reply may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// UDP: 512 bytes or what EDNS(0) allows, then TC.
+    Udp,
+    /// TCP and what is built on it: 65,535 bytes.
+    Tcp,
+}
+
+impl<'b> Packet<'b> {
+    /// A query that waits for its answer.
+    #[must_use]
+    pub fn new(buf: &'b mut [u8], query_len: usize, client: IpAddr) -> Packet<'b> {
+        Packet { buf, query_len, client, outcome: Outcome::Pending }
+    }
+
+    /// Bytes to send, 0 if nothing is to be sent.
+    #[must_use]
+    pub fn reply_len(&self) -> usize {
+        match self.outcome {
+            Outcome::Reply { len, .. } => len,
+            Outcome::Pending | Outcome::Drop(_) => 0,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The config file as it is written; [`super::Config`] is what comes of it.
+//!
+//! Unknown keys are errors, so that a typing mistake is no silent default. Nothing is checked beyond types here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::TCP_DEFAULT;
+use crate::engine::Choice;
+use crate::stream::Limits;
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    /// As `--snapshots`.
+    pub(super) snapshots: Option<PathBuf>,
+    /// As `--listen`.
+    pub(super) listen: Option<Vec<String>>,
+    /// As `--threads`.
+    pub(super) threads: Option<usize>,
+    /// As `--pin`.
+    pub(super) pin: Option<bool>,
+    /// As `--engine`.
+    pub(super) engine: Option<Choice>,
+    /// As `--control`.
+    pub(super) control: Option<PathBuf>,
+    /// As `--user`.
+    pub(super) user: Option<String>,
+    /// About answers.
+    #[serde(default)]
+    pub(super) answer: Answer,
+    /// About TCP.
+    #[serde(default)]
+    pub(super) tcp: Tcp,
+}
+
+/// The table `[answer]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answer {
+    /// Longest reply over UDP in bytes.
+    pub(super) udp_len_max: Option<u16>,
+    /// Text of `version.bind`; the query is refused without it.
+    pub(super) version: Option<String>,
+}
+
+/// The table `[tcp]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tcp {
+    /// Connections open at once.
+    connections_max: Option<usize>,
+    /// Seconds without a query.
+    idle_secs: Option<u64>,
+    /// Seconds for a reply to be taken.
+    write_secs: Option<u64>,
+}
+
+impl Tcp {
+    /// The limits, with defaults for what is not set.
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            connections_max: self.connections_max.unwrap_or(TCP_DEFAULT.connections_max),
+            idle: self.idle_secs.map_or(TCP_DEFAULT.idle, Duration::from_secs),
+            write: self.write_secs.map_or(TCP_DEFAULT.write, Duration::from_secs),
+            drain: TCP_DEFAULT.drain,
+        }
+    }
+}

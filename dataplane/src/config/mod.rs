@@ -1,0 +1,226 @@
+//! What the operator can set: command line over config file over defaults, checked once into [`Config`].
+//!
+//! It opens nothing but the config file. Invariant: a [`Config`] needs no further checks by those who use it.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Parser;
+use thiserror::Error;
+
+use crate::answer::Settings;
+use crate::bind::{Listen, Origin, default_listen};
+use crate::engine::Choice;
+use crate::stream::Limits;
+
+mod address;
+mod file;
+
+use file::File;
+
+/// Most workers: more than cores of any host we know.
+const THREADS_MAX: usize = 1024;
+/// The largest reply over UDP: the buffers of the engines are not longer.
+const UDP_LEN_MAX: u16 = 4096;
+/// The smallest limit for replies over UDP (RFC 1035 section 4.2.1).
+const UDP_LEN_MIN: u16 = 512;
+/// Longest `version.bind` text: one character string.
+const VERSION_LEN_MAX: usize = 255;
+
+/// The command line of the data plane.
+#[derive(Debug, Clone, Default, Parser)]
+#[command(
+    name = "dns-dataplane",
+    version,
+    about = "Answers DNS queries from an immutable snapshot",
+    after_help = "Exit codes: 0 ended in good order or checked, 1 failed, 2 wrong arguments or configuration, \
+                  3 no snapshot can be loaded."
+)]
+pub struct Args {
+    /// Directory of snapshots to follow
+    #[arg(long, value_name = "DIR")]
+    pub snapshots: Option<PathBuf>,
+    /// Address to answer on: IP, IP:PORT, [IPv6]:PORT; repeatable [default: 127.0.0.1 and ::1, port 53]
+    #[arg(long, value_name = "ADDR", num_args = 1..)]
+    pub listen: Vec<String>,
+    /// Workers for UDP [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Pin each worker to a core
+    #[arg(long)]
+    pub pin: bool,
+    /// How datagrams are read and sent [default: auto]
+    #[arg(long, value_enum)]
+    pub engine: Option<Choice>,
+    /// Path of the control socket; none without it
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+    /// Configuration file (TOML); the command line wins over it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Check configuration and snapshot, then exit
+    #[arg(long)]
+    pub check: bool,
+    /// User to become after binding; needs root
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+}
+
+/// Checked settings of a process.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// Directory of snapshots.
+    pub(crate) snapshots: PathBuf,
+    /// Addresses to answer on; at least one.
+    pub(crate) listen: Vec<Listen>,
+    /// How many workers; at least one.
+    pub(crate) threads: usize,
+    /// Whether each worker gets a core.
+    pub(crate) pinning: Pinning,
+    /// Which engine.
+    pub(crate) engine: Choice,
+    /// Path of the control socket.
+    pub(crate) control: Option<PathBuf>,
+    /// User to become.
+    pub(crate) user: Option<String>,
+    /// Of answers.
+    pub(crate) settings: Settings,
+    /// Of TCP.
+    pub(crate) tcp: Limits,
+}
+
+/// Whether workers stay on one core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pinning {
+    /// The kernel places them.
+    Free,
+    /// Worker i runs on core i.
+    Pinned,
+}
+
+/// What is wrong with the settings.
+#[derive(Debug, Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("reading {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no TOML or has unknown or ill-typed keys; the text names line and column.
+    #[error("{path}: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// The parser's word.
+        message: String,
+    },
+    /// No snapshot directory.
+    #[error("no snapshot directory: give --snapshots DIR or set `snapshots` in the configuration file")]
+    NoSnapshots,
+    /// An address that is none.
+    #[error("`{0}` is no address: write IP, IP:PORT or [IPv6]:PORT")]
+    Address(String),
+    /// An address that is given twice.
+    #[error("{0} is given twice")]
+    Repeated(SocketAddr),
+    /// A number out of its range.
+    #[error("{name} must be {min} to {max}, not {value}")]
+    Range {
+        /// The setting.
+        name: &'static str,
+        /// Its least value.
+        min: u64,
+        /// Its largest value.
+        max: u64,
+        /// What was given.
+        value: u64,
+    },
+}
+
+impl Config {
+    /// Reads the config file, if there is one, and checks everything.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub(crate) fn load(args: &Args) -> Result<Config, ConfigError> {
+        let file = match &args.config {
+            Some(path) => read(path)?,
+            None => File::default(),
+        };
+        Config::merge(args, file)
+    }
+
+    /// The command line over the file over the defaults.
+    fn merge(args: &Args, file: File) -> Result<Config, ConfigError> {
+        let snapshots = args.snapshots.clone().or(file.snapshots).ok_or(ConfigError::NoSnapshots)?;
+        let listen = if args.listen.is_empty() { file.listen.unwrap_or_default() } else { args.listen.clone() };
+        let threads = args.threads.or(file.threads);
+        let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZeroUsize::get));
+        let udp_len_max = file.answer.udp_len_max.unwrap_or(1232);
+        let tcp = file.tcp.limits();
+        range("threads", 1, THREADS_MAX as u64, threads as u64)?;
+        range("answer.udp_len_max", UDP_LEN_MIN.into(), UDP_LEN_MAX.into(), udp_len_max.into())?;
+        range("tcp.connections_max", 1, 1 << 20, tcp.connections_max as u64)?;
+        range("tcp.idle_secs", 1, 3600, tcp.idle.as_secs())?;
+        range("tcp.write_secs", 1, 3600, tcp.write.as_secs())?;
+        if let Some(version) = &file.answer.version {
+            range("length of answer.version", 0, VERSION_LEN_MAX as u64, version.len() as u64)?;
+        }
+        Ok(Config {
+            snapshots,
+            listen: addresses(&listen)?,
+            threads,
+            pinning: if args.pin || file.pin == Some(true) { Pinning::Pinned } else { Pinning::Free },
+            engine: args.engine.or(file.engine).unwrap_or_default(),
+            control: args.control.clone().or(file.control),
+            user: args.user.clone().or(file.user),
+            settings: Settings { udp_len_max, version: file.answer.version },
+            tcp,
+        })
+    }
+}
+
+/// Reads a config file.
+fn read(path: &Path) -> Result<File, ConfigError> {
+    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text)
+        .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string().trim_end().to_owned() })
+}
+
+/// The addresses to listen on, or the defaults.
+fn addresses(texts: &[String]) -> Result<Vec<Listen>, ConfigError> {
+    if texts.is_empty() {
+        return Ok(default_listen());
+    }
+    let mut listen: Vec<Listen> = Vec::new();
+    for text in texts {
+        let addr = address::parse(text).ok_or_else(|| ConfigError::Address(text.clone()))?;
+        if addr.port() != 0 && listen.iter().any(|known| known.addr == addr) {
+            return Err(ConfigError::Repeated(addr));
+        }
+        listen.push(Listen { addr, origin: Origin::Asked });
+    }
+    Ok(listen)
+}
+
+/// Checks `min <= value <= max`.
+fn range(name: &'static str, min: u64, max: u64, value: u64) -> Result<(), ConfigError> {
+    if (min..=max).contains(&value) { Ok(()) } else { Err(ConfigError::Range { name, min, max, value }) }
+}
+
+/// TCP limits that nobody has set.
+pub(crate) const TCP_DEFAULT: Limits = Limits {
+    connections_max: 10_000,
+    idle: Duration::from_secs(10),
+    write: Duration::from_secs(5),
+    drain: Duration::from_secs(5),
+};
+
+#[cfg(test)]
+mod tests;

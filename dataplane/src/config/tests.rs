@@ -1,0 +1,63 @@
+//! Command lines and files, and what comes of them.
+
+use super::*;
+
+/// Checks the outcome of a command line (words split at blanks) with a file: settings or the error, in one line.
+fn check_config(command: &str, file: &str, expected: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("petrel.toml");
+    fs::write(&path, file).unwrap();
+    let words = std::iter::once("dns-dataplane").chain(command.split_whitespace());
+    let mut args = Args::try_parse_from(words).unwrap();
+    args.config = Some(path.clone());
+    let shown = match Config::load(&args) {
+        Ok(config) => {
+            let listen: Vec<_> = config.listen.iter().map(|listen| listen.addr.to_string()).collect();
+            format!(
+                "{} {} {} {:?} {:?} {:?} {} {:?} {}/{:?}",
+                config.snapshots.display(),
+                listen.join(","),
+                config.threads,
+                config.pinning,
+                config.engine,
+                config.control,
+                config.settings.udp_len_max,
+                config.settings.version,
+                config.tcp.connections_max,
+                config.tcp.idle,
+            )
+        }
+        Err(error) => error.to_string().replace(&path.display().to_string(), "FILE"),
+    };
+    assert!(shown.starts_with(expected), "{command:?} {file:?}\n gives {shown}\n wanted {expected}");
+}
+
+#[test]
+fn the_command_line_wins_over_the_file_and_the_file_over_defaults() {
+    check_config("--snapshots S --threads 2", "", "S 127.0.0.1:53,[::1]:53 2 Free Auto None 1232 None 10000/10s");
+    check_config(
+        "--threads 2 --listen 192.0.2.1 [::1]:5300",
+        "snapshots = 'F'\nlisten = ['127.0.0.1']\nthreads = 4\npin = true\nengine = 'socket'\ncontrol = 'C'\n\
+         [answer]\nudp_len_max = 4096\nversion = 'v'\n[tcp]\nconnections_max = 7\nidle_secs = 3",
+        "F 192.0.2.1:53,[::1]:5300 2 Pinned Socket Some(\"C\") 4096 Some(\"v\") 7/3s",
+    );
+}
+
+#[test]
+fn mistakes_are_named() {
+    check_config("", "", "no snapshot directory: give --snapshots DIR");
+    check_config("--snapshots S", "thread = 1", "FILE: TOML parse error at line 1, column 1");
+    check_config("--snapshots S", "pin = true\n[tcp]\nidle = 1", "FILE: TOML parse error at line 3, column 1");
+    check_config("--snapshots S", "engine = 'best'", "FILE: TOML parse error at line 1, column 10");
+    check_config("--snapshots S --listen localhost", "", "`localhost` is no address");
+    check_config("--snapshots S --listen ::1 --listen [::1]:53", "", "[::1]:53 is given twice");
+    check_config("--snapshots S --threads 0", "", "threads must be 1 to 1024, not 0");
+    check_config("--snapshots S", "[answer]\nudp_len_max = 511", "answer.udp_len_max must be 512 to 4096, not 511");
+    check_config("--snapshots S", "[tcp]\nidle_secs = 0", "tcp.idle_secs must be 1 to 3600, not 0");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let args = Args { config: Some("/nonexistent/petrel.toml".into()), ..Args::default() };
+    assert!(Config::load(&args).unwrap_err().to_string().starts_with("reading /nonexistent/petrel.toml: "));
+}

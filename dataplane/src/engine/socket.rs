@@ -1,0 +1,155 @@
+//! The engine of recvmmsg(2) and sendmmsg(2): the floor that works everywhere and the reference for the others.
+//!
+//! It uses no ring. Several sockets are waited for with poll(2) and read in turn, starting from another one each time.
+
+#![expect(unsafe_code, reason = "recvmmsg takes raw headers")]
+
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use super::batch::{Batch, Received};
+use super::slots::{CONTROL_LEN, CONTROL_OFF, NAME_LEN, NAME_OFF, PAYLOAD_LEN, PAYLOAD_OFF, Slots};
+use super::{Engine, Serve, TURN_LEN, Turn, outbox, syscall};
+
+/// Failed turns in a row after which the engine gives up.
+const FAILURES_MAX: u32 = 1000;
+
+/// Sockets, and memory for one turn.
+///
+/// Invariants: `slots` are written by the kernel only inside `recvmmsg`, so they are ours between calls; `aimed` - the
+/// pointers of header `i` and part `i` aim into slot `i` and into `parts`, which are never reallocated.
+pub struct Socket {
+    /// Where datagrams come from.
+    sockets: Vec<UdpSocket>,
+    /// Where they lie.
+    slots: Slots,
+    /// One for each slot.
+    headers: Vec<libc::mmsghdr>,
+    /// The payload room of each slot.
+    parts: Vec<libc::iovec>,
+    /// The present turn.
+    batch: Batch,
+    /// The socket to read first.
+    first: usize,
+    /// Turns in a row that only brought errors.
+    failures: u32,
+}
+
+impl Socket {
+    /// An engine over `sockets`.
+    ///
+    /// # Errors
+    /// If memory cannot be had or a socket cannot be made non-blocking.
+    pub fn open(sockets: Vec<UdpSocket>) -> io::Result<Socket> {
+        for socket in &sockets {
+            socket.set_nonblocking(true)?;
+        }
+        let slots = Slots::new(TURN_LEN)?;
+        let parts = (0..slots.count())
+            .map(|slot| libc::iovec {
+                iov_base: slots.ptr(slot).wrapping_add(PAYLOAD_OFF).cast(),
+                iov_len: PAYLOAD_LEN,
+            })
+            .collect();
+        let headers = vec![outbox::empty_header(); slots.count()];
+        Ok(Socket { sockets, slots, headers, parts, batch: Batch::new(), first: 0, failures: 0 })
+    }
+
+    /// Aims the headers from `from` on at their slots: the kernel overwrites lengths and flags.
+    fn aim(&mut self, from: usize) {
+        for (slot, header) in self.headers.iter_mut().enumerate().skip(from) {
+            let base = self.slots.ptr(slot);
+            let message = &mut header.msg_hdr;
+            message.msg_name = base.wrapping_add(NAME_OFF).cast();
+            message.msg_namelen = libc::socklen_t::try_from(NAME_LEN).unwrap_or(0);
+            message.msg_control = base.wrapping_add(CONTROL_OFF).cast();
+            message.msg_controllen = CONTROL_LEN as _;
+            message.msg_iov = &raw mut self.parts[slot];
+            message.msg_iovlen = 1;
+            message.msg_flags = 0;
+        }
+    }
+
+    /// Reads what socket `idx` holds into the slots from `used` on; returns how many slots are used then.
+    fn receive(&mut self, idx: usize, used: usize, turn: &mut Turn) -> usize {
+        self.aim(used);
+        // SAFETY: `aimed`, and each room has the length that its header says.
+        let got = unsafe { syscall::recvmmsg(self.sockets[idx].as_fd(), &mut self.headers[used..]) };
+        let got = match got {
+            Ok(got) => got,
+            Err(error) => {
+                if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) {
+                    turn.recv_errors += 1;
+                }
+                return used;
+            }
+        };
+        for slot in used..used + got {
+            let header = &self.headers[slot];
+            let received = Received {
+                slot,
+                socket: idx,
+                query_len: header.msg_len as usize,
+                control_len: header.msg_hdr.msg_controllen as usize,
+                flags: header.msg_hdr.msg_flags,
+            };
+            self.batch.take(&mut self.slots, &received, turn);
+        }
+        used + got
+    }
+
+    /// Waits until a socket has something to read.
+    fn wait(&self, wait: Duration) -> io::Result<()> {
+        let mut polled: Vec<_> = self.sockets.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
+        let timeout = Timespec::try_from(wait).map_err(io::Error::other)?;
+        match rustix::event::poll(&mut polled, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Reads every socket once, as far as there is room.
+    fn sweep(&mut self, turn: &mut Turn) {
+        let mut used = 0;
+        for step in 0..self.sockets.len() {
+            if used < TURN_LEN && self.batch.room() > 0 {
+                used = self.receive((self.first + step) % self.sockets.len(), used, turn);
+            }
+        }
+        self.first = (self.first + 1) % self.sockets.len().max(1);
+    }
+}
+
+impl Engine for Socket {
+    fn turn(&mut self, wait: Duration, serve: Serve<'_>) -> io::Result<Turn> {
+        let mut turn = Turn::default();
+        // Under load there is always something to read, and the poll would be a system call for nothing.
+        self.sweep(&mut turn);
+        if turn == Turn::default() {
+            self.wait(wait)?;
+            self.sweep(&mut turn);
+        }
+        self.failures = if turn.recv_errors > 0 && turn.received + turn.cut == 0 { self.failures + 1 } else { 0 };
+        if self.failures > FAILURES_MAX {
+            return Err(io::Error::other("every receive fails"));
+        }
+        self.batch.work(&mut self.slots, &self.sockets, serve, &mut turn)?;
+        Ok(turn)
+    }
+
+    fn name(&self) -> &'static str {
+        "socket"
+    }
+
+    fn retire(&mut self) -> io::Result<()> {
+        super::retire(&self.sockets)
+    }
+
+    fn queue_drops(&self) -> u64 {
+        self.sockets.iter().map(|socket| syscall::queue_drops(socket.as_fd())).sum()
+    }
+}

@@ -1,0 +1,80 @@
+//! The snapshot directory as the slot's source.
+//!
+//! It reads only. What may be served is decided by `snapshot::handover`.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use snapshot::handover::{Directory, explain};
+use snapshot::image::View;
+
+use crate::slot::{Facts, Found, Source, Stamp};
+
+/// The file that names the newest generation.
+const CURRENT: &str = "CURRENT";
+
+/// A directory that is followed.
+pub(super) struct Following {
+    /// The directory.
+    directory: Directory,
+    /// Its pointer file.
+    current: PathBuf,
+}
+
+impl Following {
+    /// Opens the directory at `path`.
+    ///
+    /// # Errors
+    /// One line for people.
+    pub(super) fn open(path: &Path) -> Result<Following, String> {
+        let directory = Directory::open(path).map_err(|error| explain(&error))?;
+        Ok(Following { directory, current: path.join(CURRENT) })
+    }
+
+    /// Loads the newest generation and lets go of it; returns a line that says what it holds.
+    ///
+    /// # Errors
+    /// One line for people, also if only an older generation can be loaded.
+    pub(super) fn check(path: &Path) -> Result<String, String> {
+        let found = Following::open(path)?.load(None)?;
+        let Some(found) = found else {
+            return Ok(format!("configuration is right; {} holds no generation yet", path.display()));
+        };
+        if let Some(reason) = found.refused {
+            return Err(reason);
+        }
+        let Facts { generation, zones, bytes } = Following::facts(&found.view);
+        let generation = generation.unwrap_or(0);
+        Ok(format!("configuration is right; generation {generation} holds {zones} zones in {bytes} bytes"))
+    }
+}
+
+impl Source for Following {
+    type View = View;
+
+    fn load(&mut self, previous: Option<&Arc<View>>) -> Result<Option<Found<View>>, String> {
+        let loaded = self.directory.load(previous).map_err(|error| explain(&error))?;
+        Ok(loaded.map(|loaded| Found { view: loaded.view, refused: loaded.fallback }))
+    }
+
+    fn stamp(&mut self) -> Stamp {
+        // A pointer file that is missing has the same stamp until it is there.
+        std::fs::metadata(&self.current).map_or_else(
+            |_| Stamp::default(),
+            |there| Stamp([there.ino().into(), there.mtime().into(), there.mtime_nsec().into()]),
+        )
+    }
+
+    fn empty() -> View {
+        View::empty()
+    }
+
+    fn facts(view: &View) -> Facts {
+        Facts {
+            generation: view.generation().map(|generation| generation.0),
+            zones: view.zone_count() as u64,
+            bytes: view.byte_len(),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The life of a process: configuration, sockets, privileges, first snapshot, service, end.
+//!
+//! It answers no query itself. Invariant: nothing is taken from a predecessor before this process answers, and nothing
+//! is given up at the end before what was received is answered.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::{Args, Config};
+use crate::responder::Responder;
+use crate::watchdog::Watchdog;
+
+mod desk;
+mod directory;
+mod notify;
+mod plane;
+mod privileges;
+
+use directory::Following;
+use plane::{Plane, StartError};
+
+/// The watchdog's tick; also that of the service manager's watchdog.
+const TICK: Duration = Duration::from_millis(500);
+/// Exit code of wrong arguments or configuration.
+const EXIT_CONFIG: u8 = 2;
+/// Exit code when no snapshot can be loaded.
+const EXIT_SNAPSHOT: u8 = 3;
+
+/// What the main thread waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// SIGHUP: take the newest generation.
+    Reload,
+    /// SIGTERM or SIGINT: answer what is here, then end.
+    End,
+    /// A successor has taken over: the same.
+    Retired,
+}
+
+/// Runs a data plane until it is told to end.
+///
+/// Exit codes: 0 ended in good order or checked, 1 failed, 2 wrong configuration, 3 no snapshot can be loaded. A worker
+/// that stalls aborts the process.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    start_log();
+    let config = match Config::load(args) {
+        Ok(config) => config,
+        Err(error) => return fail(EXIT_CONFIG, &error),
+    };
+    if args.check {
+        return check(&config);
+    }
+    match serve(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ StartError::Snapshot { .. }) => fail(EXIT_SNAPSHOT, &error),
+        Err(error) => fail(1, &error),
+    }
+}
+
+/// Sends log lines to stderr; `RUST_LOG` chooses which, `info` without it.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    if log.try_init().is_err() {
+        // A host program, as dnsctl, has set up its own log: it gets ours.
+        tracing::debug!("logging to the log of the host program");
+    }
+}
+
+/// Logs the error that ends the process.
+fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
+    tracing::error!("{error}");
+    ExitCode::from(code)
+}
+
+/// `--check`: whether the configuration is right, which it is by now, and a snapshot can be loaded. Prints one line.
+fn check(config: &Config) -> ExitCode {
+    let (code, line) = match Following::check(&config.snapshots) {
+        Ok(line) => (0, line),
+        Err(reason) => (EXIT_SNAPSHOT, format!("configuration is right, but no snapshot can be loaded: {reason}")),
+    };
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Ok(()) => ExitCode::from(code),
+        Err(error) => fail(1, &error),
+    }
+}
+
+/// Starts a plane, follows occasions, ends it.
+fn serve(config: &Config) -> Result<(), StartError> {
+    let (occasions, occurring) = channel::unbounded();
+    watch_signals(occasions.clone())?;
+    let source = Following::open(&config.snapshots)
+        .map_err(|reason| StartError::Snapshot { path: config.snapshots.clone(), reason })?;
+    let responder = Responder::new(config.settings.clone());
+    let retired = move || {
+        if occasions.send(Occasion::Retired).is_err() {
+            tracing::debug!("the process ends already");
+        }
+    };
+    let plane = Plane::start(config, source, &responder, retired)?;
+    tracing::info!("ready");
+    notify::say("READY=1");
+    follow(&plane, &occurring);
+    notify::say("STOPPING=1");
+    plane.end();
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// Turns signals into occasions, on a thread of its own.
+fn watch_signals(occasions: Sender<Occasion>) -> Result<(), StartError> {
+    let mut signals = Signals::new([SIGHUP, SIGTERM, SIGINT])?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            let occasion = if signal == SIGHUP { Occasion::Reload } else { Occasion::End };
+            if occasions.send(occasion).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Reloads on request and watches the workers, until the end.
+fn follow<S: crate::slot::Source>(plane: &Plane<S>, occurring: &Receiver<Occasion>) {
+    let mut watchdog = Watchdog::new(plane.pulses());
+    loop {
+        match occurring.recv_timeout(TICK) {
+            Ok(Occasion::Reload) => plane.reload(),
+            Ok(Occasion::End | Occasion::Retired) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some(number) = watchdog.tick() {
+                    tracing::error!("worker {number} has stalled: the process ends at once");
+                    std::process::abort();
+                }
+                notify::say("WATCHDOG=1");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

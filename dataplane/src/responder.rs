@@ -1,0 +1,50 @@
+//! What answers, as a thing that a thread owns: the border between I/O and the answer path.
+//!
+//! It holds no socket. Workers and streams are generic over [`Answer`], so that their tests bring their own.
+
+use crate::answer::{self, Scratch, Settings};
+use crate::packet::{Packet, Transport};
+use snapshot::image::View;
+
+/// Answers packets from a view.
+pub trait Answer: Send + 'static {
+    /// What it answers from.
+    type View: Send + Sync + 'static;
+
+    /// Answers every packet; afterwards no outcome is pending.
+    fn answer(&mut self, view: &Self::View, transport: Transport, packets: &mut [Packet<'_>]);
+
+    /// The same with memory of its own, for another thread or after a panic.
+    #[must_use]
+    fn fork(&self) -> Self
+    where
+        Self: Sized;
+}
+
+/// The real one: [`answer::respond`].
+pub struct Responder {
+    /// What the operator has set.
+    settings: Settings,
+    /// Lanes reused between batches.
+    scratch: Scratch,
+}
+
+impl Responder {
+    /// A responder with these settings.
+    #[must_use]
+    pub fn new(settings: Settings) -> Responder {
+        Responder { settings, scratch: Scratch::new() }
+    }
+}
+
+impl Answer for Responder {
+    type View = View;
+
+    fn answer(&mut self, view: &View, transport: Transport, packets: &mut [Packet<'_>]) {
+        answer::respond(&self.settings, view, transport, packets, &mut self.scratch);
+    }
+
+    fn fork(&self) -> Responder {
+        Responder::new(self.settings.clone())
+    }
+}

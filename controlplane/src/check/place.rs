@@ -1,0 +1,71 @@
+//! Where an owner lies: in the zone's authoritative data, at a zone cut, or hidden below one or below a DNAME.
+//!
+//! It reports nothing. Invariant: owners are given in canonical order, so whatever hides an owner was seen before it, and
+//! of several the topmost counts. RFC 1034 section 4.2.1, RFC 6672 section 2.3.
+
+use snapshot::dns::name::NameRef;
+use snapshot::dns::rtype::Rtype;
+use snapshot::dns::zone::OwnerRecords;
+
+/// Where an owner lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place<'z> {
+    /// Not at or below the apex.
+    Outside,
+    /// At the apex.
+    Apex,
+    /// In the authoritative data below the apex.
+    Inside,
+    /// At a zone cut.
+    Cut,
+    /// Below this zone cut: glue at best.
+    BelowCut(NameRef<'z>),
+    /// Below the owner of this DNAME.
+    BelowDname(NameRef<'z>),
+}
+
+/// Tells places while a zone is walked through.
+pub(super) struct Terrain<'z> {
+    /// The apex.
+    apex: NameRef<'z>,
+    /// The latest owner that hides what is below it.
+    hiding: Option<Hiding<'z>>,
+}
+
+/// An owner that hides what is below it.
+#[derive(Clone, Copy)]
+enum Hiding<'z> {
+    /// By delegation.
+    Cut(NameRef<'z>),
+    /// By redirection.
+    Dname(NameRef<'z>),
+}
+
+impl<'z> Terrain<'z> {
+    /// Begins a walk.
+    pub(super) fn new(apex: NameRef<'z>) -> Terrain<'z> {
+        Terrain { apex, hiding: None }
+    }
+
+    /// Tells where the next owner lies.
+    pub(super) fn place(&mut self, owner: &OwnerRecords<'z>) -> Place<'z> {
+        let name = owner.name();
+        if !name.is_at_or_below(self.apex) {
+            return Place::Outside;
+        }
+        match self.hiding {
+            Some(Hiding::Cut(cut)) if name.is_at_or_below(cut) => return Place::BelowCut(cut),
+            Some(Hiding::Dname(dname)) if name.is_at_or_below(dname) => return Place::BelowDname(dname),
+            _ => {}
+        }
+        let is_apex = name == self.apex;
+        if !is_apex && owner.rrset(Rtype::NS).is_some() {
+            self.hiding = Some(Hiding::Cut(name));
+            return Place::Cut;
+        }
+        if owner.rrset(Rtype::DNAME).is_some() {
+            self.hiding = Some(Hiding::Dname(name));
+        }
+        if is_apex { Place::Apex } else { Place::Inside }
+    }
+}

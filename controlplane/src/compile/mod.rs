@@ -1,0 +1,377 @@
+//! Zone files become a generation: read, check, build segments, pack, publish.
+//!
+//! All or nothing: one zone that fails stops the compile before anything is written, with the errors of all zones.
+//! Zones are worked on side by side by a fixed number of threads. Invariant: the same files give the same packs, whatever
+//! the number of threads and the order of the files, because segments are packed in canonical order of their apexes.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use crossbeam::channel;
+use snapshot::dns::name::Name;
+use snapshot::handover::{HandoverError, Keep, Publication, Published, Writer, explain};
+use snapshot::image::{BuildError, PackFile, Segment};
+
+use crate::check::{Finding, Severity, check};
+use crate::source::{ReadError, ReadOptions, ZoneSource, read_zone_counted};
+
+/// Bytes of segments in one pack: half of what the format allows, so that a pack is copied and hashed in good time.
+const PACK_SEGMENTS_LEN_MAX: u64 = 512 << 20;
+/// Finished zones that wait to be collected, per thread.
+const WAITING_COUNT_MAX: usize = 64;
+/// How many lines the message of a failed compile has.
+const MESSAGE_LINES_MAX: usize = 50;
+
+/// How to compile.
+#[derive(Debug, Clone)]
+pub struct CompileOptions {
+    /// What stays of the current generation.
+    pub keep: Keep,
+    /// How many threads work on zones.
+    pub jobs: NonZeroUsize,
+    /// What zone files may do.
+    pub read: ReadOptions,
+    /// The time to write into the manifest, in seconds since 1970.
+    pub created_unix_secs: u64,
+}
+
+/// How far a compile is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done: `reading`, `packing` or `publishing`.
+    pub phase: &'static str,
+    /// Bytes of zone files read so far.
+    pub bytes_done: u64,
+    /// Bytes of all zone files.
+    pub bytes_total: u64,
+    /// Zones compiled so far.
+    pub zones_done: usize,
+    /// All zones.
+    pub zones_total: usize,
+}
+
+/// What a compile made.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    /// The generation.
+    pub published: Published,
+    /// How many zones were compiled.
+    pub zones: u64,
+    /// Their records.
+    pub records: u64,
+    /// Their names.
+    pub names: u64,
+    /// Bytes of their segments.
+    pub bytes: u64,
+    /// What should be looked at, by position of the source.
+    pub warnings: Vec<(usize, Finding)>,
+}
+
+/// Why nothing was published.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// Zones are wrong; each failure is one or more lines of the message. None at all means that no zone was given.
+    #[error("{}", Lines(.0))]
+    Zones(Vec<ZoneFailure>),
+    /// The generation could not be written.
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
+}
+
+/// A zone that cannot be compiled.
+#[derive(Debug)]
+pub struct ZoneFailure {
+    /// Position of the source.
+    pub source_idx: usize,
+    /// Its file.
+    pub path: PathBuf,
+    /// Why.
+    pub cause: ZoneError,
+}
+
+/// Why a zone cannot be compiled.
+#[derive(Debug)]
+pub enum ZoneError {
+    /// Its file cannot be read.
+    Read(ReadError),
+    /// It breaks rules of the DNS; errors only.
+    Check(Vec<Finding>),
+    /// It has no form as a segment.
+    Build(BuildError),
+    /// Another file holds the same zone.
+    Duplicate {
+        /// The apex.
+        apex: Name,
+        /// The other file.
+        other: PathBuf,
+    },
+}
+
+/// A zone that was compiled.
+struct Ready {
+    /// Position of the source.
+    source_idx: usize,
+    /// The canonical sort key of its apex.
+    key: Vec<u8>,
+    /// The zone.
+    segment: Segment,
+}
+
+/// All results.
+#[derive(Default)]
+struct Results {
+    /// Compiled zones.
+    ready: Vec<Ready>,
+    /// Zones that failed.
+    failures: Vec<ZoneFailure>,
+    /// Warnings of all zones.
+    warnings: Vec<(usize, Finding)>,
+}
+
+/// What one zone came to; nothing if another zone had failed before and this one is only checked.
+type Outcome = Result<Option<Ready>, ZoneError>;
+
+/// What the threads share.
+struct Work<'w> {
+    /// The files.
+    sources: &'w [ZoneSource],
+    /// How to read them.
+    read: &'w ReadOptions,
+    /// Positions of the sources, the largest file first, so that no thread begins a big one when the others are done.
+    order: Vec<usize>,
+    /// How many of `order` are taken.
+    taken: AtomicUsize,
+    /// Bytes of all files.
+    bytes_total: u64,
+    /// Bytes read.
+    bytes_done: AtomicU64,
+    /// Zones finished.
+    zones_done: AtomicUsize,
+    /// Whether a zone has failed, so that building more segments is in vain.
+    has_failed: AtomicBool,
+    /// Is told about progress, from any thread.
+    progress: &'w (dyn Fn(Progress) + Sync),
+}
+
+/// Compiles zone files into a new generation and makes it current.
+///
+/// # Errors
+/// [`CompileError`]; the directory then serves what it served before.
+pub fn compile(
+    writer: &mut Writer,
+    sources: &[ZoneSource],
+    options: &CompileOptions,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Compiled, CompileError> {
+    let work = Work::new(sources, &options.read, progress);
+    let mut results = work.run(options.jobs);
+    results.refuse_duplicates(sources);
+    let Results { ready, failures, warnings } = results;
+    if !failures.is_empty() || sources.is_empty() {
+        return Err(CompileError::Zones(failures));
+    }
+    let (mut records, mut names, mut bytes) = (0, 0, 0);
+    for facts in ready.iter().map(|ready| &ready.segment.facts) {
+        records += u64::from(facts.records);
+        names += u64::from(facts.names);
+        bytes += facts.bytes;
+    }
+    work.report("packing");
+    let packs = pack(ready).map_err(HandoverError::Encode)?;
+    work.report("publishing");
+    let created_unix_secs = options.created_unix_secs;
+    let published = writer.publish(Publication { packs, keep: options.keep, created_unix_secs })?;
+    Ok(Compiled { published, zones: sources.len() as u64, records, names, bytes, warnings })
+}
+
+/// Packs segments in their order, each pack up to [`PACK_SEGMENTS_LEN_MAX`] or one zone.
+fn pack(ready: Vec<Ready>) -> Result<Vec<PackFile>, BuildError> {
+    let mut packs = Vec::new();
+    let mut segments: Vec<Segment> = Vec::new();
+    let mut len = 0;
+    for Ready { segment, .. } in ready {
+        if len + segment.facts.bytes > PACK_SEGMENTS_LEN_MAX && !segments.is_empty() {
+            packs.push(PackFile::encode(std::mem::take(&mut segments))?);
+            len = 0;
+        }
+        len += segment.facts.bytes;
+        segments.push(segment);
+    }
+    packs.push(PackFile::encode(segments)?);
+    Ok(packs)
+}
+
+impl<'w> Work<'w> {
+    /// Measures the files. One that cannot be measured counts nothing; reading it will tell why.
+    fn new(sources: &'w [ZoneSource], read: &'w ReadOptions, progress: &'w (dyn Fn(Progress) + Sync)) -> Work<'w> {
+        let len_of = |source: &ZoneSource| std::fs::metadata(&source.path).map_or(0, |metadata| metadata.len());
+        let lens: Vec<u64> = sources.iter().map(len_of).collect();
+        let mut order: Vec<usize> = (0..sources.len()).collect();
+        order.sort_by_key(|&source_idx| std::cmp::Reverse(lens[source_idx]));
+        Work {
+            sources,
+            read,
+            order,
+            taken: AtomicUsize::new(0),
+            bytes_total: lens.iter().sum(),
+            bytes_done: AtomicU64::new(0),
+            zones_done: AtomicUsize::new(0),
+            has_failed: AtomicBool::new(false),
+            progress,
+        }
+    }
+
+    /// Works on all zones with at most `jobs` threads and collects what they came to.
+    fn run(&self, jobs: NonZeroUsize) -> Results {
+        let jobs = jobs.get().min(self.sources.len());
+        let (sender, receiver) = channel::bounded(jobs * WAITING_COUNT_MAX);
+        let mut results = Results::default();
+        std::thread::scope(|scope| {
+            for _ in 0..jobs {
+                let sender = sender.clone();
+                scope.spawn(move || {
+                    while let Some(&source_idx) = self.order.get(self.taken.fetch_add(1, Ordering::Relaxed)) {
+                        let (outcome, warnings) = self.compile_zone(source_idx);
+                        // The receiver lives until all senders are gone.
+                        if sender.send((source_idx, outcome, warnings)).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            for (source_idx, outcome, warnings) in receiver {
+                results.add(source_idx, outcome, warnings, self.sources);
+            }
+        });
+        results.sort();
+        results
+    }
+
+    /// Reads, checks and builds one zone.
+    fn compile_zone(&self, source_idx: usize) -> (Outcome, Vec<Finding>) {
+        let (outcome, warnings) = match self.read_and_check(source_idx) {
+            Err(error) => (Err(error), Vec::new()),
+            Ok((zone, warnings)) if self.has_failed.load(Ordering::Relaxed) => {
+                drop(zone);
+                (Ok(None), warnings)
+            }
+            Ok((zone, warnings)) => {
+                let mut key = Vec::new();
+                zone.apex().push_sort_key(&mut key);
+                let segment = Segment::build(&zone).map_err(ZoneError::Build);
+                (segment.map(|segment| Some(Ready { source_idx, key, segment })), warnings)
+            }
+        };
+        if outcome.is_err() {
+            self.has_failed.store(true, Ordering::Relaxed);
+        }
+        self.zones_done.fetch_add(1, Ordering::Relaxed);
+        self.report("reading");
+        (outcome, warnings)
+    }
+
+    /// Reads and checks one zone; the findings are warnings.
+    fn read_and_check(&self, source_idx: usize) -> Result<(snapshot::dns::zone::Zone, Vec<Finding>), ZoneError> {
+        let on_read = |bytes| {
+            self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+            self.report("reading");
+        };
+        let zone = read_zone_counted(&self.sources[source_idx], self.read, &on_read).map_err(ZoneError::Read)?;
+        let (errors, warnings): (Vec<_>, Vec<_>) =
+            check(&zone).into_iter().partition(|finding| finding.severity == Severity::Error);
+        if errors.is_empty() { Ok((zone, warnings)) } else { Err(ZoneError::Check(errors)) }
+    }
+
+    /// Tells how far the compile is.
+    fn report(&self, phase: &'static str) {
+        (self.progress)(Progress {
+            phase,
+            bytes_done: self.bytes_done.load(Ordering::Relaxed),
+            bytes_total: self.bytes_total,
+            zones_done: self.zones_done.load(Ordering::Relaxed),
+            zones_total: self.sources.len(),
+        });
+    }
+}
+
+impl Results {
+    /// Adds what one zone came to.
+    fn add(&mut self, source_idx: usize, outcome: Outcome, warnings: Vec<Finding>, sources: &[ZoneSource]) {
+        match outcome {
+            Ok(ready) => self.ready.extend(ready),
+            Err(cause) => {
+                self.failures.push(ZoneFailure { source_idx, path: sources[source_idx].path.clone(), cause });
+            }
+        }
+        self.warnings.extend(warnings.into_iter().map(|finding| (source_idx, finding)));
+    }
+
+    /// Brings everything into an order that does not depend on the threads.
+    fn sort(&mut self) {
+        self.ready.sort_unstable_by(|a, b| (&a.key, a.source_idx).cmp(&(&b.key, b.source_idx)));
+        self.failures.sort_by_key(|failure| failure.source_idx);
+        // Stable, so that the findings of one zone stay in their order.
+        self.warnings.sort_by_key(|(source_idx, _)| *source_idx);
+    }
+
+    /// Makes every second file for one zone a failure.
+    fn refuse_duplicates(&mut self, sources: &[ZoneSource]) {
+        for pair in self.ready.windows(2) {
+            let [first, second] = pair else { continue };
+            if first.key == second.key {
+                let source_idx = second.source_idx;
+                let other = sources[first.source_idx].path.clone();
+                let cause = ZoneError::Duplicate { apex: second.segment.facts.apex.clone(), other };
+                self.failures.push(ZoneFailure { source_idx, path: sources[source_idx].path.clone(), cause });
+            }
+        }
+    }
+}
+
+/// Writes one line per mistake, each beginning with the file.
+impl fmt::Display for ZoneFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.cause {
+            // These messages name the file themselves, maybe an included one.
+            ZoneError::Read(error) => write!(f, "{}", explain(error)),
+            ZoneError::Build(error) => write!(f, "{path}: {}", explain(error)),
+            ZoneError::Duplicate { apex, other } => write!(f, "{path}: zone {apex} is also in {}", other.display()),
+            ZoneError::Check(errors) => {
+                for (idx, Finding { line, message, code, .. }) in errors.iter().enumerate() {
+                    let separator = if idx == 0 { "" } else { "\n" };
+                    match line {
+                        0 => write!(f, "{separator}{path}: {message} [{code}]")?,
+                        line => write!(f, "{separator}{path}:{line}: {message} [{code}]")?,
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Writes failures, one line per mistake, and how many lines there would be more.
+struct Lines<'f>(&'f [ZoneFailure]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("no zone was given");
+        }
+        let text: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        let lines: Vec<&str> = text.iter().flat_map(|text| text.lines()).collect();
+        let shown = lines.len().min(MESSAGE_LINES_MAX);
+        f.write_str(&lines[..shown].join("\n"))?;
+        match lines.len() - shown {
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more errors"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

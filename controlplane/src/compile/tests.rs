@@ -1,0 +1,184 @@
+//! Compiling whole directories of small zones.
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use snapshot::handover::{Current, Directory};
+use tempfile::TempDir;
+
+use super::*;
+use crate::source::sources_in;
+
+/// Zone files and a directory of generations in a temporary place.
+struct Bench {
+    /// Removed at the end.
+    root: TempDir,
+}
+
+impl Bench {
+    /// Without any file.
+    fn new() -> Bench {
+        let root = TempDir::new().unwrap();
+        std::fs::create_dir(root.path().join("zones")).unwrap();
+        Bench { root }
+    }
+
+    /// The directory of generations.
+    fn out(&self) -> Directory {
+        Directory::create(&self.root.path().join("out")).unwrap()
+    }
+
+    /// Where the zone files are.
+    fn zones(&self) -> std::path::PathBuf {
+        self.root.path().join("zones")
+    }
+
+    /// Writes a zone file.
+    fn write(&self, file_name: &str, text: &str) {
+        std::fs::write(self.zones().join(file_name), text).unwrap();
+    }
+
+    /// Compiles all zone files.
+    fn compile(&self, keep: Keep, jobs: usize) -> Result<Compiled, CompileError> {
+        self.compile_sources(&sources_in(&self.zones()).unwrap(), keep, jobs)
+    }
+
+    /// Compiles these files.
+    fn compile_sources(&self, sources: &[ZoneSource], keep: Keep, jobs: usize) -> Result<Compiled, CompileError> {
+        let jobs = NonZeroUsize::new(jobs).unwrap();
+        let options = CompileOptions { keep, jobs, read: ReadOptions::default(), created_unix_secs: 7 };
+        let mut writer = self.out().lock("test").unwrap();
+        compile(&mut writer, sources, &options, &|_| ())
+    }
+
+    /// What is served: apexes with serials.
+    fn served(&self) -> String {
+        let Some(loaded) = self.out().load(None).unwrap() else { return "nothing".into() };
+        let zones = loaded.view.zones();
+        zones.iter().map(|zone| format!("{}{}", zone.apex, zone.serial)).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A sound zone with a serial.
+fn zone(serial: u32) -> String {
+    format!("@ 60 SOA ns hm {serial} 2 3 4 5\n@ 60 NS ns\nns 60 A 192.0.2.1\n")
+}
+
+/// The digests of the packs of a generation.
+fn packs(current: &Current) -> Vec<String> {
+    current.manifest.packs.iter().map(|pack| pack.digest.to_string()).collect()
+}
+
+#[test]
+fn zones_become_a_generation_and_warnings_name_their_source() {
+    let bench = Bench::new();
+    bench.write("a.test.zone", &zone(1));
+    bench.write("b.test.zone", &format!("{}x 1 TXT a\nx 2 TXT b\n", zone(2)));
+    let compiled = bench.compile(Keep::Nothing, 2).unwrap();
+    assert_eq!((compiled.zones, compiled.published.current.manifest.created_unix_secs), (2, 7));
+    assert_eq!(compiled.warnings.len(), 1);
+    let (source_idx, finding) = &compiled.warnings[0];
+    assert_eq!((*source_idx, finding.code, finding.line), (1, "ttl-mismatch", 5));
+    assert_eq!(bench.served(), "a.test.1 b.test.2");
+}
+
+#[test]
+fn the_zones_given_replace_all_or_are_merged() {
+    let bench = Bench::new();
+    bench.write("a.zone", &zone(1));
+    bench.write("b.zone", &zone(1));
+    bench.compile(Keep::Nothing, 1).unwrap();
+    std::fs::remove_file(bench.zones().join("a.zone")).unwrap();
+    bench.write("b.zone", &zone(2));
+    bench.compile(Keep::Others, 1).unwrap();
+    assert_eq!(bench.served(), "a.1 b.2");
+    bench.compile(Keep::Nothing, 1).unwrap();
+    assert_eq!(bench.served(), "b.2");
+}
+
+#[test]
+fn the_same_zones_give_the_same_packs_whatever_the_jobs_and_the_order() {
+    let bench = Bench::new();
+    for count in 0..200 {
+        bench
+            .write(&format!("z{count}.zone"), &format!("{}{}", zone(count), "x 60 TXT x\n".repeat(count as usize % 7)));
+    }
+    let one = bench.compile(Keep::Nothing, 1).unwrap();
+    let mut sources = sources_in(&bench.zones()).unwrap();
+    sources.reverse();
+    let many = bench.compile_sources(&sources, Keep::Nothing, 4).unwrap();
+    assert_eq!(packs(&one.published.current), packs(&many.published.current));
+    assert_eq!(many.published.current.manifest.generation.0, 2);
+}
+
+#[test]
+fn one_bad_zone_stops_everything_and_all_bad_ones_are_told() {
+    let bench = Bench::new();
+    bench.write("good.zone", &zone(1));
+    bench.compile(Keep::Nothing, 2).unwrap();
+    let files = || {
+        let mut names: Vec<_> =
+            std::fs::read_dir(bench.out().path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort_unstable();
+        names
+    };
+    let before = files();
+    bench.write("bad-1.zone", "@ 60 SOA ns hm 1 2 3 4 5\n");
+    bench.write("bad-2.zone", &format!("{}a 60 CNAME b\na 60 TXT x\n", zone(1)));
+    bench.write("bad-3.zone", "@ 60 A 192.0.2.256\n");
+    bench.write("good.zone", &zone(2));
+    let error = bench.compile(Keep::Nothing, 2).unwrap_err();
+    let text = error.to_string().replace(bench.zones().to_str().unwrap(), "Z");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "Z/bad-1.zone: bad-1. has no NS [no-ns]");
+    assert_eq!(
+        lines[1],
+        "Z/bad-2.zone:5: a.bad-2. has a CNAME and also TXT (RFC 1034 section 3.6.2) [cname-and-other-data]"
+    );
+    assert!(lines[2].starts_with("Z/bad-3.zone:1:"), "{text}");
+    assert_eq!(lines.len(), 3, "{text}");
+    assert_eq!(files(), before);
+    assert_eq!(bench.served(), "good.1");
+}
+
+#[test]
+fn two_files_for_one_zone_are_refused() {
+    let bench = Bench::new();
+    bench.write("a.zone", &zone(1));
+    bench.write("b.zone", &format!("$ORIGIN A.\n{}", zone(2)));
+    let error = bench.compile(Keep::Nothing, 2).unwrap_err();
+    let text = error.to_string().replace(bench.zones().to_str().unwrap(), "Z");
+    assert_eq!(text, "Z/b.zone: zone a. is also in Z/a.zone");
+    assert_eq!(bench.served(), "nothing");
+    let none = bench.compile_sources(&[], Keep::Nothing, 1).unwrap_err();
+    assert_eq!(none.to_string(), "no zone was given");
+}
+
+#[test]
+fn missing_files_are_failures_and_long_lists_are_cut() {
+    let bench = Bench::new();
+    let source = |count| ZoneSource { path: Path::new("/nonexistent").join(format!("{count}.zone")), origin: None };
+    let sources: Vec<ZoneSource> = (0..60).map(source).collect();
+    let text = bench.compile_sources(&sources, Keep::Nothing, 2).unwrap_err().to_string();
+    assert_eq!(text.lines().count(), MESSAGE_LINES_MAX + 1);
+    assert!(text.starts_with("cannot read /nonexistent/0.zone: "), "{text}");
+    assert!(text.ends_with("\nand 10 more errors"), "{text}");
+}
+
+#[test]
+fn progress_ends_with_everything_done() {
+    let bench = Bench::new();
+    bench.write("a.zone", &zone(1));
+    bench.write("b.zone", &zone(1));
+    let seen = Mutex::new(Vec::new());
+    let sources = sources_in(&bench.zones()).unwrap();
+    let (keep, read) = (Keep::Nothing, ReadOptions::default());
+    let options = CompileOptions { keep, jobs: NonZeroUsize::MIN, read, created_unix_secs: 0 };
+    let mut writer = bench.out().lock("test").unwrap();
+    compile(&mut writer, &sources, &options, &|progress| seen.lock().unwrap().push(progress)).unwrap();
+    let seen = seen.into_inner().unwrap();
+    assert!(seen.windows(2).all(|pair| pair[0].bytes_done <= pair[1].bytes_done));
+    let last = seen.last().unwrap();
+    assert_eq!((last.phase, last.zones_done, last.zones_total), ("publishing", 2, 2));
+    assert_eq!((last.bytes_done, last.bytes_total), (2 * zone(1).len() as u64, 2 * zone(1).len() as u64));
+}

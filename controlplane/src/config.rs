@@ -1,0 +1,184 @@
+//! What the operator can set: arguments, the TOML file, and what they make together.
+//!
+//! It opens no socket and watches nothing. Invariant: a [`Config`] is complete and was checked as far as that goes
+//! without touching the network; an argument wins over the file, and a key the file may not have is an error.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use serde::Deserialize;
+
+/// Where HTTP is served when nothing is said: this machine only.
+pub const API_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8088);
+/// How many data planes one control plane may follow: each costs a task and a connection.
+pub const PLANE_COUNT_MAX: usize = 64;
+/// The longest config file in bytes: it is a dozen lines.
+const FILE_LEN_MAX: u64 = 64 << 10;
+
+/// The control plane of Petrel: health, readiness and metrics of the data planes it follows.
+///
+/// Exit codes: 0 ended when told to, or `--check` found nothing wrong; 1 the configuration is wrong; 2 usage;
+/// 3 it could not listen or start.
+#[derive(Debug, Clone, Default, Parser)]
+#[command(name = "dns-controlplane", version)]
+pub struct Args {
+    /// Directory of the snapshots.
+    #[arg(long, value_name = "DIR")]
+    pub snapshots: Option<PathBuf>,
+    /// Address for HTTP; port 0 takes a free one [default: 127.0.0.1:8088].
+    #[arg(long, value_name = "ADDR")]
+    pub api: Option<SocketAddr>,
+    /// Control socket of a data plane to follow (repeatable).
+    #[arg(long = "dataplane", value_name = "PATH")]
+    pub dataplanes: Vec<PathBuf>,
+    /// TOML file with the keys `snapshots`, `api` and `dataplanes`; arguments win over it.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Check the configuration, print one line and end.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// The TOML file as it is written.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileConfig {
+    /// As `--snapshots`.
+    snapshots: Option<PathBuf>,
+    /// As `--api`.
+    api: Option<SocketAddr>,
+    /// As `--dataplane`, all of them.
+    #[serde(default)]
+    dataplanes: Vec<PathBuf>,
+}
+
+/// A checked configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Directory of the snapshots; it exists.
+    pub snapshots: PathBuf,
+    /// Where HTTP is served.
+    pub api: SocketAddr,
+    /// Control sockets of the data planes, each once, at most [`PLANE_COUNT_MAX`].
+    pub planes: Vec<PathBuf>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("reading {path}: {cause}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The file is no TOML of ours; the cause names line, column and key.
+    #[error("{path}: {cause}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong where.
+        cause: Box<toml::de::Error>,
+    },
+    /// Nobody said where the snapshots are.
+    #[error("no snapshot directory: give --snapshots DIR, or `snapshots` in the config file")]
+    NoSnapshots,
+    /// The snapshot directory is none.
+    #[error("snapshots: {0} is not a directory")]
+    NotDirectory(PathBuf),
+    /// One plane was named twice: its counters would be shown twice.
+    #[error("data plane {0} is named twice")]
+    PlaneTwice(PathBuf),
+    /// More planes than [`PLANE_COUNT_MAX`].
+    #[error("{0} data planes are named, at most {PLANE_COUNT_MAX} can be followed")]
+    TooManyPlanes(usize),
+}
+
+impl Config {
+    /// Merges arguments and file, reads the file if one is named.
+    ///
+    /// # Errors
+    /// [`ConfigError`], one line for people (a syntax error shows the place in the file on more lines).
+    pub fn from_args(args: Args) -> Result<Config, ConfigError> {
+        let file = match &args.config {
+            Some(path) => read_file(path)?,
+            None => FileConfig::default(),
+        };
+        let snapshots = args.snapshots.or(file.snapshots).ok_or(ConfigError::NoSnapshots)?;
+        if !snapshots.is_dir() {
+            return Err(ConfigError::NotDirectory(snapshots));
+        }
+        let planes = if args.dataplanes.is_empty() { file.dataplanes } else { args.dataplanes };
+        if planes.len() > PLANE_COUNT_MAX {
+            return Err(ConfigError::TooManyPlanes(planes.len()));
+        }
+        if let Some((_, twice)) = planes.iter().enumerate().find(|&(idx, path)| planes[..idx].contains(path)) {
+            return Err(ConfigError::PlaneTwice(twice.clone()));
+        }
+        Ok(Config { snapshots, api: args.api.or(file.api).unwrap_or(API_DEFAULT), planes })
+    }
+}
+
+/// Reads and parses the config file.
+fn read_file(path: &Path) -> Result<FileConfig, ConfigError> {
+    use std::io::Read;
+    let read = || -> std::io::Result<String> {
+        let mut text = String::new();
+        let len = std::fs::File::open(path)?.take(FILE_LEN_MAX + 1).read_to_string(&mut text)?;
+        if len as u64 > FILE_LEN_MAX {
+            return Err(std::io::Error::other(format!("longer than {FILE_LEN_MAX} bytes")));
+        }
+        Ok(text)
+    };
+    let text = read().map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
+    toml::from_str(&text).map_err(|cause| ConfigError::Syntax { path: path.to_owned(), cause: Box::new(cause) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs `Config::from_args` on a file's text and arguments after the program's name; the result as text.
+    fn check_config(file: Option<&str>, args: &[&str], expected: &str) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_str().unwrap();
+        let mut words = vec!["dns-controlplane".to_owned()];
+        words.extend(args.iter().map(|word| word.replace("DIR", root)));
+        if let Some(text) = file {
+            let path = dir.path().join("c.toml");
+            std::fs::write(&path, text.replace("DIR", root)).unwrap();
+            words.extend(["--config".to_owned(), path.to_str().unwrap().to_owned()]);
+        }
+        let found = match Config::from_args(Args::try_parse_from(words).unwrap()) {
+            Ok(Config { snapshots, api, planes }) => format!("{} {api} {planes:?}", snapshots.display()),
+            Err(error) => error.to_string(),
+        };
+        let found = found.replace(root, "DIR");
+        assert!(found.contains(expected), "{found:?} does not contain {expected:?}");
+    }
+
+    #[test]
+    fn arguments_win_over_the_file_and_both_over_defaults() {
+        check_config(None, &["--snapshots", "DIR"], "DIR 127.0.0.1:8088 []");
+        let file = "snapshots = 'DIR'\napi = '[::1]:1'\ndataplanes = ['a', 'b']";
+        check_config(Some(file), &[], r#"DIR [::1]:1 ["a", "b"]"#);
+        check_config(Some(file), &["--api", "127.0.0.9:2", "--dataplane", "c"], r#"DIR 127.0.0.9:2 ["c"]"#);
+    }
+
+    #[test]
+    fn mistakes_name_what_is_wrong_and_where() {
+        check_config(None, &[], "no snapshot directory");
+        check_config(None, &["--snapshots", "DIR/none"], "DIR/none is not a directory");
+        check_config(None, &["--snapshots", "DIR", "--config", "DIR/none"], "reading DIR/none: No such file");
+        check_config(None, &["--snapshots", "DIR", "--dataplane", "a", "--dataplane", "a"], "a is named twice");
+        check_config(Some("snapshots = 'DIR'\ncolour = 1"), &[], "unknown field `colour`");
+        check_config(Some("snapshots = 'DIR'\ncolour = 1"), &[], "line 2");
+        check_config(Some("api = 'here'"), &[], "line 1");
+        let many: String = (0..65).map(|n| format!("'{n}',")).collect();
+        check_config(Some(&format!("snapshots = 'DIR'\ndataplanes = [{many}]")), &[], "at most 64");
+        check_config(Some(&"#".repeat(70_000)), &[], "longer than 65536 bytes");
+    }
+}

@@ -1,0 +1,108 @@
+//! The life of the process: configuration, log, listener, tasks, signals, end.
+//!
+//! It decides order and nothing else. Invariant: a line `ready http://ADDR` on standard output is written after the
+//! listener accepts connections, and only then, so that whoever started us can wait for it.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::{error, info};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Args, Config};
+use crate::planes::{Pace, Planes};
+use crate::serve::{self, Limits};
+
+/// Runs the control plane until SIGTERM or SIGINT; the exit codes are in the help text of [`Args`].
+#[must_use]
+pub fn run(args: Args) -> ExitCode {
+    start_log();
+    let check = args.check;
+    let config = match Config::from_args(args) {
+        Ok(config) => config,
+        Err(cause) => {
+            error!("{cause}");
+            return ExitCode::from(1);
+        }
+    };
+    let ended = if check { say("configuration is right") } else { serve_until_told(config) };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => {
+            error!("{cause}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+/// Log lines go to standard error, at the level of `RUST_LOG` (default `info`).
+fn start_log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A log that is already there (of tests in one process) serves as well.
+    log.with_ansi(io::stderr().is_terminal()).with_target(false).try_init().ok();
+}
+
+/// Writes one line on standard output.
+fn say(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+/// Everything between a good configuration and the end.
+fn serve_until_told(config: Config) -> io::Result<()> {
+    let stop = stop_on_signals()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(async move {
+        let listener = TcpListener::bind(config.api).await.map_err(|cause| listen_error(config.api, &cause))?;
+        let addr = listener.local_addr()?;
+        let planes = Arc::new(Planes::new(config.snapshots, config.planes, Pace::default()));
+        let polls = planes.spawn(&stop);
+        info!("serving http://{addr}");
+        say(&format!("ready http://{addr}"))?;
+        serve::accept(listener, Arc::clone(&planes), stop, Limits::default()).await;
+        for poll in polls {
+            // A poll that panicked is a bug that has been printed; the end is not its victim.
+            drop(poll.await);
+        }
+        info!("stopped");
+        Ok(())
+    });
+    // A directory read on a hanging file system must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+/// Says which remedy there is for an address that cannot be had.
+fn listen_error(addr: std::net::SocketAddr, cause: &io::Error) -> io::Error {
+    let remedy = match cause.kind() {
+        io::ErrorKind::AddrInUse => "another process has it; give another with --api ADDR (port 0 takes a free one)",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; give a higher one with --api ADDR",
+        io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address",
+        _ => "give another with --api ADDR",
+    };
+    io::Error::new(cause.kind(), format!("listening on {addr}: {cause}: {remedy}"))
+}
+
+/// A value that becomes true at SIGTERM or SIGINT. Further ones change nothing: the end is bounded by [`Limits::drain_time`].
+fn stop_on_signals() -> io::Result<watch::Receiver<bool>> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let (sender, stop) = watch::channel(false);
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                info!("the configuration is read at start only: restart to change it");
+            } else if !sender.send_replace(true) {
+                info!("stopping");
+            }
+        }
+    })?;
+    Ok(stop)
+}

@@ -1,0 +1,316 @@
+//! The command line of `dnsctl`, with its help texts.
+//!
+//! It only says what may be written; what it means is in `commands`. Invariant: `--dir` and `--json` are understood before
+//! and after the verb, and wherever a command wants a directory, `--dir` can give it.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::failure::{EXIT_CODES, Failure};
+use crate::output::Format;
+
+/// Petrel's tool: compile zone files, look into snapshots, talk to data planes.
+#[derive(Debug, Parser)]
+#[command(name = "dnsctl", version, after_help = EXIT_CODES, propagate_version = true)]
+pub(crate) struct Cli {
+    /// Directory of the snapshots, for commands that are given none.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Write one JSON document instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Turn zone files into a new generation of a directory.
+    Compile(Compile),
+    /// Look for mistakes in zone files; writes nothing.
+    Check(Check),
+    /// Show what a directory holds.
+    Inspect(Inspect),
+    /// Show what a data plane would answer, without one.
+    Lookup(Lookup),
+    /// Have a running data plane take the newest generation.
+    Push(Push),
+    /// Show what a running data plane is doing.
+    Status(Status),
+    /// Start both processes on this machine for a first try.
+    Up(Up),
+    /// The data plane as a child of `up`.
+    #[command(name = "__dataplane", hide = true)]
+    Dataplane(DataplaneChild),
+    /// The control plane as a child of `up`.
+    #[command(name = "__controlplane", hide = true)]
+    Controlplane(ControlplaneChild),
+}
+
+/// Arguments of `compile`.
+///
+/// The zones given become the whole content of the new generation. A zone's origin is --origin, or the first
+/// $ORIGIN before any record, or the file name: NAME.zone (root.zone is the root).
+#[derive(Debug, Args)]
+pub(crate) struct Compile {
+    /// Zone files.
+    #[arg(value_name = "FILE", required_unless_present = "zones")]
+    pub(crate) files: Vec<PathBuf>,
+    /// A directory of files NAME.zone, instead of single files.
+    #[arg(long, value_name = "DIR", conflicts_with = "files")]
+    pub(crate) zones: Option<PathBuf>,
+    /// Directory of the snapshots, created if missing.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Origin of the one zone file given.
+    #[arg(long, value_name = "NAME", conflicts_with = "zones")]
+    pub(crate) origin: Option<String>,
+    /// Keep the zones of the current generation that are not given.
+    #[arg(long)]
+    pub(crate) merge: bool,
+    /// How many zones to compile side by side [default: one per core].
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// How many generations to keep.
+    #[arg(long, value_name = "N", default_value = "8")]
+    pub(crate) keep: NonZeroUsize,
+    /// Which parts of the zone-file language are allowed.
+    #[command(flatten)]
+    pub(crate) language: Language,
+}
+
+/// Parts of the zone-file language that reach beyond the file and are off by default.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Language {
+    /// Allow $INCLUDE of files below this directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) allow_include: Option<PathBuf>,
+    /// Allow $GENERATE, up to so many records a zone.
+    #[arg(long, value_name = "N")]
+    pub(crate) allow_generate: Option<u64>,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Zone files.
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Origin of the one zone file given.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: Option<String>,
+    /// Which parts of the zone-file language are allowed.
+    #[command(flatten)]
+    pub(crate) language: Language,
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// Directory of the snapshots.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir_named: Option<PathBuf>,
+    /// Only this zone.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) zone: Option<String>,
+    /// List the names of the zones with their types.
+    #[arg(long)]
+    pub(crate) names: bool,
+}
+
+/// Arguments of `lookup`: `DIR NAME [TYPE]`, or `NAME [TYPE]` after --dir.
+#[derive(Debug, Args)]
+pub(crate) struct Lookup {
+    /// [DIR] NAME [TYPE]: the directory (unless --dir gives it), what to ask for, and its type [default: A].
+    #[arg(value_names = ["DIR", "NAME", "TYPE"], num_args = 1..=3, required = true)]
+    pub(crate) words: Vec<String>,
+    /// Ask for DNSSEC records (DO).
+    #[arg(long = "do")]
+    pub(crate) dnssec_ok: bool,
+    /// Ask as over TCP: nothing is truncated.
+    #[arg(long)]
+    pub(crate) tcp: bool,
+}
+
+/// Arguments of `push`.
+#[derive(Debug, Args)]
+pub(crate) struct Push {
+    /// Directory of the snapshots.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir_named: Option<PathBuf>,
+    /// Control socket of the data plane [default: DIR/control].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) to: Option<PathBuf>,
+    /// How many seconds to wait for the acknowledgement.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) wait: u64,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Directory of the snapshots.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir_named: Option<PathBuf>,
+    /// Control socket of the data plane [default: DIR/control].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) to: Option<PathBuf>,
+    /// Show the counters too.
+    #[arg(long)]
+    pub(crate) counters: bool,
+}
+
+/// Arguments of `up`.
+///
+/// The directory is --dir, or `petrel-data` below the current one. Zones given replace those it serves; without any, it
+/// serves what it holds, and a new one gets the sample zone example.test.
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Zone file to serve (repeatable).
+    #[arg(long = "zone", value_name = "FILE")]
+    pub(crate) zones: Vec<PathBuf>,
+    /// Address for DNS; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5300")]
+    pub(crate) dns: SocketAddr,
+    /// Address for HTTP; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8088")]
+    pub(crate) api: SocketAddr,
+}
+
+/// Arguments of the hidden data plane.
+#[derive(Debug, Args)]
+pub(crate) struct DataplaneChild {
+    /// Process id of `up`: without it, the child ends.
+    #[arg(long)]
+    pub(crate) parent: u32,
+    /// Those of `dns-dataplane`.
+    #[command(flatten)]
+    pub(crate) args: dataplane::config::Args,
+}
+
+/// Arguments of the hidden control plane.
+#[derive(Debug, Args)]
+pub(crate) struct ControlplaneChild {
+    /// Process id of `up`: without it, the child ends.
+    #[arg(long)]
+    pub(crate) parent: u32,
+    /// Those of `dns-controlplane`.
+    #[command(flatten)]
+    pub(crate) args: controlplane::config::Args,
+}
+
+impl Cli {
+    /// How results are to be written.
+    pub(crate) fn format(&self) -> Format {
+        if self.json { Format::Json } else { Format::Text }
+    }
+}
+
+/// The directory a command works on: its own argument, else `--dir`.
+///
+/// # Errors
+/// [`Failure::Usage`] if neither is given.
+pub(crate) fn directory<'a>(own: Option<&'a Path>, global: Option<&'a Path>) -> Result<&'a Path, Failure> {
+    own.or(global).ok_or_else(|| Failure::Usage("no directory: name it, or give --dir DIR".into()))
+}
+
+/// The control socket a command talks to: `--to`, else `control` in the directory.
+///
+/// # Errors
+/// [`Failure::Usage`] if neither is given.
+pub(crate) fn control_path(to: Option<&Path>, own: Option<&Path>, global: Option<&Path>) -> Result<PathBuf, Failure> {
+    match to {
+        Some(path) => Ok(path.to_owned()),
+        None => Ok(directory(own, global)?.join("control")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// Parses words after `dnsctl`; the parsed line or clap's kind of error.
+    fn parse(words: &str) -> Result<Cli, clap::error::ErrorKind> {
+        Cli::try_parse_from(std::iter::once("dnsctl").chain(words.split_whitespace())).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_definition_is_consistent_and_the_help_tells_the_exit_codes() {
+        let mut command = Cli::command();
+        command.clone().debug_assert();
+        let help = command.render_help().to_string();
+        assert!(help.contains("Exit codes:") && !help.contains("__dataplane"), "{help}");
+        for failure in [
+            Failure::Input(String::new()),
+            Failure::Usage(String::new()),
+            Failure::Unable(String::new()),
+            Failure::Ended(String::new()),
+        ] {
+            assert!(EXIT_CODES.contains(&format!("\n  {}  ", failure.exit_code())));
+        }
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after_the_verb() {
+        for words in ["--dir d --json up", "up --dir d --json", "--json up --dir d"] {
+            let cli = parse(words).unwrap();
+            assert_eq!((cli.dir, cli.json), (Some(PathBuf::from("d")), true), "{words}");
+        }
+    }
+
+    #[test]
+    fn right_lines_are_accepted() {
+        for words in [
+            "compile --out d a.zone b.zone",
+            "compile --out d --zones z --merge --jobs 2 --keep 3",
+            "compile --out d --origin . --allow-include i --allow-generate 9 root.zone",
+            "check --origin example.test a",
+            "inspect d --zone a. --names",
+            "lookup d example.test MX --do --tcp",
+            "--dir d lookup example.test",
+            "push d --to p --wait 5",
+            "status --to p --counters",
+            "up --zone a --zone b --dns 127.0.0.1:0 --api [::1]:0",
+            "__controlplane --parent 1 --snapshots d",
+        ] {
+            assert!(parse(words).is_ok(), "{words}: {:?}", parse(words).err());
+        }
+    }
+
+    #[test]
+    fn wrong_lines_are_refused() {
+        use clap::error::ErrorKind;
+        for (words, kind) in [
+            ("", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+            ("compile --out d", ErrorKind::MissingRequiredArgument),
+            ("compile --out d --zones z a.zone", ErrorKind::ArgumentConflict),
+            ("compile --out d --zones z --origin .", ErrorKind::ArgumentConflict),
+            ("compile --out d --jobs 0 a", ErrorKind::ValueValidation),
+            ("compile --out d --keep 0 a", ErrorKind::ValueValidation),
+            ("check", ErrorKind::MissingRequiredArgument),
+            ("lookup", ErrorKind::MissingRequiredArgument),
+            ("lookup d n A extra", ErrorKind::TooManyValues),
+            ("push d --wait 0", ErrorKind::ValueValidation),
+            ("up --dns here", ErrorKind::ValueValidation),
+            ("fly", ErrorKind::InvalidSubcommand),
+        ] {
+            assert_eq!(parse(words).err(), Some(kind), "{words}");
+        }
+    }
+
+    #[test]
+    fn directories_and_sockets_have_defaults() {
+        let (own, global) = (Path::new("own"), Path::new("global"));
+        assert_eq!(directory(Some(own), Some(global)).unwrap(), own);
+        assert_eq!(directory(None, Some(global)).unwrap(), global);
+        assert_eq!(directory(None, None).unwrap_err().exit_code(), 2);
+        assert_eq!(control_path(None, Some(own), None).unwrap(), Path::new("own/control"));
+        assert_eq!(control_path(Some(global), None, None).unwrap(), global);
+    }
+}

@@ -1,0 +1,188 @@
+//! `dnsctl check`: looks for mistakes in zone files and writes nothing.
+//!
+//! The rules are `controlplane::check`'s. Invariant: the exit code is 1 exactly if there is an error; warnings alone
+//! are success.
+
+use std::fmt::{self, Display};
+use std::path::Path;
+
+use controlplane::check::{Finding, Severity, check};
+use controlplane::source::{Generate, Include, ReadOptions, ZoneSource, read_zone};
+use serde::Serialize;
+use snapshot::handover::explain;
+
+use super::parse_name;
+use crate::args::{self, Language};
+use crate::failure::Failure;
+use crate::output::{Counted, Output, printable};
+
+/// The findings of all files.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// The files, in the order given.
+    files: Vec<FileRow>,
+    /// How many errors.
+    errors: u64,
+    /// How many warnings.
+    warnings: u64,
+}
+
+/// One file.
+#[derive(Debug, Serialize)]
+struct FileRow {
+    /// Its path.
+    file: String,
+    /// The apex of its zone; `None` if it could not be read.
+    origin: Option<String>,
+    /// How many records it has.
+    records: usize,
+    /// Why it could not be read; it names line and column where there are any.
+    unreadable: Option<String>,
+    /// What was found.
+    findings: Vec<FindingRow>,
+}
+
+/// One finding, as it is shown.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct FindingRow {
+    /// The zone file.
+    pub(super) file: String,
+    /// The line; 0 if it is about no single one.
+    pub(super) line: u32,
+    /// `error` or `warning`.
+    pub(super) severity: &'static str,
+    /// The stable name of the rule.
+    pub(super) code: String,
+    /// The owner it is about.
+    pub(super) owner: String,
+    /// What is wrong.
+    pub(super) message: String,
+}
+
+impl FindingRow {
+    /// A finding in `file`.
+    pub(super) fn new(file: &Path, finding: &Finding) -> FindingRow {
+        FindingRow {
+            file: file.display().to_string(),
+            line: finding.line,
+            severity: match finding.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            },
+            code: finding.code.to_string(),
+            owner: finding.owner.to_string(),
+            message: finding.message.clone(),
+        }
+    }
+}
+
+/// How zone files are read, from the command line.
+pub(super) fn read_options(language: &Language) -> ReadOptions {
+    ReadOptions {
+        include: language.allow_include.clone().map_or(Include::Refuse, Include::Below),
+        generate: language.allow_generate.map_or(Generate::Refuse, Generate::AtMost),
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure::Reported`] if there is an error in a file.
+pub(crate) fn run(args: &args::Check, output: &mut Output<'_>) -> Result<(), Failure> {
+    let origin = args.origin.as_deref().map(parse_name).transpose()?;
+    if origin.is_some() && args.files.len() > 1 {
+        return Err(Failure::Usage("--origin is for one zone file; each of several needs its own".into()));
+    }
+    let options = read_options(&args.language);
+    let sources = args.files.iter().map(|path| ZoneSource { path: path.clone(), origin: origin.clone() });
+    let report = Report::new(sources.map(|source| FileRow::new(&source, &options)).collect());
+    output.report(&report)?;
+    if report.errors == 0 { Ok(()) } else { Err(Failure::Reported) }
+}
+
+impl FileRow {
+    /// Reads and checks one file.
+    fn new(source: &ZoneSource, options: &ReadOptions) -> FileRow {
+        let file = source.path.display().to_string();
+        match read_zone(source, options) {
+            Ok(zone) => {
+                let findings = check(&zone).iter().map(|finding| FindingRow::new(&source.path, finding)).collect();
+                let (origin, records) = (Some(zone.apex().to_string()), zone.record_count());
+                FileRow { file, origin, records, unreadable: None, findings }
+            }
+            Err(cause) => {
+                let unreadable = Some(explain(&cause));
+                FileRow { file, origin: None, records: 0, unreadable, findings: Vec::new() }
+            }
+        }
+    }
+}
+
+impl Report {
+    /// Counts what is in the files.
+    fn new(files: Vec<FileRow>) -> Report {
+        let count = |severity| {
+            files.iter().flat_map(|file| &file.findings).filter(|finding| finding.severity == severity).count() as u64
+        };
+        let unreadable = files.iter().filter(|file| file.unreadable.is_some()).count() as u64;
+        let (errors, warnings) = (count("error") + unreadable, count("warning"));
+        Report { files, errors, warnings }
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for FileRow { file, unreadable, findings, .. } in &self.files {
+            if let Some(cause) = unreadable {
+                // The reader's message begins with the place, unless the file could not even be opened.
+                let place = if cause.starts_with(file.as_str()) { String::new() } else { format!("{file}: ") };
+                writeln!(out, "{}{}", printable(&place), printable(cause))?;
+            }
+            for FindingRow { file, line, severity, code, message, .. } in findings {
+                writeln!(out, "{}:{line}: {severity}: {} [{code}]", printable(file), printable(message))?;
+            }
+        }
+        let (errors, warnings) = (Counted(self.errors, "error"), Counted(self.warnings, "warning"));
+        writeln!(out, "{}: {errors}, {warnings}", Counted(self.files.len() as u64, "file"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use snapshot::dns::name::Name;
+
+    #[test]
+    fn findings_are_lines_with_a_place_and_a_summary_at_the_end() {
+        let finding = |severity, code, line| Finding {
+            severity,
+            code,
+            line,
+            owner: Name::root(),
+            message: "something\u{1b} is wrong".into(),
+        };
+        let path = Path::new("a.zone");
+        let rows = [finding(Severity::Error, "no-ns", 1), finding(Severity::Warning, "ttl-mismatch", 9)];
+        let findings = rows.iter().map(|finding| FindingRow::new(path, finding)).collect();
+        let good = FileRow { file: "a.zone".into(), origin: None, records: 9, unreadable: None, findings };
+        let unreadable = Some("b.zone:3:7: expected a TTL".to_owned());
+        let bad = FileRow { file: "b.zone".into(), origin: None, records: 0, unreadable, findings: vec![] };
+        let gone = FileRow { file: "c.zone".into(), unreadable: Some("no such file".into()), ..empty() };
+        let report = Report::new(vec![good, bad, gone]);
+        let expected = "\
+a.zone:1: error: something\u{fffd} is wrong [no-ns]
+a.zone:9: warning: something\u{fffd} is wrong [ttl-mismatch]
+b.zone:3:7: expected a TTL
+c.zone: no such file
+3 files: 3 errors, 1 warning
+";
+        assert_eq!(report.to_string(), expected);
+        let value = serde_json::to_value(&report).unwrap();
+        assert_eq!((&value["errors"], &value["files"][0]["findings"][1]["line"]), (&3.into(), &9.into()));
+    }
+
+    /// A file without anything.
+    fn empty() -> FileRow {
+        FileRow { file: String::new(), origin: None, records: 0, unreadable: None, findings: vec![] }
+    }
+}

@@ -1,0 +1,262 @@
+//! `dnsctl compile`: zone files become a new generation of a directory.
+//!
+//! The work is `controlplane::compile`'s; here are the arguments, the lock, what is shown, and the garbage collection
+//! afterwards. Invariant: on any failure the directory serves what it served before.
+
+use std::fmt::{self, Display};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use controlplane::check::Finding;
+use controlplane::compile::{CompileError, CompileOptions, Compiled, Progress, compile};
+use controlplane::source::{ReadOptions, ZoneSource, sources_in};
+use serde::Serialize;
+use snapshot::handover::{Directory, GENERATIONS_KEPT, Keep, LockError, Writer, explain};
+use snapshot::image::Generation;
+
+use super::check::{FindingRow, read_options};
+use super::parse_name;
+use crate::args::{self, directory};
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::output::{Counted, Format, Grouped, Hue, Output, printable};
+use crate::progress::Bar;
+
+/// How many warnings are shown; `dnsctl check` shows them all.
+const WARNING_COUNT_MAX: usize = 20;
+/// How long a data plane may take to say which generation it serves, so that this one is not collected.
+const PIN_TIME_MAX: Duration = Duration::from_millis(200);
+
+/// A compile that `dnsctl compile` or `dnsctl up` asks for.
+pub(super) struct Order<'o> {
+    /// Where the generation goes; created if missing.
+    pub(super) out: &'o Path,
+    /// The zones.
+    pub(super) sources: Vec<ZoneSource>,
+    /// What stays of the current generation.
+    pub(super) keep: Keep,
+    /// How many zones are compiled side by side.
+    pub(super) jobs: NonZeroUsize,
+    /// How zone files are read.
+    pub(super) read: ReadOptions,
+    /// How many generations stay on disk.
+    pub(super) generations_kept: usize,
+    /// Who holds the lock, for others.
+    pub(super) holder: &'static str,
+}
+
+/// What was published.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    /// The directory.
+    directory: String,
+    /// The new generation.
+    pub(super) generation: u64,
+    /// How many zones were compiled.
+    zones: u64,
+    /// How many records they have.
+    records: u64,
+    /// How many names they have.
+    names: u64,
+    /// Bytes of their segments.
+    bytes: u64,
+    /// Milliseconds from start to durable.
+    millis: f64,
+    /// How many old generations were removed afterwards.
+    collected: usize,
+    /// How many warnings there were.
+    warning_count: usize,
+    /// The first of them.
+    warnings: Vec<FindingRow>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure::Input`] for bad zones, [`Failure::Unable`] for the lock and the disk.
+pub(crate) fn run(args: &args::Compile, global: Option<&Path>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let out = directory(args.out.as_deref(), global)?;
+    let sources = match &args.zones {
+        Some(dir) => sources_in(dir).map_err(|cause| Failure::Input(explain(&cause)))?,
+        None => sources_of(args)?,
+    };
+    if let Some(dir) = args.zones.as_ref().filter(|_| sources.is_empty()) {
+        return Err(Failure::Input(format!("{} has no files NAME.zone", dir.display())));
+    }
+    let order = Order {
+        out,
+        sources,
+        keep: if args.merge { Keep::Others } else { Keep::Nothing },
+        jobs: args.jobs.unwrap_or_else(jobs_default),
+        read: read_options(&args.language),
+        generations_kept: args.keep.get(),
+        holder: "dnsctl compile",
+    };
+    let report = publish(&order, output)?;
+    output.report(&report)
+}
+
+/// The sources of the files named one by one.
+fn sources_of(args: &args::Compile) -> Result<Vec<ZoneSource>, Failure> {
+    let origin = args.origin.as_deref().map(parse_name).transpose()?;
+    if origin.is_some() && args.files.len() > 1 {
+        return Err(Failure::Usage("--origin is for one zone file; each of several needs its own".into()));
+    }
+    Ok(args.files.iter().map(|path| ZoneSource { path: path.clone(), origin: origin.clone() }).collect())
+}
+
+/// As many jobs as cores.
+pub(super) fn jobs_default() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+impl<'o> Order<'o> {
+    /// An order with defaults: the zones become the whole content.
+    pub(super) fn of(out: &'o Path, sources: Vec<ZoneSource>, holder: &'static str) -> Order<'o> {
+        let (keep, jobs, read) = (Keep::Nothing, jobs_default(), ReadOptions::default());
+        Order { out, sources, keep, jobs, read, generations_kept: GENERATIONS_KEPT, holder }
+    }
+}
+
+/// Compiles, publishes and collects garbage.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn publish(order: &Order<'_>, output: &mut Output<'_>) -> Result<Report, Failure> {
+    let begin = Instant::now();
+    let unable = |cause: &dyn std::error::Error| Failure::Unable(explain(cause));
+    let directory = Directory::create(order.out).map_err(|cause| unable(&cause))?;
+    let mut writer = directory.lock(order.holder).map_err(|cause| match cause {
+        LockError::Held { by } => Failure::Unable(format!("{} is in use by {by}", order.out.display())),
+        other => unable(&other),
+    })?;
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let options = CompileOptions {
+        keep: order.keep,
+        jobs: order.jobs,
+        read: order.read.clone(),
+        created_unix_secs: since_1970.as_secs(),
+    };
+    let bar = Bar::new();
+    let show = |progress: Progress| bar.show(progress.phase, progress.bytes_done, progress.bytes_total);
+    let compiled = compile(&mut writer, &order.sources, &options, &show);
+    drop(bar);
+    let compiled = compiled.map_err(failure_of)?;
+    let collected = collect(&mut writer, order, output);
+    let report = Report::new(order, &compiled, begin.elapsed(), collected);
+    warn(&report, output);
+    Ok(report)
+}
+
+/// What a failed compile means to the caller: bad zones, or a system that does not let us.
+fn failure_of(error: CompileError) -> Failure {
+    match error {
+        CompileError::Zones(_) => Failure::Input(explain(&error)),
+        CompileError::Handover(cause) => Failure::Unable(explain(&cause)),
+    }
+}
+
+/// Removes old generations, but not what the data plane beside the directory serves. The new generation is published
+/// by now, so a failure here is a note.
+fn collect(writer: &mut Writer, order: &Order<'_>, output: &mut Output<'_>) -> usize {
+    let serving = Client::connect(&order.out.join("control"), PIN_TIME_MAX).and_then(|mut client| client.status());
+    let pinned: Vec<_> = serving.ok().and_then(|status| status.generation).map(Generation).into_iter().collect();
+    match writer.collect(order.generations_kept, &pinned) {
+        Ok(collected) => collected.generations.len(),
+        Err(cause) => {
+            output.note(format_args!("note: old generations stay: {}", explain(&cause)));
+            0
+        }
+    }
+}
+
+/// Shows the first warnings; in JSON they are part of the document.
+fn warn(report: &Report, output: &mut Output<'_>) {
+    if output.format == Format::Json {
+        return;
+    }
+    let word = output.paint.word(Hue::Yellow, "warning");
+    for FindingRow { file, line, message, code, .. } in &report.warnings {
+        output.note(format_args!("{}:{line}: {word}: {} [{code}]", printable(file), printable(message)));
+    }
+    let hidden = report.warning_count - report.warnings.len();
+    if hidden > 0 {
+        output.note(format_args!("and {}: dnsctl check shows all", Counted(hidden as u64, "more warning")));
+    }
+}
+
+impl Report {
+    /// Gathers what was done.
+    fn new(order: &Order<'_>, compiled: &Compiled, took: Duration, collected: usize) -> Report {
+        let row = |(idx, finding): &(usize, Finding)| FindingRow::new(&order.sources[*idx].path, finding);
+        Report {
+            directory: order.out.display().to_string(),
+            generation: compiled.published.current.manifest.generation.0,
+            zones: compiled.zones,
+            records: compiled.records,
+            names: compiled.names,
+            bytes: compiled.bytes,
+            millis: (took.as_secs_f64() * 1e6).round() / 1e3,
+            collected,
+            warning_count: compiled.warnings.len(),
+            warnings: compiled.warnings.iter().take(WARNING_COUNT_MAX).map(row).collect(),
+        }
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { directory, generation, zones, records, names, bytes, millis, .. } = self;
+        write!(out, "generation {generation} in {directory}: {}, ", Counted(*zones, "zone"))?;
+        write!(out, "{}, {}, ", Counted(*records, "record"), Counted(*names, "name"))?;
+        writeln!(out, "{} bytes, {millis:.0} ms", Grouped(*bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::tests::capture;
+
+    /// A report with `warning_count` warnings, all but `shown` of them hidden.
+    fn report(warning_count: usize, shown: usize) -> Report {
+        let row = FindingRow {
+            file: "a.zone".into(),
+            line: 3,
+            severity: "warning",
+            code: "ttl-mismatch".into(),
+            owner: "a.test.".into(),
+            message: "TTLs\u{7} differ".into(),
+        };
+        Report {
+            directory: "d".into(),
+            generation: 2,
+            zones: 1,
+            records: 1234,
+            names: 2,
+            bytes: 4096,
+            millis: 1.5,
+            collected: 0,
+            warning_count,
+            warnings: vec![row; shown],
+        }
+    }
+
+    #[test]
+    fn text_is_one_line_and_warnings_are_bounded() {
+        let report = report(3, 1);
+        assert_eq!(report.to_string(), "generation 2 in d: 1 zone, 1,234 records, 2 names, 4,096 bytes, 2 ms\n");
+        let ((), _, err) = capture(Format::Text, |output| warn(&report, output));
+        let shown = "a.zone:3: warning: TTLs\u{fffd} differ [ttl-mismatch]\n";
+        assert_eq!(err, format!("{shown}and 2 more warnings: dnsctl check shows all\n"));
+    }
+
+    #[test]
+    fn json_holds_the_warnings_and_stderr_stays_empty() {
+        let ((), _, err) = capture(Format::Json, |output| warn(&report(1, 1), output));
+        assert_eq!(err, "");
+        let value = serde_json::to_value(report(1, 1)).unwrap();
+        assert_eq!((&value["generation"], &value["warnings"][0]["code"]), (&2.into(), &"ttl-mismatch".into()));
+    }
+}

@@ -1,0 +1,60 @@
+//! The commands of `dnsctl`, one module each.
+//!
+//! A command takes its arguments and an `Output`, and returns a `Failure` or nothing; it never ends the process and
+//! writes to no stream of its own. What several of them do alike is here.
+
+pub(crate) mod check;
+pub(crate) mod compile;
+pub(crate) mod inspect;
+pub(crate) mod lookup;
+pub(crate) mod push;
+pub(crate) mod status;
+pub(crate) mod up;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use snapshot::dns::name::Name;
+use snapshot::handover::{Directory, explain};
+use snapshot::image::View;
+
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// A name of the command line, with or without the dot at its end.
+///
+/// # Errors
+/// [`Failure::Usage`] if it is no name.
+fn parse_name(text: &str) -> Result<Name, Failure> {
+    let bad = |cause: String| Failure::Usage(format!("`{text}` is not a domain name: {cause}"));
+    if text.is_empty() {
+        return Err(bad("it is empty".into()));
+    }
+    Name::parse(text.as_bytes(), Some(Name::root().as_ref())).map_err(|cause| bad(cause.to_string()))
+}
+
+/// Opens a directory of snapshots that is there.
+///
+/// # Errors
+/// [`Failure::Unable`].
+fn open_directory(path: &Path) -> Result<Directory, Failure> {
+    if !path.is_dir() {
+        return Err(Failure::Unable(format!("{} is not a directory", path.display())));
+    }
+    Directory::open(path).map_err(|cause| Failure::Unable(explain(&cause)))
+}
+
+/// Loads the generation a data plane would serve on a cold start, noting if that is not the newest.
+///
+/// # Errors
+/// [`Failure::Input`] if none can be served.
+fn load(path: &Path, output: &mut Output<'_>) -> Result<Arc<View>, Failure> {
+    let loaded = open_directory(path)?.load(None).map_err(|cause| Failure::Input(explain(&cause)))?;
+    let Some(loaded) = loaded else {
+        return Err(Failure::Input(format!("{} holds no generation: run dnsctl compile", path.display())));
+    };
+    if let Some(fallback) = loaded.fallback {
+        output.note(format_args!("note: {fallback}"));
+    }
+    Ok(loaded.view)
+}

@@ -1,0 +1,71 @@
+//! `dnsctl`, the operator's tool: compiles and checks zone files, looks into snapshots, talks to running data planes,
+//! and starts both processes for a first try.
+//!
+//! Not here: any rule of DNS. Each command is a module of `commands` that takes its arguments and an [`Output`] and
+//! returns a [`Failure`] or nothing; this file only maps that to the exit codes of the help text.
+
+mod args;
+mod client;
+mod commands;
+mod dig;
+mod failure;
+mod offline;
+mod output;
+mod progress;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use failure::Failure;
+use output::{Format, Output, Paint};
+
+/// Parses the command line, runs the command, and reports what failed.
+fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&words) {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error, &words),
+    };
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr());
+    let paint = Paint::of_terminal(io::stderr().is_terminal());
+    let mut output = Output { format: cli.format(), paint, out: &mut out, err: &mut err };
+    let ended = match &cli.command {
+        Command::Compile(args) => commands::compile::run(args, cli.dir.as_deref(), &mut output),
+        Command::Check(args) => commands::check::run(args, &mut output),
+        Command::Inspect(args) => commands::inspect::run(args, cli.dir.as_deref(), &mut output),
+        Command::Lookup(args) => commands::lookup::run(args, cli.dir.as_deref(), &mut output),
+        Command::Push(args) => commands::push::run(args, cli.dir.as_deref(), &mut output),
+        Command::Status(args) => commands::status::run(args, cli.dir.as_deref(), &mut output),
+        Command::Up(args) => commands::up::run(args, cli.dir.as_deref(), &mut output),
+        Command::Dataplane(_) | Command::Controlplane(_) => Ok(()),
+    };
+    if let Err(failure) = ended {
+        return output.fail(&failure);
+    }
+    drop(out);
+    match cli.command {
+        Command::Dataplane(child) => commands::up::child::run(child.parent, || dataplane::run(&child.args)),
+        Command::Controlplane(child) => commands::up::child::run(child.parent, || controlplane::run(child.args)),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Reports a command line that cannot be understood, or prints the help that was asked for.
+fn refuse(error: &clap::Error, words: &[OsString]) -> ExitCode {
+    let json = words.iter().any(|word| word == "--json");
+    if error.use_stderr() && json {
+        let text = error.render().to_string();
+        let line = text.lines().next().unwrap_or_default();
+        let message = line.strip_prefix("error: ").unwrap_or(line).to_owned();
+        let (mut out, mut err) = (io::stdout().lock(), io::stderr());
+        let mut output = Output { format: Format::Json, paint: Paint::Plain, out: &mut out, err: &mut err };
+        return output.fail(&Failure::Usage(message));
+    }
+    // A reader that went away while the help was printed is no failure.
+    error.print().ok();
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+}

@@ -1,0 +1,89 @@
+//! Time per answered query, by kind, for 100 and for a million names; and parse, lookup and compile on their own.
+//!
+//! `cargo bench -p benches --bench answer`. Random order over the whole zone, batches as the workers make them.
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+
+use benches::{KINDS, Kind, queries, view, zone};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use dataplane::answer::{BATCH_LEN, Scratch, Settings, respond};
+use dataplane::packet::{Packet, Transport};
+use snapshot::image::{LookupName, Segment, View};
+
+/// How many different questions a run cycles through: more than the caches hold nodes.
+const QUESTIONS: u32 = 1 << 19;
+
+/// Answers one batch of copies of `batch`.
+fn answer_batch(
+    view: &View,
+    batch: &[Vec<u8>],
+    buffers: &mut [[u8; 2048]],
+    scratch: &mut Scratch,
+    settings: &Settings,
+) {
+    let mut packets: [Option<Packet<'_>>; BATCH_LEN] = [const { None }; BATCH_LEN];
+    for ((slot, buf), query) in packets.iter_mut().zip(buffers).zip(batch) {
+        buf[..query.len()].copy_from_slice(query);
+        *slot = Some(Packet::new(buf, query.len(), IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    }
+    let mut packets = packets.map(|packet| packet.expect("every lane was filled"));
+    respond(settings, view, Transport::Udp, &mut packets, scratch);
+    black_box(&packets);
+}
+
+/// The whole way from query bytes to reply bytes.
+fn answers(criterion: &mut Criterion) {
+    let settings = Settings::default();
+    for names in [100, 1_000_000] {
+        let view = view(&zone(names));
+        let mut group = criterion.benchmark_group(format!("answer/{names}"));
+        group.throughput(Throughput::Elements(BATCH_LEN as u64));
+        for kind in KINDS {
+            let asked = queries(kind, names, QUESTIONS);
+            let mut batches = asked.chunks_exact(BATCH_LEN).cycle();
+            let mut scratch = Scratch::new();
+            let mut buffers = vec![[0; 2048]; BATCH_LEN];
+            group.bench_function(format!("{kind:?}"), |bencher| {
+                bencher.iter(|| {
+                    let batch = batches.next().expect("the cycle never ends");
+                    answer_batch(&view, batch, &mut buffers, &mut scratch, &settings);
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+/// Finding zone and node of a name, one at a time.
+fn lookups(criterion: &mut Criterion) {
+    let view = view(&zone(1_000_000));
+    let asked = queries(Kind::Hit, 1_000_000, QUESTIONS);
+    let mut names = asked.iter().cycle();
+    let mut name = LookupName::default();
+    criterion.bench_function("lookup/1000000/one-at-a-time", |bencher| {
+        bencher.iter(|| {
+            let query = names.next().expect("the cycle never ends");
+            name.assign(&query[12..]).expect("the question has a name");
+            let zone = view.find_zone(&name, name.label_count()).and_then(|id| view.get(id)).expect("in the zone");
+            black_box(zone.find_now(&name).is_some())
+        });
+    });
+}
+
+/// Compiling ready records into a segment.
+fn compile(criterion: &mut Criterion) {
+    for names in [10, 10_000] {
+        let zone = zone(names);
+        criterion.bench_function(&format!("compile/{names}"), |bencher| {
+            bencher.iter_batched(|| (), |()| Segment::build(black_box(&zone)).is_ok(), BatchSize::PerIteration);
+        });
+    }
+}
+
+criterion_group! {
+    name = all;
+    config = Criterion::default().sample_size(20);
+    targets = answers, lookups, compile
+}
+criterion_main!(all);

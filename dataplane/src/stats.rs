@@ -75,8 +75,11 @@ pub(crate) enum Event {
     ReloadFailed,
 }
 
+/// An event with its metric name and its label, if it has one.
+type Row = (Event, &'static str, Option<(&'static str, &'static str)>);
+
 /// Metric name and label of each [`Event`], in its order.
-const TABLE: [(Event, &str, Option<(&str, &str)>); 29] = [
+const TABLE: [Row; 29] = [
     (Event::QueryUdp, "queries_total", Some(("transport", "udp"))),
     (Event::QueryTcp, "queries_total", Some(("transport", "tcp"))),
     (Event::ReplyNoError, "replies_total", Some(("rcode", "NOERROR"))),

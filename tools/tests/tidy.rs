@@ -24,11 +24,11 @@ use sources::{Source, Workspace};
 fn check_every_source(rule: impl Fn(&Source) -> Vec<String>) {
     let workspace = Workspace::read();
     assert!(workspace.sources.len() > 5, "the sources were not found");
-    report(workspace.sources.iter().flat_map(rule).collect());
+    report(&workspace.sources.iter().flat_map(rule).collect());
 }
 
 /// Fails if there are findings, and shows them all.
-fn report(findings: Vec<String>) {
+fn report(findings: &[String]) {
     assert!(findings.is_empty(), "\n{}", findings.join("\n"));
 }
 
@@ -37,7 +37,7 @@ fn crates_import_in_one_direction() {
     let workspace = Workspace::read();
     let mut findings = manifests::direction(&workspace);
     findings.extend(workspace.sources.iter().flat_map(imports::between_crates));
-    report(findings);
+    report(&findings);
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn modules_import_as_the_tables_of_the_architecture_say() {
     let tables = tables::read(&workspace.architecture);
     let mut findings = tables::check(&tables, &workspace);
     findings.extend(workspace.sources.iter().flat_map(|source| imports::between_modules(source, &tables)));
-    report(findings);
+    report(&findings);
 }
 
 #[test]
@@ -86,10 +86,10 @@ fn the_core_takes_no_clock_randomness_socket_file_or_database() {
 
 #[test]
 fn every_dependency_says_why() {
-    report(manifests::reasons(&Workspace::read()));
+    report(&manifests::reasons(&Workspace::read()));
 }
 
 #[test]
 fn versions_live_in_the_root_manifest() {
-    report(manifests::versions(&Workspace::read()));
+    report(&manifests::versions(&Workspace::read()));
 }

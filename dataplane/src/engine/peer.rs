@@ -69,9 +69,10 @@ mod tests {
     fn addresses_of_other_families_and_short_ones_are_no_client() {
         assert_eq!(client(&[]), None);
         assert_eq!(client(&libc::AF_UNIX.to_ne_bytes()), None);
-        assert_eq!(client(&[libc::AF_INET as u8, 0, 0, 53, 192, 0]), None);
+        let family = u16::try_from(libc::AF_INET).unwrap().to_ne_bytes();
+        assert_eq!(client(&[family[0], family[1], 0, 53, 192, 0]), None);
         let mut v4 = [0; 16];
-        v4[..2].copy_from_slice(&(libc::AF_INET as u16).to_ne_bytes());
+        v4[..2].copy_from_slice(&family);
         v4[4..8].copy_from_slice(&[192, 0, 2, 1]);
         assert_eq!(client(&v4), Some(IpAddr::from([192, 0, 2, 1])));
     }

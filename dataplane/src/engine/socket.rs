@@ -94,7 +94,7 @@ impl Socket {
                 slot,
                 socket: idx,
                 query_len: header.msg_len as usize,
-                control_len: header.msg_hdr.msg_controllen as usize,
+                control_len: header.msg_hdr.msg_controllen as _,
                 flags: header.msg_hdr.msg_flags,
             };
             self.batch.take(&mut self.slots, &received, turn);

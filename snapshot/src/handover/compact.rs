@@ -67,7 +67,7 @@ pub(super) fn plan(old: &[IndexedPack], new: &[IndexedPack]) -> Plan {
             shadowed_len -= pack_len;
             total_len -= pack_len;
         } else {
-            live.push((pack.pack.clone(), positions));
+            live.push((pack.pack, positions));
         }
     }
     live.reverse();

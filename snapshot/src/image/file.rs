@@ -121,7 +121,7 @@ pub(super) fn open(kind: FileKind, file: &[u8]) -> Result<(&[u8], Digest), LoadE
     if u16_at(header, 10) != Some(kind.code()) {
         return Err(LoadError::Header("of another kind than expected"));
     }
-    if u32_at(header, 12) != Some(HEADER_LEN as u32) {
+    if u32_at(header, 12) != u32::try_from(HEADER_LEN).ok() {
         return Err(LoadError::Header("wrong header length"));
     }
     let expected = u64_at(header, 16).unwrap_or(0);

@@ -168,7 +168,7 @@ impl Pack {
         }
         let mut memory = MmapMut::map_anon(len)?;
         // Huge pages save a tenth to a third of a lookup; without them everything works as well.
-        if memory.advise(Advice::HugePage).is_err() {}
+        memory.advise(Advice::HugePage).ok();
         let mut reader = file;
         reader.read_exact(&mut memory)?;
         Pack::open(memory.make_read_only()?, expected)

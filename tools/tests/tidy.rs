@@ -24,7 +24,7 @@ use sources::{Source, Workspace};
 fn check_every_source(rule: impl Fn(&Source) -> Vec<String>) {
     let workspace = Workspace::read();
     assert!(workspace.sources.len() > 5, "the sources were not found");
-    report(&workspace.sources.iter().flat_map(rule).collect());
+    report(&workspace.sources.iter().flat_map(rule).collect::<Vec<_>>());
 }
 
 /// Fails if there are findings, and shows them all.

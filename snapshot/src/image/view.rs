@@ -77,8 +77,8 @@ pub struct View {
     slots: Vec<Slot>,
     /// Seed of the directory's hash.
     seed: u64,
-    /// Bit d is set if some apex has d labels.
-    depths: u128,
+    /// The label counts of its apexes, each once, deepest first: a handful, so a list beats a bit set of 128 bits.
+    depths: Vec<u8>,
 }
 
 /// Where a zone is in a view.
@@ -96,7 +96,7 @@ impl View {
             places: Vec::new(),
             slots: vec![Slot { tag: 0, zone: 0 }; 2],
             seed: 0,
-            depths: 0,
+            depths: Vec::new(),
         }
     }
 
@@ -117,7 +117,7 @@ impl View {
             slots: vec![Slot { tag: 0, zone: 0 }; (zone_count * 2).next_power_of_two().max(2)],
             // Whoever wants apexes that collide would have to know the digest of everybody's zones first.
             seed: Digest::of(&names).seed(),
-            depths: 0,
+            depths: Vec::new(),
             packs,
         };
         let packs = view.packs.clone();
@@ -146,7 +146,9 @@ impl View {
         let cut = LoadError::Segment { segment: idx, rule: "header is cut" };
         let pack = u32::try_from(pack_idx).map_err(|_| LoadError::TooLarge("packs"))?;
         let Some(zone) = ZoneRef::read(segment, hash, pack, entry.off) else { return Err(cut) };
-        self.depths |= 1 << zone.apex_labels.min(127);
+        if let Err(place) = self.depths.binary_search_by(|depth| zone.apex_labels.cmp(depth)) {
+            self.depths.insert(place, zone.apex_labels);
+        }
         self.zones.push(zone);
         self.places.push((pack, u32::try_from(idx).map_err(|_| LoadError::TooLarge("zones"))?));
         let zone = u32::try_from(self.zones.len()).map_err(|_| LoadError::TooLarge("zones"))?;
@@ -266,16 +268,8 @@ impl View {
 
     /// The label counts of apexes, deepest first, at most `labels_max`.
     #[inline]
-    fn depths(&self, labels_max: usize) -> impl Iterator<Item = usize> + use<> {
-        let mut left = if labels_max >= 127 { self.depths } else { self.depths & ((2u128 << labels_max) - 1) };
-        std::iter::from_fn(move || {
-            if left == 0 {
-                return None;
-            }
-            let depth = 127 - left.leading_zeros();
-            left &= !(1u128 << depth);
-            Some(depth as usize)
-        })
+    fn depths(&self, labels_max: usize) -> impl Iterator<Item = usize> + '_ {
+        self.depths.iter().map(|&depth| usize::from(depth)).filter(move |&depth| depth <= labels_max)
     }
 
     /// The slot where the search for a hash starts.

@@ -15,7 +15,10 @@ const HEADER_LEN: usize = 128;
 /// Zones whose pack is changed: small, so that changes meet something, yet with every kind of node.
 const ZONES: [(&str, &str); 2] = [
     ("a.", "@ 60 SOA ns.a. h.a. 1 2 3 4 5\n@ 60 NS ns.a.\nns 60 A 192.0.2.1\n*.w 60 MX 1 ns\nx.y 60 CNAME ns\n"),
-    ("b.", "@ 60 SOA ns.b. h.b. 1 2 3 4 5\n@ 60 NS ns.c.b.\nc 60 NS ns.c\nc 60 NS ns.d\nns.c 60 A 192.0.2.1\nd 60 NS ns.d\nns.d 60 AAAA ::1\n"),
+    (
+        "b.",
+        "@ 60 SOA ns.b. h.b. 1 2 3 4 5\n@ 60 NS ns.c.b.\nc 60 NS ns.c\nc 60 NS ns.d\nns.c 60 A 192.0.2.1\nd 60 NS ns.d\nns.d 60 AAAA ::1\n",
+    ),
 ];
 
 /// The valid pack.

@@ -44,6 +44,8 @@ pub enum DropReason {
     Response,
     /// The datagram was cut by the receive buffer.
     Oversize,
+    /// A panic came up while the reply was written, so the buffer holds neither query nor reply.
+    Panic,
 }
 
 /// How the query came, which decides how long the reply may be.

@@ -12,6 +12,8 @@ pub trait Answer: Send + 'static {
     type View: Send + Sync + 'static;
 
     /// Answers every packet; afterwards no outcome is pending.
+    ///
+    /// If it panics, a packet whose outcome is still pending has not been written to and may be given again.
     fn answer(&mut self, view: &Self::View, transport: Transport, packets: &mut [Packet<'_>]);
 
     /// The same with memory of its own, for another thread or after a panic.

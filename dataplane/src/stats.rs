@@ -148,7 +148,7 @@ impl Block {
                 Outcome::Drop(DropReason::Short) => Event::DropShort,
                 Outcome::Drop(DropReason::Response) => Event::DropResponse,
                 Outcome::Drop(DropReason::Oversize) => Event::DropOversize,
-                Outcome::Pending => Event::DropPanic,
+                Outcome::Pending | Outcome::Drop(DropReason::Panic) => Event::DropPanic,
             };
             tally[event as usize] += 1;
         }

@@ -1,11 +1,13 @@
 //! Workers: one thread each, an engine and an answerer, from one batch to the next.
 //!
 //! A worker knows no files and takes no orders but its [`Order`]. Invariants: the view is loaded once per batch, after
-//! the batch was received; a swap of the view never makes a worker wait; a panic costs its batch and no more.
+//! the batch was received; a swap of the view never makes a worker wait; a panic costs its
+//! packet and no more.
 
 use std::io;
 use std::net::UdpSocket;
 use std::panic::{self, AssertUnwindSafe};
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Cache};
 
 use crate::engine::{self, Choice, Engine, Turn};
-use crate::packet::{Packet, Transport};
+use crate::packet::{Outcome, Packet, Transport};
 use crate::responder::Answer;
 use crate::stats::{Block, Event};
 
@@ -134,6 +136,15 @@ pub(crate) fn start<A: Answer>(plan: Plan<A>) -> io::Result<Running> {
     }
 }
 
+/// How answering went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    /// Every packet has its outcome.
+    Done,
+    /// Some have none yet.
+    Panicked,
+}
+
 /// An answerer with its view and counters.
 pub(crate) struct Worker<A: Answer> {
     /// The newest view, checked once per batch.
@@ -180,17 +191,29 @@ impl<A: Answer> Worker<A> {
         Ok(turn)
     }
 
-    /// Answers a batch. After a panic the packets that have no answer yet get none: their buffers may be half written.
+    /// Answers a batch. After a panic those that were not reached are answered one by one, so that only the culprit
+    /// goes without a reply.
     fn serve(&mut self, packets: &mut [Packet<'_>]) {
+        if self.attempt(packets) == Attempt::Panicked {
+            for packet in packets.iter_mut().filter(|packet| packet.outcome == Outcome::Pending) {
+                self.attempt(slice::from_mut(packet));
+            }
+        }
+        self.block.count_batch(Transport::Udp, packets);
+    }
+
+    /// Has packets answered, and outlives a panic.
+    fn attempt(&mut self, packets: &mut [Packet<'_>]) -> Attempt {
         let view = self.view.load();
         let answer = &mut self.answer;
         let done = panic::catch_unwind(AssertUnwindSafe(|| answer.answer(view, Transport::Udp, packets)));
-        if done.is_err() {
-            self.block.add(Event::Panic, 1);
-            // What the panic left in the answerer's memory is not to be trusted.
-            self.answer = self.answer.fork();
+        if done.is_ok() {
+            return Attempt::Done;
         }
-        self.block.count_batch(Transport::Udp, packets);
+        self.block.add(Event::Panic, 1);
+        // What the panic left in the answerer's memory is not to be trusted.
+        self.answer = self.answer.fork();
+        Attempt::Panicked
     }
 }
 
@@ -198,10 +221,10 @@ impl<A: Answer> Worker<A> {
 mod tests {
     use super::*;
     use crate::engine::memory::Memory;
-    use crate::packet::Outcome;
+    use crate::packet::DropReason;
     use crate::stats::Stats;
 
-    /// Echoes queries with the view in the first byte; panics at queries of `!`.
+    /// Echoes queries with the view in the first byte; panics at queries of `!`, and of `?` when half written.
     struct Echo;
 
     impl Answer for Echo {
@@ -210,7 +233,9 @@ mod tests {
         fn answer(&mut self, view: &u8, _: Transport, packets: &mut [Packet<'_>]) {
             for packet in packets {
                 assert_ne!(packet.buf[0], b'!', "asked to panic");
-                packet.buf[0] = *view;
+                packet.outcome = Outcome::Drop(DropReason::Panic);
+                let half_written = std::mem::replace(&mut packet.buf[0], *view) == b'?';
+                assert!(!half_written, "asked to panic late");
                 packet.outcome = Outcome::Reply { len: packet.query_len, rcode: 0, truncated: false };
             }
         }
@@ -244,13 +269,24 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_costs_the_unanswered_rest_of_its_batch() {
-        let stats = Stats::default();
-        let (mut worker, _slot) = worker(&stats);
-        assert_eq!(replies(&mut worker, &[b"ab", b"!!", b"cd"]), ["1b"]);
-        assert_eq!(replies(&mut worker, &[b"ef"]), ["1f"]);
-        assert_eq!(worker.block.value(Event::Panic), 1);
-        assert_eq!(worker.block.value(Event::DropPanic), 2);
-        assert_eq!(worker.block.value(Event::QueryUdp), 4);
+    fn a_panic_costs_the_packet_that_it_came_from() {
+        type Case = (&'static [&'static [u8]], &'static [&'static str], u64, u64);
+        let cases: [Case; 5] = [
+            // Queries, replies, packets lost, panics: one in the batch, and one for each that panics again on its own.
+            (&[b"ab", b"!!", b"cd"], &["1b", "1d"], 1, 2),
+            (&[b"ab", b"??", b"cd"], &["1b", "1d"], 1, 1),
+            (&[b"!1", b"ab", b"!2", b"cd", b"!3"], &["1b", "1d"], 3, 4),
+            (&[b"??", b"??", b"!!", b"ab"], &["1b"], 3, 3),
+            (&[b"!!"], &[], 1, 2),
+        ];
+        for (queries, expected, lost, panics) in cases {
+            let stats = Stats::default();
+            let (mut worker, _slot) = worker(&stats);
+            assert_eq!(replies(&mut worker, queries), expected);
+            assert_eq!(replies(&mut worker, &[b"ef"]), ["1f"], "the next batch");
+            assert_eq!(worker.block.value(Event::DropPanic), lost, "{expected:?}");
+            assert_eq!(worker.block.value(Event::Panic), panics, "{expected:?}");
+            assert_eq!(worker.block.value(Event::QueryUdp), queries.len() as u64 + 1);
+        }
     }
 }

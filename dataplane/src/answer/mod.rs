@@ -10,7 +10,7 @@ mod resolve;
 
 use snapshot::image::{LookupName, NameHashes, View, ZoneId};
 
-use crate::packet::{Outcome, Packet, Transport};
+use crate::packet::{DropReason, Outcome, Packet, Transport};
 use crate::wire::{self, MESSAGE_LEN_MAX, Parsed, Query, Rcode, UDP_LEN_PLAIN, Writer, class};
 
 /// How many packets are worked on side by side; longer slices are answered in such pieces. 32 hides the memory latency
@@ -61,8 +61,7 @@ impl Scratch {
     /// Lanes for one worker: about 16 KiB.
     #[must_use]
     pub fn new() -> Scratch {
-        let lane =
-            || Lane { name: LookupName::default(), parsed: Parsed::Drop(crate::packet::DropReason::Short), zone: None };
+        let lane = || Lane { name: LookupName::default(), parsed: Parsed::Drop(DropReason::Short), zone: None };
         Scratch { lanes: std::iter::repeat_with(lane).take(BATCH_LEN).collect(), extra: LookupName::default() }
     }
 }
@@ -81,6 +80,8 @@ pub fn respond(
         stage(view, batch, &mut scratch.lanes);
         for (packet, lane) in batch.iter_mut().zip(&scratch.lanes) {
             if packet.outcome == Outcome::Pending {
+                // True until the reply is whole: a panic leaves this one half written, and its successors untouched.
+                packet.outcome = Outcome::Drop(DropReason::Panic);
                 packet.outcome = reply(settings, view, transport, packet, lane, &mut scratch.extra);
             }
         }

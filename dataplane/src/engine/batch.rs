@@ -57,6 +57,11 @@ impl Batch {
         Batch { datagrams: Vec::with_capacity(TURN_LEN), packets: Vec::with_capacity(TURN_LEN), outbox: Outbox::new() }
     }
 
+    /// Whether it holds nothing to answer.
+    pub(super) fn is_empty(&self) -> bool {
+        self.datagrams.is_empty()
+    }
+
     /// How many datagrams it can still take.
     pub(super) fn room(&self) -> usize {
         TURN_LEN - self.datagrams.len()
@@ -85,7 +90,7 @@ impl Batch {
         serve: Serve<'_>,
         turn: &mut Turn,
     ) -> io::Result<()> {
-        if self.datagrams.is_empty() {
+        if self.is_empty() {
             return Ok(());
         }
         turn.received += u32::try_from(self.datagrams.len()).unwrap_or(0);

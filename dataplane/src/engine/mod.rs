@@ -121,7 +121,10 @@ fn prepare(sockets: &[UdpSocket]) -> io::Result<()> {
 /// Takes UDP sockets out of their SO_REUSEPORT groups without losing what they hold.
 ///
 /// A connected UDP socket gets datagrams of its peer only and is passed over when the kernel picks a member of the
-/// group. The peer is the discard port (RFC 863) of the socket's own address: nobody sends from there.
+/// group (`reuseport_select_sock_by_hash` of Linux): the share of each that leaves goes to those that stay, and what
+/// it was picked for before lies in its queue. Measured on 6.18, with the group on a wildcard address and on one of its
+/// own: of 200 client ports none was lost or came to a connected member. The peer is the discard port (RFC 863) of the
+/// socket's own address: nobody sends from there.
 fn retire(sockets: &[UdpSocket]) -> io::Result<()> {
     for socket in sockets {
         let mut dead = socket.local_addr()?;

@@ -129,7 +129,8 @@ impl Engine for Socket {
         let mut turn = Turn::default();
         // Under load there is always something to read, and the poll would be a system call for nothing.
         self.sweep(&mut turn);
-        if turn == Turn::default() {
+        // A second sweep reads into the same slots, so the first must have brought nothing at all.
+        if self.batch.is_empty() && turn == Turn::default() {
             self.wait(wait)?;
             self.sweep(&mut turn);
         }

@@ -133,6 +133,25 @@ fn long_datagrams_are_cut_counted_and_not_served() {
 }
 
 #[test]
+fn datagrams_that_come_before_the_engine_opens_are_answered_in_its_first_turn() {
+    for (name, open) in engines() {
+        let sockets = vec![bound("127.0.0.1"), bound("127.0.0.1")];
+        let client = client("127.0.0.1");
+        for (text, socket) in ["early", "bird"].iter().zip(&sockets) {
+            client.send_to(text.as_bytes(), socket.local_addr().unwrap()).unwrap();
+        }
+        let mut engine = open(sockets);
+        let begun = std::time::Instant::now();
+        let turn = engine.turn(PATIENCE, &mut shout).unwrap();
+        assert_eq!(turn, Turn { received: 2, sent: 2, ..Turn::default() }, "{name}");
+        assert!(begun.elapsed() < PATIENCE, "{name} waits for more than it has");
+        let mut replies = [read(&client).0, read(&client).0];
+        replies.sort();
+        assert_eq!(replies, ["BIRD", "EARLY"], "{name}");
+    }
+}
+
+#[test]
 fn a_turn_without_datagrams_serves_nothing() {
     for (name, open) in engines() {
         let mut engine = open(vec![bound("127.0.0.1")]);

@@ -6,6 +6,8 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
@@ -14,6 +16,11 @@ use thiserror::Error;
 const RECV_BUFFER_LEN: usize = 8 << 20;
 /// Connections that wait for accept(2).
 const BACKLOG: i32 = 1024;
+/// How long a port may stay busy: the kernel closes the sockets of a ring some milliseconds after its process has ended
+/// (2 of 3 restarts at once met that), and a restart must not fail for it.
+const BUSY_MAX: Duration = Duration::from_secs(1);
+/// Pause between two looks at a busy port.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// Ports tried when the kernel may choose one that is free for both UDP and TCP.
 const PORT_TRIES: usize = 16;
 
@@ -136,16 +143,21 @@ fn is_absent(error: &BindError) -> bool {
     }
 }
 
-/// Opens the sockets of one address; with port 0 tries until one number is free for both transports.
+/// Opens the sockets of one address; with port 0 tries until one number is free for both transports, else waits for a
+/// predecessor that has just ended.
 fn bind(addr: SocketAddr, workers: usize, tenancy: Tenancy) -> Result<Bound, BindError> {
-    let mut tries = if addr.port() == 0 { PORT_TRIES } else { 1 };
-    loop {
-        tries -= 1;
-        match bind_once(addr, workers, tenancy) {
-            Err(BindError::Busy { .. }) if tries > 0 => {}
-            other => return other,
+    let begun = Instant::now();
+    for tries in 1.. {
+        let bound = bind_once(addr, workers, tenancy);
+        let again = if addr.port() == 0 { tries < PORT_TRIES } else { begun.elapsed() < BUSY_MAX };
+        if !again || !matches!(bound, Err(BindError::Busy { .. })) {
+            return bound;
+        }
+        if addr.port() != 0 {
+            thread::sleep(BUSY_PAUSE);
         }
     }
+    Err(BindError::Busy { addr })
 }
 
 /// Opens the sockets of one address.

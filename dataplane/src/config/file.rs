@@ -27,6 +27,8 @@ pub(super) struct File {
     pub(super) engine: Option<Choice>,
     /// As `--control`.
     pub(super) control: Option<PathBuf>,
+    /// As `--control-group`.
+    pub(super) control_group: Option<String>,
     /// As `--user`.
     pub(super) user: Option<String>,
     /// About answers.

@@ -58,6 +58,9 @@ pub struct Args {
     /// Path of the control socket; none without it
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
+    /// Group whose members may ask on the control socket too, but not take over
+    #[arg(long, value_name = "NAME")]
+    pub control_group: Option<String>,
     /// Configuration file (TOML); the command line wins over it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -84,6 +87,8 @@ pub(crate) struct Config {
     pub(crate) engine: Choice,
     /// Path of the control socket.
     pub(crate) control: Option<PathBuf>,
+    /// Group whose members may use it.
+    pub(crate) control_group: Option<String>,
     /// User to become.
     pub(crate) user: Option<String>,
     /// Of answers.
@@ -179,6 +184,7 @@ impl Config {
             pinning: if args.pin || file.pin == Some(true) { Pinning::Pinned } else { Pinning::Free },
             engine: args.engine.or(file.engine).unwrap_or_default(),
             control: args.control.clone().or(file.control),
+            control_group: args.control_group.clone().or(file.control_group),
             user: args.user.clone().or(file.user),
             settings: Settings { udp_len_max, version: file.answer.version },
             tcp,

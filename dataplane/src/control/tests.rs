@@ -57,7 +57,7 @@ fn status() -> Status {
 
 /// A served control socket and its desk.
 fn served(path: &Path) -> (Control, Arc<Fake>) {
-    let control = Control::bind(path, Claim::IfFree).unwrap();
+    let control = Control::bind(path, Claim::IfFree, Audience::Owner).unwrap();
     control.publish().unwrap();
     let desk = Arc::new(Fake::default());
     control.serve(desk.clone()).unwrap();
@@ -127,15 +127,57 @@ fn a_live_socket_is_respected_and_a_stale_one_replaced() {
     let path = dir.path().join("control");
     drop(UnixListener::bind(&path).unwrap());
     let (first, _) = served(&path);
-    assert!(matches!(Control::bind(&path, Claim::IfFree), Err(ControlError::Busy { .. })));
-    let second = Control::bind(&path, Claim::Replace).unwrap();
+    assert!(matches!(Control::bind(&path, Claim::IfFree, Audience::Owner), Err(ControlError::Busy { .. })));
+    let second = Control::bind(&path, Claim::Replace, Audience::Owner).unwrap();
     second.publish().unwrap();
     drop(first);
     assert!(path.exists(), "the path belongs to the second");
     drop(second);
     fs::write(&path, "a file").unwrap();
-    assert!(matches!(Control::bind(&path, Claim::Replace), Err(ControlError::NoSocket { .. })));
-    assert!(matches!(Control::bind(&dir.path().join("no/dir"), Claim::IfFree), Err(ControlError::Io { .. })));
+    let bind = |path: &Path| Control::bind(path, Claim::Replace, Audience::Owner);
+    assert!(matches!(bind(&path), Err(ControlError::NoSocket { .. })));
+    assert!(matches!(bind(&dir.path().join("no/dir")), Err(ControlError::Io { .. })));
+}
+
+#[test]
+fn a_rehearsed_socket_is_published_and_leaves_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("control");
+    let mut control = Control::bind(&path, Claim::IfFree, Audience::Owner).unwrap();
+    control.rehearse().unwrap();
+    control.publish().unwrap();
+    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["control"]);
+    drop(control);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_group_gets_the_socket_and_may_ask_but_not_take_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("control");
+    let gid = rustix::process::getegid().as_raw();
+    let control = Control::bind(&path, Claim::IfFree, Audience::Group(gid)).unwrap();
+    control.publish().unwrap();
+    let file = fs::metadata(&path).unwrap();
+    assert_eq!((file.mode() & 0o777, file.gid()), (0o660, gid));
+    for (caller, request, takes_over) in [
+        (Caller::Member, Request::Status, false),
+        (Caller::Member, Request::Retire, false),
+        (Caller::Owner, Request::Retire, true),
+    ] {
+        let (client, server) = UnixStream::pair().unwrap();
+        let desk = Arc::new(Fake::default());
+        let served = Arc::clone(&desk);
+        let conversation = thread::spawn(move || converse(&server, caller, served.as_ref()));
+        let reply = ask(&client, &request);
+        assert_eq!(matches!(reply, Reply::Retiring), takes_over, "{caller:?} {request:?}");
+        assert_eq!(matches!(reply, Reply::Status(_)), request == Request::Status);
+        drop(client);
+        // A successor that goes away before it has the listeners is an error of the conversation.
+        conversation.join().unwrap().ok();
+        assert_eq!(desk.retired.load(Ordering::Acquire), takes_over, "{caller:?} {request:?}");
+    }
 }
 
 #[test]

@@ -238,6 +238,10 @@ impl Drop for Uring {
         if self.ring.submitter().register_sync_cancel(None, CancelBuilder::any()).is_err() {
             tracing::debug!("no receive was under way when the ring closed");
         }
+        // The ring is torn down in the background; without this its sockets would hold their port until then.
+        if let Err(error) = self.ring.submitter().unregister_files() {
+            tracing::debug!(%error, "the sockets of the ring stay open until it is gone");
+        }
     }
 }
 

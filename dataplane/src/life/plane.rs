@@ -14,11 +14,11 @@ use std::time::Instant;
 use thiserror::Error;
 
 use super::desk::{Fixed, PlaneDesk};
-use super::privileges::Account;
+use super::privileges::{self, Account};
 use crate::bind::{self, Bound, Tenancy};
 use crate::config::{Config, Pinning};
 use crate::control::predecessor::{self, Predecessor};
-use crate::control::{Claim, Control, ControlError, Desk};
+use crate::control::{Audience, Claim, Control, ControlError, Desk};
 use crate::responder::Answer;
 use crate::slot::{self, Slot, Source};
 use crate::stats::Stats;
@@ -47,6 +47,14 @@ pub(super) enum StartError {
     User {
         /// Who was asked for.
         user: String,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// The group that may ask.
+    #[error("control group {group}: {source}")]
+    Group {
+        /// Its name.
+        group: String,
         /// What went wrong.
         source: io::Error,
     },
@@ -179,6 +187,12 @@ fn find_predecessor(config: &Config) -> Result<Option<Predecessor>, StartError> 
 /// What needs privileges: sockets, the control socket, and giving the privileges up.
 fn claim(config: &Config, predecessor: Option<&Predecessor>) -> Result<(Vec<Bound>, Option<Control>), StartError> {
     let user_error = |source| StartError::User { user: config.user.clone().unwrap_or_default(), source };
+    let audience = match &config.control_group {
+        Some(name) => Audience::Group(
+            privileges::group(name).map_err(|source| StartError::Group { group: name.clone(), source })?,
+        ),
+        None => Audience::Owner,
+    };
     let account = config.user.as_deref().map(Account::find).transpose().map_err(user_error)?;
     let (tenancy, claim) = match predecessor {
         Some(_) => (Tenancy::Joining, Claim::Replace),
@@ -188,13 +202,16 @@ fn claim(config: &Config, predecessor: Option<&Predecessor>) -> Result<(Vec<Boun
     for reason in left_out {
         tracing::warn!("not listening: {reason}");
     }
-    let control = config.control.as_deref().map(|path| Control::bind(path, claim)).transpose()?;
+    let mut control = config.control.as_deref().map(|path| Control::bind(path, claim, audience)).transpose()?;
     if let Some(account) = account {
         if let Some(control) = &control {
             control.give_to(account.uid(), account.gid()).map_err(user_error)?;
         }
         account.assume().map_err(user_error)?;
         tracing::info!(uid = account.uid(), "privileges dropped");
+    }
+    if let Some(control) = &mut control {
+        control.rehearse()?;
     }
     Ok((bound, control))
 }

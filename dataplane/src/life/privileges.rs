@@ -5,13 +5,23 @@
 use std::ffi::CString;
 use std::io;
 
-use nix::unistd::{User, geteuid, initgroups, setgid, setuid};
+use nix::unistd::{Group, User, geteuid, initgroups, setgid, setuid};
 
 /// A user to become.
 #[derive(Debug)]
 pub(super) struct Account {
     /// The entry of the user database.
     user: User,
+}
+
+/// Looks the id of group `name` up.
+///
+/// # Errors
+/// If there is no such group.
+pub(super) fn group(name: &str) -> io::Result<u32> {
+    let group = Group::from_name(name)?;
+    let missing = || io::Error::new(io::ErrorKind::NotFound, format!("there is no group `{name}`"));
+    Ok(group.ok_or_else(missing)?.gid.as_raw())
 }
 
 impl Account {

@@ -67,6 +67,7 @@ fn dropped(reason: DropReason) -> &'static str {
         DropReason::Short => "it is too short",
         DropReason::Response => "it is a response",
         DropReason::Oversize => "it is too long",
+        DropReason::Panic => "answering it failed",
     }
 }
 

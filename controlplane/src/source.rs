@@ -162,8 +162,13 @@ pub(crate) fn read_zone_counted(
     on_read: &dyn Fn(u64),
 ) -> Result<Zone, ReadError> {
     let failed = |cause| ReadError::Io { path: source.path.clone(), source: cause };
+    // Before the file is opened: opening a pipe would wait for somebody to write into it, with the writer's lock held.
+    let metadata = std::fs::metadata(&source.path).map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(failed(io::Error::other("not a regular file")));
+    }
+    let len = metadata.len();
     let file = File::open(&source.path).map_err(failed)?;
-    let len = file.metadata().map_err(failed)?.len();
     // A buffer of the size of the file, so that a hundred thousand small ones do not touch a megabyte each.
     let capacity = usize::try_from(len).unwrap_or(BUFFER_LEN_MAX).clamp(BUFFER_LEN_MIN, BUFFER_LEN_MAX);
     let mut input = BufReader::with_capacity(capacity, Counted { input: file, on_read });

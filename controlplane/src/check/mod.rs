@@ -79,8 +79,12 @@ pub fn check(zone: &Zone) -> Vec<Finding> {
     }
     apex.check(zone.apex(), &mut findings);
     targets.check(zone, &mut findings);
-    if zone.duplicate_count() > 0 {
-        let message = format!("{} records are given more than once", zone.duplicate_count());
+    let duplicate_count = zone.duplicate_count();
+    if duplicate_count > 0 {
+        let message = match duplicate_count {
+            1 => "1 record is given more than once".to_owned(),
+            count => format!("{count} records are given more than once"),
+        };
         findings.warning("duplicate-records", 0, zone.apex(), message);
     }
     findings.finish(zone.apex())

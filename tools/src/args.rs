@@ -123,12 +123,15 @@ pub(crate) struct Inspect {
     pub(crate) names: bool,
 }
 
-/// Arguments of `lookup`: `DIR NAME [TYPE]`, or `NAME [TYPE]` after --dir.
+/// Arguments of `lookup`: `DIR NAME [TYPE]`, or `NAME [TYPE]` after --dir, or the directory and --batch.
 #[derive(Debug, Args)]
 pub(crate) struct Lookup {
     /// [DIR] NAME [TYPE]: the directory (unless --dir gives it), what to ask for, and its type [default: A].
-    #[arg(value_names = ["DIR", "NAME", "TYPE"], num_args = 1..=3, required = true)]
+    #[arg(value_names = ["DIR", "NAME", "TYPE"], num_args = 1..=3, required_unless_present = "batch")]
     pub(crate) words: Vec<String>,
+    /// Ask every question of a file, lines NAME TYPE as dnsperf reads them, and print NAME TYPE RCODE for each.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) batch: Option<PathBuf>,
     /// Ask for DNSSEC records (DO).
     #[arg(long = "do")]
     pub(crate) dnssec_ok: bool,
@@ -274,6 +277,8 @@ mod tests {
             "inspect d --zone a. --names",
             "lookup d example.test MX --do --tcp",
             "--dir d lookup example.test",
+            "lookup d --batch questions",
+            "--dir d lookup --batch questions --tcp",
             "push d --to p --wait 5",
             "status --to p --counters",
             "up --zone a --zone b --dns 127.0.0.1:0 --api [::1]:0",

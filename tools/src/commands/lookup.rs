@@ -10,6 +10,7 @@ use dataplane::packet::Transport;
 use serde::Serialize;
 use snapshot::dns::rtype::Rtype;
 
+use super::batch::{self, How};
 use super::{load, parse_name};
 use crate::args::Lookup;
 use crate::dig::Message;
@@ -32,17 +33,28 @@ struct Report {
 /// # Errors
 /// [`Failure::Usage`] for a name or type that is none, [`Failure::Input`] if there is nothing to ask or no answer.
 pub(crate) fn run(args: &Lookup, global: Option<&Path>, output: &mut Output<'_>) -> Result<(), Failure> {
-    let (dir, name, rtype) = words(&args.words, global)?;
-    let rtype = rtype.parse::<Rtype>().map_err(|_| Failure::Usage(format!("`{rtype}` is not an RR type")))?;
-    let query = Query {
-        name: parse_name(&name)?,
-        rtype,
+    let how = How {
         dnssec: if args.dnssec_ok { offline::Dnssec::Wanted } else { offline::Dnssec::Unwanted },
         transport: if args.tcp { Transport::Tcp } else { Transport::Udp },
     };
+    if let Some(file) = &args.batch {
+        return batch::run(&batch_directory(&args.words, global)?, file, how, output);
+    }
+    let (dir, name, rtype) = words(&args.words, global)?;
+    let rtype = rtype.parse::<Rtype>().map_err(|_| Failure::Usage(format!("`{rtype}` is not an RR type")))?;
+    let query = Query { name: parse_name(&name)?, rtype, dnssec: how.dnssec, transport: how.transport };
     let view = load(&dir, output)?;
     let message = offline::ask(&view, &query).map_err(Failure::Input)?;
     output.report(&Report { generation: view.generation().map(|generation| generation.0), message })
+}
+
+/// The directory of a batch: the one word, or `--dir`.
+fn batch_directory(words: &[String], global: Option<&Path>) -> Result<PathBuf, Failure> {
+    match (words, global) {
+        ([dir], _) => Ok(PathBuf::from(dir)),
+        ([], Some(dir)) => Ok(dir.to_owned()),
+        _ => Err(Failure::Usage("lookup --batch FILE wants DIR, or --dir DIR, and no name".into())),
+    }
 }
 
 /// Directory, name and type of the positional words: with `--dir` they begin with the name.

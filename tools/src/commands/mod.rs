@@ -3,6 +3,7 @@
 //! A command takes its arguments and an `Output`, and returns a `Failure` or nothing; it never ends the process and
 //! writes to no stream of its own. What several of them do alike is here.
 
+mod batch;
 pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod inspect;

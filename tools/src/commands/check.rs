@@ -74,6 +74,14 @@ impl FindingRow {
             message: finding.message.clone(),
         }
     }
+
+    /// File and line, or the file alone if it is about no single line.
+    pub(super) fn place(&self) -> String {
+        match self.line {
+            0 => printable(&self.file),
+            line => format!("{}:{line}", printable(&self.file)),
+        }
+    }
 }
 
 /// How zone files are read, from the command line.
@@ -138,8 +146,9 @@ impl Display for Report {
                 let place = if cause.starts_with(file.as_str()) { String::new() } else { format!("{file}: ") };
                 writeln!(out, "{}{}", printable(&place), printable(cause))?;
             }
-            for FindingRow { file, line, severity, code, message, .. } in findings {
-                writeln!(out, "{}:{line}: {severity}: {} [{code}]", printable(file), printable(message))?;
+            for finding in findings {
+                let FindingRow { severity, code, message, .. } = finding;
+                writeln!(out, "{}: {severity}: {} [{code}]", finding.place(), printable(message))?;
             }
         }
         let (errors, warnings) = (Counted(self.errors, "error"), Counted(self.warnings, "warning"));
@@ -162,7 +171,7 @@ mod tests {
             message: "something\u{1b} is wrong".into(),
         };
         let path = Path::new("a.zone");
-        let rows = [finding(Severity::Error, "no-ns", 1), finding(Severity::Warning, "ttl-mismatch", 9)];
+        let rows = [finding(Severity::Error, "no-ns", 0), finding(Severity::Warning, "ttl-mismatch", 9)];
         let findings = rows.iter().map(|finding| FindingRow::new(path, finding)).collect();
         let good = FileRow { file: "a.zone".into(), origin: None, records: 9, unreadable: None, findings };
         let unreadable = Some("b.zone:3:7: expected a TTL".to_owned());
@@ -170,7 +179,7 @@ mod tests {
         let gone = FileRow { file: "c.zone".into(), unreadable: Some("no such file".into()), ..empty() };
         let report = Report::new(vec![good, bad, gone]);
         let expected = "\
-a.zone:1: error: something\u{fffd} is wrong [no-ns]
+a.zone: error: something\u{fffd} is wrong [no-ns]
 a.zone:9: warning: something\u{fffd} is wrong [ttl-mismatch]
 b.zone:3:7: expected a TTL
 c.zone: no such file

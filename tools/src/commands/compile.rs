@@ -177,8 +177,9 @@ fn warn(report: &Report, output: &mut Output<'_>) {
         return;
     }
     let word = output.paint.word(Hue::Yellow, "warning");
-    for FindingRow { file, line, message, code, .. } in &report.warnings {
-        output.note(format_args!("{}:{line}: {word}: {} [{code}]", printable(file), printable(message)));
+    for finding in &report.warnings {
+        let FindingRow { message, code, .. } = finding;
+        output.note(format_args!("{}: {word}: {} [{code}]", finding.place(), printable(message)));
     }
     let hidden = report.warning_count - report.warnings.len();
     if hidden > 0 {

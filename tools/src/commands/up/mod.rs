@@ -195,32 +195,43 @@ fn start(
     let dataplane =
         words(&[("--snapshots", dir.clone()), ("--listen", addr(args.dns)), ("--control", control_word.clone())]);
     let (dataplane_pid, _) = children.start("data plane", "__dataplane", &dataplane)?;
+    let status = ready("data plane", children, events, |_| serving(control, dataplane_pid))?;
+    let Some(status) = status else { return Ok(None) };
+    // The control plane comes second, so that it finds the data plane at its first look and says ready at once.
     let controlplane = words(&[("--snapshots", dir), ("--api", addr(args.api)), ("--dataplane", control_word)]);
-    let (controlplane_pid, ready) = children.start("control plane", "__controlplane", &controlplane)?;
-    if let Some(ready) = ready {
-        events.watch_ready(ready)?;
+    let (controlplane_pid, output) = children.start("control plane", "__controlplane", &controlplane)?;
+    if let Some(output) = output {
+        events.watch_ready(output)?;
     }
+    let api = ready("control plane", children, events, |event| match event {
+        Some(Event::ApiReady(addr)) => Some(addr),
+        _ => None,
+    })?;
+    Ok(api.map(|api| Started { status, api, controlplane_pid }))
+}
+
+/// Waits until `found` finds that the child `who` is ready; it gets each event and is asked again after a pause. `None`
+/// if we are told to stop before.
+fn ready<T>(
+    who: &str,
+    children: &mut Children,
+    events: &Events,
+    mut found: impl FnMut(Option<Event>) -> Option<T>,
+) -> Result<Option<T>, Failure> {
     let deadline = Instant::now() + READY_TIME_MAX;
-    let (mut api, mut status) = (None, None);
-    loop {
-        match events.next_within(ASK_PAUSE) {
-            Some(Event::Stop) => return Ok(None),
-            Some(Event::ApiReady(addr)) => api = Some(addr),
-            Some(Event::Child) | None => {}
+    while Instant::now() < deadline {
+        let event = events.next_within(ASK_PAUSE);
+        if event == Some(Event::Stop) {
+            return Ok(None);
         }
         if let Some((name, how)) = children.ended() {
             return Err(Failure::Ended(format!("the {name} ended {how} before it was ready; its log above says why")));
         }
-        status = status.or_else(|| serving(control, dataplane_pid));
-        (api, status) = match (api, status) {
-            (Some(api), Some(status)) => return Ok(Some(Started { status, api, controlplane_pid })),
-            missing => missing,
-        };
-        if Instant::now() >= deadline {
-            let who = if status.is_none() { "data plane" } else { "control plane" };
-            return Err(Failure::Unable(format!("the {who} was not ready within {} s", READY_TIME_MAX.as_secs())));
+        if let Some(ready) = found(event) {
+            return Ok(Some(ready));
         }
     }
+    Err(Failure::Unable(format!("the {who} was not ready within {} s", READY_TIME_MAX.as_secs())))
 }
 
 /// The status of our data plane, once it serves a generation.

@@ -21,7 +21,7 @@ fn pushes_under_load_lose_and_mix_nothing_and_are_served_when_they_return() {
     versions::write(&zone, version);
     compile(&dir, &[&zone]);
     let plane = Plane::start(&dir);
-    let load = Load::start(plane.addr, soak(5, 20), scratch.path());
+    let load = Load::start(plane.addr, soak(5, 60), scratch.path());
     let readers = Readers::start(plane.addr, version, &[Way::Udp, Way::TcpEach, Way::TcpKept]);
     let window = readers.window.clone();
     let mut millis = Vec::new();
@@ -43,6 +43,6 @@ fn pushes_under_load_lose_and_mix_nothing_and_are_served_when_they_return() {
     millis.sort_by(f64::total_cmp);
     let (pushes, slowest) = (millis.len(), millis.last().copied().unwrap_or_default());
     println!("{pushes} pushes, the slowest served after {slowest} ms; {counted:?}; {replies} replies read");
-    assert!(pushes >= soak(3, 90), "only {pushes} pushes");
+    assert!(pushes >= soak(1, 100), "only {pushes} pushes");
     assert_eq!((counted.lost, counted.completed), (0, counted.sent));
 }

@@ -3,6 +3,8 @@
 //! What needs root is checked only when the tests run as root; everything else as any user. Ports and paths are chosen
 //! by the kernel and by temporary directories.
 
+#![expect(clippy::unwrap_used, reason = "what goes wrong in a test fails it")]
+
 #[expect(dead_code, reason = "shared with the scenarios, which look into records and views")]
 mod common;
 mod server;
@@ -142,14 +144,9 @@ fn upgrades_of_the_real_process_lose_no_query() {
     }
 }
 
-/// The user `nobody`, if this is root and can become it.
+/// The user `nobody`, if this is root and can become it; privileges cannot be dropped by anybody else.
 fn nobody() -> Option<User> {
-    let nobody = User::from_name("nobody").unwrap();
-    if !geteuid().is_root() || nobody.is_none() {
-        eprintln!("not root: privileges cannot be dropped, and that is not tested");
-        return None;
-    }
-    nobody
+    User::from_name("nobody").unwrap().filter(|_| geteuid().is_root())
 }
 
 #[test]

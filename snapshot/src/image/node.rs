@@ -4,7 +4,7 @@
 //! also has the glue at and below the cut). Reads are bounds-checked and end in `None` on malformed bytes; after
 //! `verify` has passed there are none.
 
-use super::bytes::{u16_at, u32_at};
+use super::bytes::u32_at;
 use super::layout::{DESCRIPTOR_LEN, NODE_BELOW_CUT, NODE_CUT, NODE_HEAD, NODE_WILDCARD, NODE_WILDCARD_CHILD};
 use crate::dns::rtype::Rtype;
 
@@ -260,6 +260,6 @@ impl RrsetBody<'_> {
     /// The offsets in `list`, which is `relocs` or `targets`.
     #[inline]
     pub fn offsets(list: &[u8]) -> impl Iterator<Item = usize> + '_ {
-        (0..list.len() / 2).map_while(|idx| u16_at(list, idx * 2).map(usize::from))
+        list.as_chunks::<2>().0.iter().map(|off| usize::from(u16::from_le_bytes(*off)))
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Random damage comes from fixed seeds, which the messages name.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 #[path = "corruption/files.rs"]
 mod files;
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -30,16 +30,18 @@ pub(crate) struct Server {
     control: PathBuf,
     /// What it logged so far.
     log: Arc<Mutex<String>>,
+    /// The thread that keeps the log; it ends when the log does.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Server {
     /// Starts a process and waits until it says that it is ready; `with` adds to its command line.
     pub(crate) fn start(dir: &Path, listen: &str, control: &Path, with: impl Fn(&mut Command)) -> Server {
         let mut child = command(dir, listen, control, with).spawn().unwrap();
-        let (log, ready) = follow(child.stderr.take().unwrap());
+        let (log, ready, reader) = follow(child.stderr.take().unwrap());
         // Owned from here on, so that it ends if it does not get ready.
         let addr = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut server = Server { child, addr, control: control.to_owned(), log };
+        let mut server = Server { child, addr, control: control.to_owned(), log, reader: Some(reader) };
         assert!(ready.recv_timeout(PATIENCE).is_ok(), "the server does not get ready:\n{}", server.log());
         let Reply::Status(status) = server.request(&Request::Status) else { panic!("no status") };
         server.addr = status.listen[0].parse().unwrap();
@@ -51,7 +53,7 @@ impl Server {
         let mut child = command(dir, listen, control, with).spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let addr = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut server = Server { child, addr, control: control.to_owned(), log: Arc::default() };
+        let mut server = Server { child, addr, control: control.to_owned(), log: Arc::default(), reader: None };
         let (text, came) = mpsc::channel();
         thread::spawn(move || {
             let mut log = String::new();
@@ -78,11 +80,14 @@ impl Server {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits for its end; `None` if a signal killed it.
+    /// Waits for its end, and for the end of its log; `None` if a signal killed it.
     pub(crate) fn end(&mut self) -> Option<i32> {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                if let Some(reader) = self.reader.take() {
+                    reader.join().unwrap();
+                }
                 return status.code();
             }
             assert!(begun.elapsed() < PATIENCE, "the server does not end:\n{}", self.log());
@@ -131,11 +136,11 @@ fn command(dir: &Path, listen: &str, control: &Path, with: impl Fn(&mut Command)
 }
 
 /// Keeps the log, and tells when a line says that the server is ready.
-fn follow(stderr: ChildStderr) -> (Arc<Mutex<String>>, Receiver<()>) {
+fn follow(stderr: ChildStderr) -> (Arc<Mutex<String>>, Receiver<()>, JoinHandle<()>) {
     let log = Arc::new(Mutex::new(String::new()));
     let (ready, is_ready) = mpsc::channel();
     let kept = Arc::clone(&log);
-    thread::spawn(move || {
+    let reader = thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
             kept.lock().unwrap().push_str(&format!("{line}\n"));
             if line.trim_end().ends_with("ready") {
@@ -144,5 +149,5 @@ fn follow(stderr: ChildStderr) -> (Arc<Mutex<String>>, Receiver<()>) {
             }
         }
     });
-    (log, is_ready)
+    (log, is_ready, reader)
 }

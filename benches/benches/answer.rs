@@ -9,7 +9,8 @@ use benches::{KINDS, Kind, queries, view, zone};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use dataplane::answer::{BATCH_LEN, Scratch, Settings, respond};
 use dataplane::packet::{Packet, Transport};
-use snapshot::image::{LookupName, Segment, View};
+use snapshot::dns::lookup_name::LookupName;
+use snapshot::image::{Segment, View};
 
 /// How many different questions a run cycles through: more than the caches hold nodes.
 const QUESTIONS: u32 = 1 << 19;

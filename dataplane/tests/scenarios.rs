@@ -72,12 +72,23 @@ fn in_process(script: &Script, dir: &Path, batch: Batch) -> Result<(), Failure> 
     all(TRANSPORTS.into_iter().map(|transport| {
         let (steps, messages) = steps(script, transport);
         let replies = inprocess::answer(script, &view, transport, batch, &messages);
-        all(steps
-            .iter()
-            .zip(&messages)
-            .zip(&replies)
-            .map(|((step, sent), came)| verdict::check(step, transport, script.udp_len_max, sent, came.as_deref())))
+        verdicts(script, transport, &steps, &messages, &replies)
     }))
+}
+
+/// Compares what came for each step with what it expects.
+fn verdicts(
+    script: &Script,
+    transport: Transport,
+    steps: &[&Step],
+    messages: &[Vec<u8>],
+    replies: &[Option<Vec<u8>>],
+) -> Result<(), Failure> {
+    all(steps
+        .iter()
+        .zip(messages)
+        .zip(replies)
+        .map(|((step, sent), came)| verdict::check(step, transport, script.udp_len_max, sent, came.as_deref())))
 }
 
 /// Has one file answered by a server with `engine`: over UDP, over TCP, and over one TCP connection at once.
@@ -122,6 +133,15 @@ fn scenarios_hold_in_process_one_query_at_a_time() {
 #[test]
 fn scenarios_hold_in_process_as_batches() {
     every_file(|script, dir| in_process(script, dir, Batch::All));
+}
+
+#[test]
+fn scenarios_hold_on_the_memory_engine() {
+    every_file(|script, dir| {
+        let (steps, messages) = steps(script, Transport::Udp);
+        let replies = inprocess::through_memory(script, &*common::load(dir)?, &messages);
+        verdicts(script, Transport::Udp, &steps, &messages, &replies)
+    });
 }
 
 #[test]

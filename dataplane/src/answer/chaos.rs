@@ -1,7 +1,7 @@
 //! Questions about the server itself, in class CH (RFC 4892).
 
+use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::rtype::Rtype;
-use snapshot::image::LookupName;
 
 use super::Settings;
 use crate::wire::{Query, Rcode, Section, Writer, class};

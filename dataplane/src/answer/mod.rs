@@ -8,7 +8,8 @@ mod chaos;
 mod place;
 mod resolve;
 
-use snapshot::image::{LookupName, NameHashes, View, ZoneId};
+use snapshot::dns::lookup_name::LookupName;
+use snapshot::image::{NameHashes, View, ZoneId};
 
 use crate::packet::{DropReason, Outcome, Packet, Transport};
 use crate::wire::{self, MESSAGE_LEN_MAX, Parsed, Query, Rcode, UDP_LEN_PLAIN, Writer, class};

@@ -5,8 +5,9 @@
 //! truncated when what was asked for, or the in-domain glue of a referral (RFC 9471), does not fit; never for optional
 //! addresses.
 
+use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::rtype::Rtype;
-use snapshot::image::{Found, LookupName, NameHashes, Node, RrsetBody, View, Zone, ZoneId};
+use snapshot::image::{Found, NameHashes, Node, RrsetBody, View, Zone, ZoneId};
 
 use super::place::{Full, Owner, Place, RECORD_HEAD, Sigs, place, place_glue, read_name, set_ttl};
 use crate::packet::Transport;

@@ -1,7 +1,7 @@
 //! Reads a query.
 
+use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::rtype::Rtype;
-use snapshot::image::LookupName;
 
 use super::{HEADER_LEN, Rcode};
 use crate::packet::DropReason;

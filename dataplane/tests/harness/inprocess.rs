@@ -1,10 +1,14 @@
-//! Has scenarios answered by `answer::respond` itself: one query at a time, and all queries of a transport as a batch.
+//! Has scenarios answered by `answer::respond` itself: one query at a time, all queries of a transport as a batch, and
+//! over the memory engine.
 //!
 //! No socket, clock or thread is involved, so a failure here is a failure of the answer and of nothing else.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use dataplane::answer::{Scratch, Settings, respond};
+use dataplane::engine::Engine;
+use dataplane::engine::memory::Memory;
 use dataplane::packet::{Outcome, Packet, Transport};
 use snapshot::image::View;
 
@@ -58,4 +62,19 @@ pub(crate) fn answer(
             Outcome::Pending => panic!("respond left a packet pending"),
         })
         .collect()
+}
+
+/// Sends `queries` as datagrams through the memory engine, each from a client of its own; `None` where nothing came back.
+pub(crate) fn through_memory(script: &Script, view: &View, queries: &[Vec<u8>]) -> Vec<Option<Vec<u8>>> {
+    let settings = Settings { udp_len_max: script.udp_len_max, version: script.version.clone() };
+    let mut scratch = Scratch::new();
+    let clients: Vec<IpAddr> = (1..).take(queries.len()).map(|number| Ipv4Addr::from_bits(number).into()).collect();
+    let mut engine = Memory::default();
+    engine.queries.extend(clients.iter().copied().zip(queries.iter().cloned()));
+    while !engine.queries.is_empty() {
+        let mut serve = |packets: &mut [Packet<'_>]| respond(&settings, view, Transport::Udp, packets, &mut scratch);
+        engine.turn(Duration::ZERO, &mut serve).expect("memory does not fail");
+    }
+    let reply = |client| engine.replies.iter().find(|(to, _)| to == client).map(|(_, bytes)| bytes.clone());
+    clients.iter().map(reply).collect()
 }

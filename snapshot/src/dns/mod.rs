@@ -4,6 +4,7 @@
 
 pub mod class;
 mod compressed;
+pub mod lookup_name;
 pub mod message;
 pub mod name;
 mod number;

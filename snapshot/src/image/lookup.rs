@@ -12,13 +12,8 @@ use super::line::LINE_LEN;
 use super::node::{Descriptor, Node, RrsetBody};
 use super::prefetch::prefetch;
 use super::view::ZoneRef;
-use crate::dns::name::NAME_LEN_MAX;
+use crate::dns::lookup_name::LookupName;
 
-/// The most labels a name of 255 octets can have.
-const LABELS_MAX: usize = 127;
-
-/// Octets that are lower-cased at a time.
-const CHUNK_LEN: usize = 16;
 /// What each of the first 16-bit fields of a line stands for in [`tag_matches`]: ten slots; the last six are no tags.
 const SLOT_BITS: [u16; 16] = {
     let mut bits = [0; 16];
@@ -29,82 +24,6 @@ const SLOT_BITS: [u16; 16] = {
     }
     bits
 };
-
-/// A name made ready for lookups: canonical, with the start of every label. Reused from query to query.
-#[derive(Clone)]
-pub struct LookupName {
-    /// Canonical wire format.
-    wire: [u8; NAME_LEN_MAX + 1],
-    /// Bytes of it.
-    len: u8,
-    /// Labels, the root label not counted.
-    labels: u8,
-    /// Where each label starts, then where the root label is.
-    starts: [u8; LABELS_MAX + 1],
-}
-
-impl Default for LookupName {
-    fn default() -> LookupName {
-        LookupName { wire: [0; NAME_LEN_MAX + 1], len: 1, labels: 0, starts: [0; LABELS_MAX + 1] }
-    }
-}
-
-impl LookupName {
-    /// Takes the uncompressed name at the start of `bytes`; returns its length in octets.
-    ///
-    /// `None` if there is no whole name of at most 255 octets, or a label type other than 00; the name is then
-    /// undefined. O(labels), no allocation.
-    #[inline]
-    pub fn assign(&mut self, bytes: &[u8]) -> Option<usize> {
-        let mut off = 0;
-        let mut labels = 0;
-        loop {
-            let label_len = *bytes.get(off)?;
-            *self.starts.get_mut(labels)? = u8::try_from(off).ok()?;
-            off += usize::from(label_len) + 1;
-            if label_len == 0 {
-                break;
-            }
-            if label_len > 63 {
-                return None;
-            }
-            labels += 1;
-        }
-        let name = bytes.get(..off)?;
-        self.wire.get_mut(..off)?.copy_from_slice(name);
-        // Length octets are below 'A', so lower-casing every octet changes letters only. Whole chunks take one vector
-        // operation each; what lies behind the name is never read.
-        for chunk in self.wire.as_chunks_mut::<CHUNK_LEN>().0.iter_mut().take(off.div_ceil(CHUNK_LEN)) {
-            chunk.make_ascii_lowercase();
-        }
-        self.len = u8::try_from(off).ok()?;
-        self.labels = u8::try_from(labels).ok()?;
-        Some(off)
-    }
-
-    /// The canonical wire format.
-    #[inline]
-    #[must_use]
-    pub fn as_wire(&self) -> &[u8] {
-        self.wire.get(..usize::from(self.len)).unwrap_or_default()
-    }
-
-    /// How many labels, the root label not counted.
-    #[inline]
-    #[must_use]
-    pub fn label_count(&self) -> usize {
-        usize::from(self.labels)
-    }
-
-    /// The name's last `labels` labels; the whole name if it has fewer.
-    #[inline]
-    #[must_use]
-    pub fn suffix(&self, labels: usize) -> &[u8] {
-        let skipped = usize::from(self.labels).saturating_sub(labels);
-        let start = self.starts.get(skipped).copied().unwrap_or(0);
-        self.wire.get(usize::from(start)..usize::from(self.len)).unwrap_or_default()
-    }
-}
 
 /// The hashes of a name and its parent in one zone, carried from hint to lookup.
 #[derive(Clone, Copy)]

@@ -30,7 +30,7 @@ mod tests;
 pub use build::{BuildError, Segment};
 pub use digest::{Digest, ParseDigestError};
 pub use file::{FileKind, LoadError};
-pub use lookup::{Encloser, Found, LookupName, NameHashes, Zone};
+pub use lookup::{Encloser, Found, NameHashes, Zone};
 pub use manifest::{Generation, Manifest, PackRef};
 pub use node::{Node, RrsetBody};
 pub use pack::{PACK_LEN_MAX, Pack, PackFile, ZoneFacts};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::dns::lookup_name::LookupName;
 use crate::dns::name::{Name, NameRef};
 use crate::dns::rtype::Rtype;
 use crate::dns::zone::{Zone as Records, ZoneBuilder};

@@ -10,10 +10,11 @@ use super::digest::Digest;
 use super::file::LoadError;
 use super::hash::name_hash;
 use super::layout::{SEGMENT_SIGNED, header};
-use super::lookup::{LookupName, Zone};
+use super::lookup::Zone;
 use super::manifest::Generation;
 use super::pack::{Pack, ZoneFacts};
 use super::prefetch::prefetch;
+use crate::dns::lookup_name::LookupName;
 use crate::dns::name::NameRef;
 
 /// A directory below this many slots lies in the first cache levels anyway.

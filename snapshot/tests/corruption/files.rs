@@ -5,10 +5,11 @@ use std::io::{Seek, Write};
 use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, memfd_create};
+use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::name::{Name, NameRef};
 use snapshot::dns::zone::{Zone, ZoneBuilder};
 use snapshot::dns::zonefile::{Options, Reader};
-use snapshot::image::{Digest, Found, Generation, LoadError, LookupName, Pack, PackFile, Segment, View};
+use snapshot::image::{Digest, Found, Generation, LoadError, Pack, PackFile, Segment, View};
 
 /// Bytes of the header of every file.
 pub(crate) const HEADER_LEN: usize = 128;

@@ -6,7 +6,8 @@ use dataplane::answer::{Scratch, Settings, respond};
 use dataplane::packet::{Outcome, Packet, Transport};
 use snapshot::dns::name::NameRef;
 use snapshot::dns::rtype::Rtype;
-use snapshot::image::{Found, LookupName, Node, View, Zone};
+use snapshot::dns::lookup_name::LookupName;
+use snapshot::image::{Found, Node, View, Zone};
 
 /// The types that take different ways through the answer.
 const TYPES: [Rtype; 7] = [Rtype::A, Rtype::NS, Rtype::SOA, Rtype::MX, Rtype::DS, Rtype::TXT, Rtype::ANY];

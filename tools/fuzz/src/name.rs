@@ -1,7 +1,7 @@
 //! Names: the forms of a name agree with each other.
 
 use snapshot::dns::name::{Name, NameRef};
-use snapshot::image::LookupName;
+use snapshot::dns::lookup_name::LookupName;
 
 /// Takes the bytes as wire format and as text.
 pub fn check(bytes: &[u8]) {

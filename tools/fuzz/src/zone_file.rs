@@ -4,7 +4,8 @@ use snapshot::dns::name::Name;
 use snapshot::dns::rdata;
 use snapshot::dns::zone::{Zone, ZoneBuilder};
 use snapshot::dns::zonefile::{Generate, Options, Reader};
-use snapshot::image::{Found, LookupName, PackFile, Segment, View};
+use snapshot::dns::lookup_name::LookupName;
+use snapshot::image::{Found, PackFile, Segment, View};
 
 use crate::{ask, memory};
 

@@ -136,17 +136,19 @@ impl<'v> Zone<'v> {
         hashes
     }
 
-    /// Fetches the node that the name's tag points to, or else that of its parent.
+    /// Fetches the node that the name's tag points to, or else that of its parent: two lines of the former, which hold a
+    /// usual answer, four of the latter, which may be a cut with servers and glue.
     #[inline]
     pub fn hint_node(&self, hashes: NameHashes) {
-        for hash in [hashes.own, hashes.parent] {
+        for (hash, line_count) in [(hashes.own, 2), (hashes.parent, 4)] {
             let Some(line) = self.line(self.bucket_off(hash)) else { return };
             let matches = tag_matches(line, tag_of(hash));
             if matches != 0 {
                 let word = u32_at(line, BUCKET_NODES + 4 * matches.trailing_zeros() as usize).unwrap_or(0);
                 let off = word as usize * 8;
-                prefetch(self.segment.get(off));
-                prefetch(self.segment.get(off + LINE_LEN));
+                for line in 0..line_count {
+                    prefetch(self.segment.get(off + line * LINE_LEN));
+                }
                 return;
             }
         }

@@ -1,10 +1,11 @@
 //! Questions about the server itself, in class CH (RFC 4892).
 
+use snapshot::dns::class::Class;
 use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::rtype::Rtype;
 
 use super::Settings;
-use crate::wire::{Query, Rcode, Section, Writer, class};
+use crate::wire::{Query, Rcode, Section, Writer};
 
 /// The names under which the version is asked for.
 const VERSION_NAMES: [&[u8]; 2] = [b"\x07version\x04bind\0", b"\x07version\x06server\0"];
@@ -25,7 +26,7 @@ pub(super) fn answer(settings: &Settings, query: &Query, name: &LookupName, writ
     let mut record = [0; 13 + 255];
     record[..2].copy_from_slice(&[0xc0, 12]);
     record[2..4].copy_from_slice(&Rtype::TXT.0.to_be_bytes());
-    record[4..6].copy_from_slice(&class::CH.to_be_bytes());
+    record[4..6].copy_from_slice(&Class::CH.0.to_be_bytes());
     record[10..12].copy_from_slice(&(u16::from(text_len) + 1).to_be_bytes());
     record[12] = text_len;
     record[13..13 + text.len()].copy_from_slice(text);

@@ -8,11 +8,12 @@ mod chaos;
 mod place;
 mod resolve;
 
+use snapshot::dns::class::Class;
 use snapshot::dns::lookup_name::LookupName;
 use snapshot::image::{NameHashes, View, ZoneId};
 
 use crate::packet::{DropReason, Outcome, Packet, Transport};
-use crate::wire::{self, MESSAGE_LEN_MAX, Parsed, Query, Rcode, UDP_LEN_PLAIN, Writer, class};
+use crate::wire::{self, MESSAGE_LEN_MAX, Parsed, Query, Rcode, UDP_LEN_PLAIN, Writer};
 
 /// How many packets are worked on side by side; longer slices are answered in such pieces. 32 hides the memory latency
 /// of a million names; the lanes still fit the first cache level.
@@ -137,11 +138,11 @@ fn reply(
     let mut writer = Writer::new(packet.buf, &query, len_max(settings, transport, &query));
     let rcode = match fixed {
         Some(rcode) => rcode,
-        None if query.qclass == class::IN => {
+        None if query.qclass == Class::IN => {
             let question = resolve::Question { query: &query, name: &lane.name, zone: lane.zone, transport };
             resolve::answer(view, &question, &mut writer, extra)
         }
-        None if query.qclass == class::CH => chaos::answer(settings, &query, &lane.name, &mut writer),
+        None if query.qclass == Class::CH => chaos::answer(settings, &query, &lane.name, &mut writer),
         None => Rcode::Refused,
     };
     let truncated = writer.truncated;

@@ -38,11 +38,3 @@ pub(crate) enum Rcode {
     /// The EDNS version is not 0.
     BadVers = 16,
 }
-
-/// Classes that are told apart (RFC 1035 section 3.2.4).
-pub(crate) mod class {
-    /// The Internet.
-    pub(crate) const IN: u16 = 1;
-    /// Chaos, used for server identification (RFC 4892).
-    pub(crate) const CH: u16 = 3;
-}

@@ -1,5 +1,6 @@
 //! Reads a query.
 
+use snapshot::dns::class::Class;
 use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::rtype::Rtype;
 
@@ -41,7 +42,7 @@ pub(crate) struct Query {
     /// Query type.
     pub(crate) qtype: Rtype,
     /// Query class.
-    pub(crate) qclass: u16,
+    pub(crate) qclass: Class,
     /// The OPT record, if there is one.
     pub(crate) edns: Option<Edns>,
 }
@@ -86,7 +87,7 @@ pub(crate) fn parse(message: &[u8], name: &mut LookupName) -> Parsed {
         checking_disabled: more_flags & 0x10 != 0,
         qname_len: 0,
         qtype: Rtype(0),
-        qclass: 0,
+        qclass: Class(0),
         edns: None,
     };
     if query.opcode != 0 {
@@ -122,7 +123,7 @@ fn question(message: &[u8], query: &mut Query, name: &mut LookupName) -> Option<
     let [type_high, type_low, class_high, class_low] = *tail;
     query.qname_len = qname_len;
     query.qtype = Rtype(u16::from_be_bytes([type_high, type_low]));
-    query.qclass = u16::from_be_bytes([class_high, class_low]);
+    query.qclass = Class(u16::from_be_bytes([class_high, class_low]));
     Some(HEADER_LEN + qname_len + QUESTION_TAIL)
 }
 

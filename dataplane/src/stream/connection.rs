@@ -1,7 +1,8 @@
 //! One TCP connection: length-framed queries in, replies in the same order (RFC 1035 section 4.2.2, RFC 7766).
 //!
-//! It keeps one query and one reply at a time: pipelined queries wait in the socket's buffer, so a client that does not
-//! read is soon not read from either, and can make us hold no more than one message.
+//! It keeps one query or one reply at a time: pipelined queries wait in the socket's buffer, so a client that does not
+//! read is soon not read from either. Memory follows the bytes that came or are to go: neither a length prefix nor an
+//! idle connection makes us hold a whole message's room.
 
 use std::io;
 use std::net::IpAddr;
@@ -12,17 +13,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Shared;
+use super::{Desk, Shared};
 use crate::packet::{Packet, Transport};
 use crate::responder::Answer;
 use crate::stats::Event;
 
 /// Bytes of the length prefix.
 const PREFIX_LEN: usize = 2;
-/// The longest message.
-const MESSAGE_LEN_MAX: usize = 65_535;
 /// Bytes read ahead: some pipelined queries in one system call.
 const READ_AHEAD_LEN: usize = 2048;
+/// Room for a query before its bytes come; longer ones make it grow.
+const QUERY_LEN_USUAL: usize = 512;
 /// How long an ending process waits for another query on a connection that has had replies.
 const GRACE: Duration = Duration::from_millis(100);
 /// A message is at least a header long (RFC 1035 section 4.1.1); what is shorter gets no reply and ends the connection.
@@ -47,8 +48,6 @@ pub(super) async fn run<A: Answer>(shared: &Shared<A>, socket: TcpStream, client
         shared,
         socket: BufReader::with_capacity(READ_AHEAD_LEN, socket),
         client,
-        answer: shared.answer.fork(),
-        message: Vec::new(),
         grace: shared.limits.drain,
     };
     if connection.serve().await == End::Timeout {
@@ -56,7 +55,7 @@ pub(super) async fn run<A: Answer>(shared: &Shared<A>, socket: TcpStream, client
     }
 }
 
-/// A connection and its one message.
+/// A connection.
 struct Connection<'s, A: Answer> {
     /// What all connections share.
     shared: &'s Shared<A>,
@@ -64,10 +63,6 @@ struct Connection<'s, A: Answer> {
     socket: BufReader<TcpStream>,
     /// Who it is.
     client: IpAddr,
-    /// What answers.
-    answer: A,
-    /// The query and then its reply, behind room for the length prefix; allocated with the first query.
-    message: Vec<u8>,
     /// How long a query is still waited for when the process ends: a client that has just connected is about to send
     /// one, one that has its replies may have one on the way.
     grace: Duration,
@@ -77,18 +72,18 @@ impl<A: Answer> Connection<'_, A> {
     /// One query after the other.
     async fn serve(&mut self) -> End {
         loop {
-            let query_len = match self.next().await {
-                Ok(Some(query_len)) => query_len,
+            let query = match self.next().await {
+                Ok(Some(query)) => query,
                 Ok(None) => return End::Closed,
                 Err(end) => return end,
             };
-            let reply_len = self.answer(query_len);
-            if reply_len == 0 {
+            let frame = self.answer(&query);
+            if frame.is_empty() {
                 // RFC 7766 section 6.2.4 wants an answer for every query; what gets none is no query, and its sender
                 // would wait for ever.
                 return End::Closed;
             }
-            if let Err(end) = self.reply(reply_len).await {
+            if let Err(end) = self.send(&frame).await {
                 return end;
             }
             self.grace = GRACE;
@@ -96,7 +91,7 @@ impl<A: Answer> Connection<'_, A> {
     }
 
     /// Reads the next query; `None` at the end of the stream or of the process.
-    async fn next(&mut self) -> Result<Option<usize>, End> {
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, End> {
         let mut ending = self.shared.ending.clone();
         let (idle, grace) = (self.shared.idle(), self.grace);
         let read = async {
@@ -104,38 +99,42 @@ impl<A: Answer> Connection<'_, A> {
             if len < HEADER_LEN {
                 return Ok(None);
             }
-            if self.message.is_empty() {
-                self.message.resize(PREFIX_LEN + MESSAGE_LEN_MAX, 0);
-            }
-            self.socket.read_exact(&mut self.message[PREFIX_LEN..PREFIX_LEN + len]).await?;
-            Ok::<_, io::Error>(Some(len))
+            let mut query = Vec::with_capacity(len.min(QUERY_LEN_USUAL));
+            (&mut self.socket).take(len as u64).read_to_end(&mut query).await?;
+            Ok::<_, io::Error>(Some(query).filter(|query| query.len() == len))
         };
         match timeout(idle, read).await {
-            Ok(Ok(len)) => Ok(len),
+            Ok(Ok(query)) => Ok(query),
             Ok(Err(_)) => Err(End::Closed),
             Err(_) => Err(End::Timeout),
         }
     }
 
-    /// Answers the query in the message; returns the length of the reply, 0 for none.
-    fn answer(&mut self, query_len: usize) -> usize {
+    /// Answers a query; returns the reply behind its length prefix, or nothing if none is to be sent.
+    fn answer(&self, query: &[u8]) -> Vec<u8> {
         let view = self.shared.view.load_full();
-        let mut packet = [Packet::new(&mut self.message[PREFIX_LEN..], query_len, self.client)];
-        let answer = &mut self.answer;
+        let mut desk = self.shared.desk.borrow_mut();
+        let Desk { answer, message } = &mut *desk;
+        message[..query.len()].copy_from_slice(query);
+        let mut packet = [Packet::new(message, query.len(), self.client)];
         let done = panic::catch_unwind(AssertUnwindSafe(|| answer.answer(&view, Transport::Tcp, &mut packet)));
         self.shared.block.count_batch(Transport::Tcp, &packet);
+        let reply_len = packet[0].reply_len();
         if done.is_err() {
             self.shared.block.add(Event::Panic, 1);
-            return 0;
+            // What the panic left in the answerer's memory is not to be trusted.
+            *answer = answer.fork();
+            return Vec::new();
         }
-        packet[0].reply_len()
+        let Some(prefix) = u16::try_from(reply_len).ok().filter(|&len| len > 0) else { return Vec::new() };
+        let mut frame = Vec::with_capacity(PREFIX_LEN + reply_len);
+        frame.extend_from_slice(&prefix.to_be_bytes());
+        frame.extend_from_slice(&message[..reply_len]);
+        frame
     }
 
     /// Writes prefix and reply at once.
-    async fn reply(&mut self, reply_len: usize) -> Result<(), End> {
-        let len = u16::try_from(reply_len).map_err(|_| End::Closed)?;
-        self.message[..PREFIX_LEN].copy_from_slice(&len.to_be_bytes());
-        let frame = &self.message[..PREFIX_LEN + reply_len];
+    async fn send(&mut self, frame: &[u8]) -> Result<(), End> {
         match timeout(self.shared.limits.write, self.socket.write_all(frame)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(End::Closed),

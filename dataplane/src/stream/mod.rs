@@ -2,6 +2,7 @@
 //!
 //! It parses no DNS. UDP never waits for it. Everything a client can make us hold has a bound in [`Limits`].
 
+use std::cell::RefCell;
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -21,6 +22,9 @@ mod connection;
 
 /// Pause of accept(2) when descriptors or memory run out (EMFILE, ENFILE, ENOBUFS, ENOMEM).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest message (RFC 1035 section 4.2.2).
+const MESSAGE_LEN_MAX: usize = 65_535;
 
 /// What clients may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +60,8 @@ pub(crate) struct Stream {
 struct Shared<A: Answer> {
     /// The newest view.
     view: Arc<ArcSwap<A::View>>,
-    /// Makes answerers.
-    answer: A,
+    /// Where queries are answered, one at a time: no answer waits for anything.
+    desk: RefCell<Desk<A>>,
     /// Counters of the thread.
     block: Arc<Block>,
     /// What clients may take.
@@ -66,6 +70,14 @@ struct Shared<A: Answer> {
     permits: Arc<Semaphore>,
     /// Turns true when the process retires.
     ending: watch::Receiver<bool>,
+}
+
+/// An answerer and room for the longest message; one of each serves all connections of the thread.
+struct Desk<A: Answer> {
+    /// What answers.
+    answer: A,
+    /// The query, then its reply.
+    message: Vec<u8>,
 }
 
 impl<A: Answer> Shared<A> {
@@ -95,7 +107,8 @@ pub(crate) fn start<A: Answer>(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let thread = thread::Builder::new().name("stream".into()).spawn(move || {
         let permits = Arc::new(Semaphore::new(limits.connections_max));
-        let shared = Rc::new(Shared { view, answer, block, limits, permits, ending: end });
+        let desk = RefCell::new(Desk { answer, message: vec![0; MESSAGE_LEN_MAX] });
+        let shared = Rc::new(Shared { view, desk, block, limits, permits, ending: end });
         LocalSet::new().block_on(&runtime, serve(shared, orders));
     })?;
     Ok(Stream { asks, ending, thread: Mutex::new(Some(thread)) })

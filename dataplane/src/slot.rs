@@ -16,6 +16,8 @@ use crate::stats::{Block, Event};
 
 /// How often the loader looks whether a generation came without a nudge.
 const POLL: Duration = Duration::from_secs(1);
+/// The longest pause before a load that failed is tried again; the first pause is one [`POLL`], each next one twice that.
+const RETRY_MAX: Duration = Duration::from_secs(60);
 /// Reload requests that may wait; they are all satisfied by one load.
 const REQUESTS_MAX: usize = 64;
 
@@ -137,8 +139,9 @@ pub(crate) fn open<S: Source>(mut source: S, block: Arc<Block>) -> io::Result<(S
     }
     let (asks, requests) = channel::bounded(REQUESTS_MAX);
     let slot = Slot { view: Arc::new(ArcSwap::new(found.view)), refused: Arc::new(Mutex::new(found.refused)), asks };
-    let mut loader =
-        Loader { source, view: slot.view(), refused: Arc::clone(&slot.refused), graveyard: Vec::new(), stamp, block };
+    let retry = slot.refused().map(|_| (Instant::now() + POLL, POLL));
+    let (view, refused) = (slot.view(), Arc::clone(&slot.refused));
+    let mut loader = Loader { source, view, refused, graveyard: Vec::new(), stamp, retry, block };
     let thread = thread::Builder::new().name("loader".into()).spawn(move || loader.run(&requests))?;
     Ok((slot, thread))
 }
@@ -155,6 +158,9 @@ struct Loader<S: Source> {
     graveyard: Vec<Arc<S::View>>,
     /// State of the directory at the last load.
     stamp: Stamp,
+    /// When to try again, and the pause before that, if the newest generation is not served: what it lacks may come
+    /// later than `CURRENT`, as when a directory is copied.
+    retry: Option<(Instant, Duration)>,
     /// Counters.
     block: Arc<Block>,
 }
@@ -177,7 +183,8 @@ impl<S: Source> Loader<S> {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    if self.source.stamp() != self.stamp
+                    let is_due = self.retry.is_some_and(|(due, _)| due <= Instant::now());
+                    if (is_due || self.source.stamp() != self.stamp)
                         && let Err(reason) = self.load()
                     {
                         tracing::debug!(reason, "the poll found a generation that is refused");
@@ -189,8 +196,19 @@ impl<S: Source> Loader<S> {
         }
     }
 
-    /// Takes the newest generation into service.
+    /// Takes the newest generation into service, or notes when to try again.
     fn load(&mut self) -> Result<Serving, String> {
+        let outcome = self.try_load();
+        let is_newest = outcome.is_ok() && self.refused.lock().unwrap_or_else(PoisonError::into_inner).is_none();
+        self.retry = (!is_newest).then(|| {
+            let pause = self.retry.map_or(POLL, |(_, pause)| (pause * 2).min(RETRY_MAX));
+            (Instant::now() + pause, pause)
+        });
+        outcome
+    }
+
+    /// Takes the newest generation into service.
+    fn try_load(&mut self) -> Result<Serving, String> {
         // Taken before the load: what is published meanwhile changes it again.
         self.stamp = self.source.stamp();
         let serving = self.view.load_full();
@@ -296,6 +314,23 @@ mod tests {
                 "5 fresh",
             ],
         );
+    }
+
+    #[test]
+    fn what_was_refused_is_tried_again_without_being_asked() {
+        let (sender, receiver) = channel::unbounded();
+        for outcome in [Ok(Some(1)), Err("a pack is missing"), Ok(Some(2))] {
+            sender.send(outcome).unwrap();
+        }
+        let (slot, loader) = open(Fake(receiver), Arc::default()).unwrap();
+        assert!(slot.reload(Duration::from_secs(10)).is_err());
+        let begun = Instant::now();
+        while slot.facts().generation != Some(2) {
+            assert!(begun.elapsed() < Duration::from_secs(10), "the load is never tried again");
+            thread::yield_now();
+        }
+        drop(slot);
+        loader.join().unwrap();
     }
 
     #[test]

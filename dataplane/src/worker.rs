@@ -187,6 +187,10 @@ impl<A: Answer> Worker<A> {
     /// One turn of the engine, answered and counted.
     pub(crate) fn turn(&mut self, engine: &mut dyn Engine, wait: Duration) -> io::Result<Turn> {
         let turn = engine.turn(wait, &mut |packets| self.serve(packets))?;
+        if turn.received == 0 {
+            // An idle worker must not keep an old view in memory.
+            self.view.load();
+        }
         self.block.count_turn(&turn);
         Ok(turn)
     }

@@ -64,6 +64,23 @@ fn sighup_takes_the_newest_generation_and_sigterm_ends_in_good_order() {
 }
 
 #[test]
+fn a_directory_that_was_replaced_is_noticed() {
+    let root = tempfile::tempdir().unwrap();
+    let (followed, next) = (root.path().join("followed"), root.path().join("next"));
+    for dir in [&followed, &next] {
+        std::fs::create_dir(dir).unwrap();
+        publish(dir, 1);
+    }
+    publish(&next, 2);
+    let server = Server::start(&followed, "127.0.0.1:0", &root.path().join("control"), |_| ());
+    std::fs::rename(&followed, root.path().join("old")).unwrap();
+    std::fs::rename(&next, &followed).unwrap();
+    let reply = server.request(&Request::Reload);
+    assert!(matches!(reply, Reply::Serving(ref serving) if serving.generation == 2), "{reply:?}");
+    assert_eq!(ask(server.addr), Some(2));
+}
+
+#[test]
 fn a_server_that_is_killed_can_start_again_at_once() {
     for signal in [Signal::TERM, Signal::KILL] {
         let dir = snapshots();

@@ -14,22 +14,20 @@ use crate::slot::{Facts, Found, Source, Stamp};
 /// The file that names the newest generation.
 const CURRENT: &str = "CURRENT";
 
-/// A directory that is followed.
+/// A directory that is followed by its path: one that is moved away and replaced is noticed.
 pub(super) struct Following {
-    /// The directory.
-    directory: Directory,
-    /// Its pointer file.
-    current: PathBuf,
+    /// Where it is.
+    path: PathBuf,
 }
 
 impl Following {
-    /// Opens the directory at `path`.
+    /// Follows the directory at `path`, which must be there.
     ///
     /// # Errors
     /// One line for people.
     pub(super) fn open(path: &Path) -> Result<Following, String> {
-        let directory = Directory::open(path).map_err(|error| explain(&error))?;
-        Ok(Following { directory, current: path.join(CURRENT) })
+        Directory::open(path).map_err(|error| explain(&error))?;
+        Ok(Following { path: path.to_owned() })
     }
 
     /// Loads the newest generation and lets go of it; returns a line that says what it holds.
@@ -46,7 +44,8 @@ impl Following {
         }
         let Facts { generation, zones, bytes } = Following::facts(&found.view);
         let generation = generation.unwrap_or(0);
-        Ok(format!("configuration is right; generation {generation} holds {zones} zones in {bytes} bytes"))
+        let plural = if zones == 1 { "" } else { "s" };
+        Ok(format!("configuration is right; generation {generation} holds {zones} zone{plural} in {bytes} bytes"))
     }
 }
 
@@ -54,13 +53,14 @@ impl Source for Following {
     type View = View;
 
     fn load(&mut self, previous: Option<&Arc<View>>) -> Result<Option<Found<View>>, String> {
-        let loaded = self.directory.load(previous).map_err(|error| explain(&error))?;
+        let directory = Directory::open(&self.path).map_err(|error| explain(&error))?;
+        let loaded = directory.load(previous).map_err(|error| explain(&error))?;
         Ok(loaded.map(|loaded| Found { view: loaded.view, refused: loaded.fallback }))
     }
 
     fn stamp(&mut self) -> Stamp {
         // A pointer file that is missing has the same stamp until it is there.
-        std::fs::metadata(&self.current).map_or_else(
+        std::fs::metadata(self.path.join(CURRENT)).map_or_else(
             |_| Stamp::default(),
             |there| Stamp([there.ino().into(), there.mtime().into(), there.mtime_nsec().into()]),
         )

@@ -314,6 +314,6 @@ fn report<S: Source>(fixed: &Fixed, slot: &Slot<S>) {
             "serving generation {generation} from {}",
             fixed.directory
         ),
-        None => tracing::warn!("{} holds no generation yet: every query is refused until it does", fixed.directory),
+        None => tracing::warn!("{} holds no generation yet: every query gets SERVFAIL until it does", fixed.directory),
     }
 }

@@ -199,6 +199,11 @@ impl Directory {
         CurrentLine::parse(&bytes).map(Some).map_err(|reason| HandoverError::Malformed { path: path(), reason })
     }
 
+    /// `CURRENT` is not there although it should be.
+    pub(super) fn current_is_missing(&self) -> HandoverError {
+        HandoverError::CurrentMissing { path: self.disk.path_of(layout::CURRENT) }
+    }
+
     /// Reads the manifest that a line of `CURRENT` names.
     ///
     /// # Errors

@@ -35,7 +35,11 @@ impl Directory {
         let mut attempts_left = ATTEMPTS_MAX;
         loop {
             let line = match self.current_line() {
-                Ok(None) => return Ok(None),
+                Ok(None) if serving.is_none() && self.manifest_names()?.is_empty() => return Ok(None),
+                Ok(None) if serving.is_none() => {
+                    return self.fall_back(None, self.current_is_missing(), &packs).map(Some);
+                }
+                Ok(None) => return Err(self.current_is_missing()),
                 Ok(Some(line)) => line,
                 Err(error) if serving.is_none() => return self.fall_back(None, error, &packs).map(Some),
                 Err(error) => return Err(error),
@@ -173,6 +177,9 @@ mod tests {
         ("CURRENT leads elsewhere", "CURRENT is malformed", |scratch, _| {
             let line = String::from_utf8(scratch.read("CURRENT")).unwrap();
             scratch.overwrite("CURRENT", format!("../{line}").as_bytes());
+        }),
+        ("CURRENT is missing", "CURRENT is missing", |scratch, _| {
+            std::fs::remove_file(scratch.path.join("CURRENT")).unwrap();
         }),
         ("CURRENT is a link", "CURRENT is not a regular file", |scratch, _| {
             std::fs::rename(scratch.path.join("CURRENT"), scratch.path.join("elsewhere")).unwrap();

@@ -88,6 +88,12 @@ pub enum HandoverError {
         /// What is wrong, for people.
         reason: &'static str,
     },
+    /// `CURRENT` is not there, but manifests are: something was lost.
+    #[error("{} is missing although generations are there", path.display())]
+    CurrentMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// A pack, a manifest or the view made of them was refused by its own checks.
     #[error("{} is refused", path.display())]
     Refused {

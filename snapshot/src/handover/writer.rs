@@ -137,6 +137,8 @@ impl Writer {
     fn base(&self, keep: Keep) -> Result<Base, HandoverError> {
         let names = self.directory.manifest_names()?;
         let current = match (self.directory.current(), keep) {
+            // Without CURRENT but with manifests something was lost; what to keep is not known then.
+            (Ok(None), Keep::Others) if !names.is_empty() => return Err(self.directory.current_is_missing()),
             (Ok(current), _) => current.map(|current| (current.digest, current.manifest.packs)),
             (Err(error), Keep::Others) => return Err(error),
             // CURRENT or its manifest is damaged: go on from the newest manifest that can be read.
@@ -450,6 +452,17 @@ mod tests {
         let published = publish(&mut writer, "b=3", Keep::Nothing).unwrap();
         assert_eq!(published.current.manifest.previous, Some(last.current.digest));
         assert_eq!(scratch.served(), "3: b=3");
+    }
+
+    #[test]
+    fn what_to_keep_is_not_guessed_when_current_is_missing() {
+        let scratch = Scratch::new();
+        scratch.publish_all(&["a=1", "a=2"]);
+        std::fs::remove_file(scratch.path.join("CURRENT")).unwrap();
+        let mut writer = scratch.writer();
+        assert!(matches!(publish(&mut writer, "b=1", Keep::Others), Err(HandoverError::CurrentMissing { .. })));
+        publish(&mut writer, "b=1", Keep::Nothing).unwrap();
+        assert_eq!(scratch.served(), "3: b=1");
     }
 
     #[test]

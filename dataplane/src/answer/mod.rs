@@ -4,6 +4,7 @@
 //! batches in stages, each stage asking for the memory that the next one reads; the stages are hints, the answer comes
 //! from the last one alone. Invariant: after the call every packet has an outcome, and nothing was allocated.
 
+mod alias;
 mod chaos;
 mod place;
 mod resolve;

@@ -64,6 +64,16 @@ fn suffix_at(message: &[u8], name: Place, skipped: usize) -> Option<usize> {
     None
 }
 
+/// A compression pointer to the start of `name`; `None` if it lies where no pointer reaches.
+pub(super) fn pointer_to(message: &[u8], name: Place) -> Option<u16> {
+    encode_pointer(suffix_at(message, name, 0)?)
+}
+
+/// A compression pointer to a position.
+fn encode_pointer(at: usize) -> Option<u16> {
+    (at < POINTER_END).then(|| 0xc000 | u16::try_from(at).unwrap_or(0))
+}
+
 /// Copies the possibly compressed name at `at` into `name`; returns its length. Pointers must lead backwards.
 pub(super) fn read_name(message: &[u8], at: usize, name: &mut [u8; 256]) -> Option<usize> {
     let mut len = 0;
@@ -111,7 +121,7 @@ impl Move {
             Some(off) => self.records_at + off,
             None => suffix_at(message, self.name, old.checked_sub(HEADER_LEN)? + self.shift)?,
         };
-        (new < POINTER_END).then(|| 0xc000 | u16::try_from(new).unwrap_or(0))
+        encode_pointer(new)
     }
 
     /// Moves the listed pointers that lie in `bytes` of the reply; the list counts from `list_base`.
@@ -192,7 +202,7 @@ fn adjust(
         Owner::Synthesized => suffix_at(writer.message(), name, 0)?,
         Owner::Suffix => suffix_at(writer.message(), name, shift)?,
     };
-    let pointer = 0xc000 | u16::try_from(owner_at).ok().filter(|&at| usize::from(at) < POINTER_END)?;
+    let pointer = encode_pointer(owner_at)?;
     own(writer, at, body.record_count, pointer)?;
     if with_sigs {
         own(writer, at + body.records.len(), body.sig_count.into(), pointer)?;

@@ -9,6 +9,7 @@ use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::rtype::Rtype;
 use snapshot::image::{Found, NameHashes, Node, RrsetBody, View, Zone, ZoneId};
 
+use super::alias;
 use super::place::{Full, Owner, Place, RECORD_HEAD, Sigs, place, place_glue, read_name, set_ttl};
 use crate::packet::Transport;
 use crate::wire::{HEADER_LEN, Query, Rcode, Section, Writer};
@@ -33,17 +34,17 @@ pub(super) struct Question<'q> {
 }
 
 /// The name that is being looked up: the qname first, then the targets of CNAMEs.
-struct Step<'s> {
+pub(super) struct Step<'s> {
     /// The name.
-    name: &'s LookupName,
+    pub(super) name: &'s LookupName,
     /// Where it is in the reply.
-    place: Place,
+    pub(super) place: Place,
     /// Its zone.
-    zone: Zone<'s>,
+    pub(super) zone: Zone<'s>,
 }
 
 /// What a step led to.
-enum Next {
+pub(super) enum Next {
     /// The reply is complete.
     Done(Rcode),
     /// A CNAME was appended; its RDATA starts here in the reply.
@@ -155,9 +156,10 @@ fn resolve(
         }
         Found::Exact(_) => data(step, &node, Owner::Suffix, question, writer),
         Found::Missing(_) if node.is_cut() => refer(step, &node, question, writer, extra),
-        Found::Missing(_) => match node.wildcard_child() {
-            Some(source) => data(step, &source, Owner::Synthesized, question, writer),
-            None => negative(step, Rcode::NxDomain, question, writer),
+        Found::Missing(_) => match (node.dname(), node.wildcard_child()) {
+            (Some(dname), _) => alias::redirect(step, &dname, question, writer),
+            (None, Some(source)) => data(step, &source, Owner::Synthesized, question, writer),
+            (None, None) => negative(step, Rcode::NxDomain, question, writer),
         },
     }
 }
@@ -170,7 +172,10 @@ fn data(step: &Step<'_>, node: &Node<'_>, owner: Owner, question: &Question<'_>,
     let sigs = sigs(question.query);
     let is_apex = step.name.label_count() == step.zone.apex_labels();
     let body = match qtype {
-        Rtype::ANY => return any(step, node, owner, is_apex, question, writer),
+        Rtype::ANY => return several(step, node, owner, question, writer, Some),
+        Rtype::RRSIG if step.zone.is_signed() => {
+            return several(step, node, owner, question, writer, |body| body.signatures());
+        }
         Rtype::SOA if is_apex => step.zone.soa(),
         _ => node.rrset(qtype),
     };
@@ -192,26 +197,38 @@ fn data(step: &Step<'_>, node: &Node<'_>, owner: Owner, question: &Question<'_>,
     }
 }
 
-/// Answers ANY: one RRset over UDP, which is no lever for reflection, all of them over TCP (RFC 8482 section 4.1).
-fn any(
-    step: &Step<'_>,
-    node: &Node<'_>,
+/// Answers ANY and RRSIG: one RRset over UDP, which is no lever for reflection, all of them over TCP (RFC 8482 section
+/// 4.1). `part` is what of each RRset is asked for.
+fn several<'v>(
+    step: &Step<'v>,
+    node: &Node<'v>,
     owner: Owner,
-    is_apex: bool,
     question: &Question<'_>,
     writer: &mut Writer<'_>,
+    part: impl Fn(RrsetBody<'v>) -> Option<RrsetBody<'v>>,
 ) -> Next {
-    let count = match question.transport {
-        Transport::Udp => 1,
-        Transport::Tcp => usize::MAX,
-    };
-    let soa = if is_apex { step.zone.soa() } else { None };
+    let is_apex = step.name.label_count() == step.zone.apex_labels();
+    let bodies = || node.rrsets().chain(step.zone.soa().filter(|_| is_apex)).filter_map(&part);
+    let sigs = sigs(question.query);
     let mut empty = true;
-    for body in node.rrsets().chain(soa).take(count) {
-        empty = false;
-        if place(writer, Section::Answer, &body, step.place, owner, sigs(question.query)).is_err() {
-            writer.truncated = true;
-            break;
+    match question.transport {
+        Transport::Udp => {
+            if let Some(body) = bodies().next() {
+                empty = false;
+                writer.truncated = place(writer, Section::Answer, &body, step.place, owner, sigs).is_err();
+            }
+        }
+        Transport::Tcp => {
+            // Those with compressed names first: far into a long reply no pointer could reach the names they share.
+            let (pointing, plain) =
+                (|body: &RrsetBody<'_>| !body.relocs.is_empty(), |body: &RrsetBody<'_>| body.relocs.is_empty());
+            for body in bodies().filter(pointing).chain(bodies().filter(plain)) {
+                empty = false;
+                if place(writer, Section::Answer, &body, step.place, owner, sigs).is_err() {
+                    writer.truncated = true;
+                    break;
+                }
+            }
         }
     }
     if empty { negative(step, Rcode::NoError, question, writer) } else { Next::Done(Rcode::NoError) }
@@ -286,6 +303,6 @@ fn sibling_glue(zone: &Zone<'_>, ns: &RrsetBody<'_>, ns_at: usize, writer: &mut 
 
 /// Whether signatures go with what is asked.
 #[inline]
-fn sigs(query: &Query) -> Sigs {
+pub(super) fn sigs(query: &Query) -> Sigs {
     if query.dnssec_ok() { Sigs::Include } else { Sigs::LeaveOut }
 }

@@ -35,6 +35,8 @@ pub(crate) enum Rcode {
     NotImp = 4,
     /// Not for us, or not allowed.
     Refused = 5,
+    /// A DNAME makes a name longer than names can be (RFC 6672 section 2.2).
+    YxDomain = 6,
     /// The EDNS version is not 0.
     BadVers = 16,
 }

@@ -13,13 +13,14 @@ use dataplane::packet::Transport;
 /// The sections in their order.
 const SECTIONS: [&str; 3] = ["answer", "authority", "additional"];
 /// RCODEs that have names in scenarios.
-const RCODES: [(u16, &str); 8] = [
+const RCODES: [(u16, &str); 9] = [
     (0, "NOERROR"),
     (1, "FORMERR"),
     (2, "SERVFAIL"),
     (3, "NXDOMAIN"),
     (4, "NOTIMP"),
     (5, "REFUSED"),
+    (6, "YXDOMAIN"),
     (9, "NOTAUTH"),
     (16, "BADVERS"),
 ];

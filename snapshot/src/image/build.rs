@@ -9,8 +9,8 @@ use super::bytes::u32_at;
 use super::digest::Digest;
 use super::hash::{bucket_of, name_hash, tag_of};
 use super::layout::{
-    BUCKET_NODES, BUCKET_OVERFLOW, BUCKET_SLOTS, KIND_ZONE, NODE_BELOW_CUT, NODE_CUT, NODE_HEAD, NODE_WILDCARD,
-    NODE_WILDCARD_CHILD, RUN_LINES_MAX, SEGMENT_SIGNED, header, words,
+    BUCKET_NODES, BUCKET_OVERFLOW, BUCKET_SLOTS, KIND_ZONE, NODE_BELOW_CUT, NODE_CUT, NODE_DNAME, NODE_HEAD,
+    NODE_WILDCARD, NODE_WILDCARD_CHILD, RUN_LINES_MAX, SEGMENT_SIGNED, header, words,
 };
 use super::line::{LINE_LEN, Line, push_lines};
 use super::pack::ZoneFacts;
@@ -107,6 +107,8 @@ struct Ancestor<'z> {
     word: u32,
     /// The cut at or above it.
     cut: Option<u32>,
+    /// Whether it has a DNAME.
+    has_dname: bool,
 }
 
 /// The segment while its nodes are written.
@@ -172,6 +174,10 @@ impl<'z> Nodes<'z> {
         while self.path.last().is_some_and(|top| !name.is_at_or_below(top.name)) {
             self.path.pop();
         }
+        // What is below a DNAME is occluded: its names are redirected, not answered (RFC 6672 section 2.4).
+        if self.path.last().is_some_and(|top| top.has_dname) {
+            return Ok(());
+        }
         let mut missing = Vec::new();
         let top_len = self.path.last().map_or(name.as_wire().len(), |top| top.name.as_wire().len());
         let mut above = name.parent();
@@ -201,6 +207,10 @@ impl<'z> Nodes<'z> {
             flags |= NODE_CUT;
             cut = Some(word);
         }
+        let has_dname = above.is_none() && owner.is_some_and(|owner| owner.rrset(Rtype::DNAME).is_some());
+        if has_dname {
+            flags |= NODE_DNAME;
+        }
         if name.is_wildcard() {
             flags |= NODE_WILDCARD;
             if above.is_none() {
@@ -221,7 +231,7 @@ impl<'z> Nodes<'z> {
         self.node_words.push(word);
         self.depth_max = self.depth_max.max(name.label_count());
         self.rrset_count += u32::from(count);
-        self.path.push(Ancestor { name, word, cut });
+        self.path.push(Ancestor { name, word, cut, has_dname });
         Ok(())
     }
 

@@ -70,6 +70,9 @@ pub(super) const NODE_WILDCARD_CHILD: u8 = 4;
 /// Node flag: the leftmost label is `*`.
 pub(super) const NODE_WILDCARD: u8 = 8;
 
+/// Node flag: has a DNAME; nothing below it is a node.
+pub(super) const NODE_DNAME: u8 = 16;
+
 /// Where a body's question name starts.
 pub(super) const QNAME_OFF: usize = 12;
 /// The highest position a compression pointer made at compile time may name: relocation adds at most some 5,000, and

@@ -5,7 +5,9 @@
 //! `verify` has passed there are none.
 
 use super::bytes::u32_at;
-use super::layout::{DESCRIPTOR_LEN, NODE_BELOW_CUT, NODE_CUT, NODE_HEAD, NODE_WILDCARD, NODE_WILDCARD_CHILD};
+use super::layout::{
+    DESCRIPTOR_LEN, NODE_BELOW_CUT, NODE_CUT, NODE_DNAME, NODE_HEAD, NODE_WILDCARD, NODE_WILDCARD_CHILD,
+};
 use crate::dns::rtype::Rtype;
 
 /// A node of a segment.
@@ -167,6 +169,13 @@ impl<'s> Node<'s> {
         self.flags & NODE_CUT != 0
     }
 
+    /// Its DNAME, which redirects all names below it (RFC 6672).
+    #[inline]
+    #[must_use]
+    pub fn dname(&self) -> Option<RrsetBody<'s>> {
+        if self.flags & NODE_DNAME == 0 { None } else { self.rrset(Rtype::DNAME) }
+    }
+
     /// Whether its leftmost label is the asterisk label.
     #[must_use]
     pub fn is_wildcard(&self) -> bool {
@@ -256,7 +265,24 @@ impl<'s> Node<'s> {
     }
 }
 
-impl RrsetBody<'_> {
+impl<'s> RrsetBody<'s> {
+    /// Its signatures as an RRset of their own, for those who ask for type RRSIG.
+    #[must_use]
+    pub fn signatures(&self) -> Option<RrsetBody<'s>> {
+        (self.sig_count > 0).then(|| RrsetBody {
+            rtype: Rtype::RRSIG,
+            record_count: self.sig_count.into(),
+            records: self.sigs,
+            relocs: &[],
+            targets: &[],
+            sig_count: 0,
+            sigs: &[],
+            glue_count: 0,
+            glue: &[],
+            owner_len: self.owner_len,
+        })
+    }
+
     /// The offsets in `list`, which is `relocs` or `targets`.
     #[inline]
     pub fn offsets(list: &[u8]) -> impl Iterator<Item = usize> + '_ {

@@ -5,7 +5,7 @@
 
 use super::layout::{POINTER_MAX, QNAME_OFF, TARGETS_MAX};
 use super::node::Descriptor;
-use crate::dns::name::NameRef;
+use crate::dns::name::{NAME_LEN_MAX, NameRef};
 use crate::dns::rdata::{self, Compress};
 use crate::dns::rtype::Rtype;
 use crate::dns::zone::{Record, Rrset};
@@ -14,6 +14,8 @@ use crate::dns::zone::{Record, Rrset};
 const SUFFIXES_MAX: usize = 64;
 /// QTYPE and QCLASS lie between the question's name and the first record.
 pub(super) const QUESTION_TAIL: usize = 4;
+/// An OPT record without options (RFC 6891 section 6.1.2).
+const OPT_LEN: usize = 11;
 /// The class of everything in a zone.
 const CLASS_IN: [u8; 2] = [0, 1];
 /// The pointer to the question's name.
@@ -228,9 +230,8 @@ impl<'o> Body<'o> {
             self.relocs.push(u16::try_from(self.records.len() + self.glue.len()).map_err(|_| BodyTooLarge)?);
             let pointer = self.base + target_off;
             if pointer > POINTER_MAX {
-                // A delegation of hundreds of servers: glue that no pointer reaches is left out.
-                self.relocs.pop();
-                return Ok(());
+                // A delegation to hundreds of servers below itself: required glue that no pointer reaches (RFC 9471).
+                return Err(BodyTooLarge);
             }
             let pointer = 0xc000 | u16::try_from(pointer).map_err(|_| BodyTooLarge)?;
             self.glue.extend_from_slice(&pointer.to_be_bytes());
@@ -248,8 +249,14 @@ impl<'o> Body<'o> {
     /// The descriptor of the finished body.
     ///
     /// # Errors
-    /// [`BodyTooLarge`] if a count or length does not fit its field.
+    /// [`BodyTooLarge`] if a count or length does not fit its field, or records and signatures no message.
     pub(super) fn descriptor(&self) -> Result<Descriptor, BodyTooLarge> {
+        // A wildcard's question may be as long as names get; an OPT record goes along.
+        let owner_len = if self.owner.is_wildcard() { NAME_LEN_MAX } else { self.owner.as_wire().len() };
+        let message_len = QNAME_OFF + owner_len + QUESTION_TAIL + self.records.len() + self.sigs.len() + OPT_LEN;
+        if message_len > usize::from(u16::MAX) {
+            return Err(BodyTooLarge);
+        }
         let short = |len: usize| u16::try_from(len).map_err(|_| BodyTooLarge);
         let octet = |len: usize| u8::try_from(len).map_err(|_| BodyTooLarge);
         Ok(Descriptor {

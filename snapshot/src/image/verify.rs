@@ -6,7 +6,7 @@
 use super::bytes::{u16_at, u32_at, u64_at};
 use super::hash::{bucket_of, name_hash, tag_of};
 use super::layout::{
-    BUCKET_NODES, BUCKET_OVERFLOW, BUCKET_SLOTS, KIND_ZONE, NODE_BELOW_CUT, NODE_CUT, NODE_WILDCARD,
+    BUCKET_NODES, BUCKET_OVERFLOW, BUCKET_SLOTS, KIND_ZONE, NODE_BELOW_CUT, NODE_CUT, NODE_DNAME, NODE_WILDCARD,
     NODE_WILDCARD_CHILD, QNAME_OFF, RECORD_HEAD, RUN_LINES_MAX, SEGMENT_SIGNED, header,
 };
 use super::line::LINE_LEN;
@@ -160,7 +160,7 @@ impl<'s> Checker<'s> {
 
     /// Checks flags and link of a node.
     fn links(&self, node: &Node<'s>, name: NameRef<'s>) -> Result<(), Broken> {
-        let known = NODE_CUT | NODE_BELOW_CUT | NODE_WILDCARD_CHILD | NODE_WILDCARD;
+        let known = NODE_CUT | NODE_BELOW_CUT | NODE_WILDCARD_CHILD | NODE_WILDCARD | NODE_DNAME;
         let flags = node.flags();
         if flags & !known != 0 || node.is_wildcard() != name.is_wildcard() {
             return Err("node flags are wrong");

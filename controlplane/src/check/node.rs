@@ -3,7 +3,7 @@
 //! What needs another owner's records is `target`'s. Invariant: each rule has one code and is applied to each owner at
 //! most once.
 
-use snapshot::dns::name::NameRef;
+use snapshot::dns::name::{NAME_LEN_MAX, NameRef};
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{OwnerRecords, Rrset};
 
@@ -15,8 +15,8 @@ use super::{Findings, is_address, is_beside_cname};
 const SPF: Rtype = Rtype(99);
 /// The longest message (RFC 1035 section 4.2.2).
 const MESSAGE_LEN_MAX: usize = 65_535;
-/// Header and question without its name.
-const QUESTION_LEN: usize = 12 + 4;
+/// Header, question without its name, and OPT record.
+const FRAME_LEN: usize = 12 + 4 + 11;
 /// An answer record with a compressed owner, without its RDATA.
 const RECORD_LEN: usize = 12;
 
@@ -175,9 +175,6 @@ fn whole_rrset(rrset: &Rrset<'_>, name: NameRef<'_>, findings: &mut Findings) {
         let message = format!("{name} has the SPF type, which receivers ignore; use TXT (RFC 7208 section 3.1)");
         findings.warning("spf-type", line(rrset), name, message);
     }
-    if rrset.record_count() == 1 {
-        return;
-    }
     // The TTL of an RRSIG is that of the RRset it covers, so RRSIGs of one owner may differ (RFC 4034 section 3).
     if rtype != Rtype::RRSIG
         && let Some(other) = rrset.records().find(|record| record.ttl_secs != rrset.ttl_secs())
@@ -187,7 +184,9 @@ fn whole_rrset(rrset: &Rrset<'_>, name: NameRef<'_>, findings: &mut Findings) {
         findings.warning("ttl-mismatch", other.line, name, message);
     }
     let rdata_len: usize = rrset.records().map(|record| RECORD_LEN + record.rdata.len()).sum();
-    let len = QUESTION_LEN + name.as_wire().len() + rdata_len;
+    // A wildcard's question may be as long as names get.
+    let name_len = if name.is_wildcard() { NAME_LEN_MAX } else { name.as_wire().len() };
+    let len = FRAME_LEN + name_len + rdata_len;
     if len > MESSAGE_LEN_MAX {
         let message = format!("{rtype} at {name} needs {len} bytes, more than a message can have");
         findings.error("rrset-too-large", line(rrset), name, message);

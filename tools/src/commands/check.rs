@@ -25,6 +25,9 @@ struct Report {
     errors: u64,
     /// How many warnings.
     warnings: u64,
+    /// That there are errors, in words; only then it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 /// One file.
@@ -134,7 +137,8 @@ impl Report {
         };
         let unreadable = files.iter().filter(|file| file.unreadable.is_some()).count() as u64;
         let (errors, warnings) = (count("error") + unreadable, count("warning"));
-        Report { files, errors, warnings }
+        let error = (errors > 0).then(|| Counted(errors, "error").to_string());
+        Report { files, errors, warnings, error }
     }
 }
 

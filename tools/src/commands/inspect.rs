@@ -14,7 +14,7 @@ use snapshot::image::{Node, View, ZoneFacts};
 use super::{load, open_directory, parse_name};
 use crate::args::{self, directory};
 use crate::failure::Failure;
-use crate::output::{Counted, Grouped, Output, printable};
+use crate::output::{Counted, Format, Grouped, Output, printable};
 
 /// All that was asked for.
 #[derive(Debug, Serialize)]
@@ -29,6 +29,9 @@ struct Report {
     packs: Vec<PackRow>,
     /// Its zones, or the one asked for.
     zones: Vec<ZoneRow>,
+    /// Why nothing can be served; only then it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 /// One generation on disk.
@@ -104,13 +107,26 @@ pub(crate) fn run(args: &args::Inspect, global: Option<&Path>, output: &mut Outp
     let only = args.zone.as_deref().map(parse_name).transpose()?;
     let entries = open_directory(path)?.generations().map_err(|cause| Failure::Unable(explain(&cause)))?;
     let generations = entries.iter().map(GenerationRow::new).collect();
-    let mut report =
-        Report { directory: path.display().to_string(), generations, loaded: None, packs: vec![], zones: vec![] };
+    let mut report = Report {
+        directory: path.display().to_string(),
+        generations,
+        loaded: None,
+        packs: vec![],
+        zones: vec![],
+        error: None,
+    };
     let view = match load(path, output) {
         Ok(view) => view,
         Err(failure) => {
-            // What is broken is the very thing to look at, so it is shown before it is reported.
-            output.report(&report)?;
+            // What is broken is the very thing to look at, so it is shown all the same; in JSON as one document.
+            if output.format == Format::Json && matches!(failure, Failure::Input(_)) {
+                report.error = Some(printable(&failure.to_string()));
+                output.report(&report)?;
+                return Err(Failure::Reported);
+            }
+            if output.format == Format::Text {
+                output.report(&report)?;
+            }
             return Err(failure);
         }
     };
@@ -263,8 +279,14 @@ mod tests {
             owners: Some(vec![owner("example.test.", &[("NS", 2), ("SOA", 1)]), owner("b.example.test.", &[])]),
         };
         let packs = vec![PackRow { digest: "cd".repeat(32), bytes: 8192, zones: 1 }];
-        let report =
-            Report { directory: "d".into(), generations: vec![row, old], loaded: Some(9), packs, zones: vec![zone] };
+        let report = Report {
+            directory: "d".into(),
+            generations: vec![row, old],
+            loaded: Some(9),
+            packs,
+            zones: vec![zone],
+            error: None,
+        };
         let expected = format!(
             "\
 d: 2 generations

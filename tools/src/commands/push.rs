@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
+use snapshot::handover::Directory;
 
 use crate::args::{Push, control_path};
 use crate::client::Client;
@@ -30,8 +31,22 @@ struct Report {
 /// [`Failure::Input`] if the data plane refuses the generation, [`Failure::Unable`] if it cannot be reached.
 pub(crate) fn run(args: &Push, global: Option<&Path>, output: &mut Output<'_>) -> Result<(), Failure> {
     let path = control_path(args.to.as_deref(), args.dir_named.as_deref(), global)?;
+    let newest = args.dir_named.as_deref().or(global).and_then(newest);
     let serving = Client::connect(&path, Duration::from_secs(args.wait))?.reload()?;
+    if let Some(newest) = newest.filter(|&newest| newest > serving.generation) {
+        let serving = serving.generation;
+        let message = format!(
+            "the data plane serves generation {serving}, but the directory holds {newest}: does it follow another directory?"
+        );
+        return Err(Failure::Input(message));
+    }
     output.report(&Report { generation: serving.generation, fresh: serving.fresh, millis: serving.millis })
+}
+
+/// The generation that `CURRENT` of a directory names, if it can be told.
+fn newest(directory: &Path) -> Option<u64> {
+    let current = Directory::open(directory).ok()?.current().ok()??;
+    Some(current.manifest.generation.0)
 }
 
 impl Display for Report {

@@ -13,6 +13,9 @@ use crate::dns::token::ENTRY_LEN_MAX;
 use super::error::Problem;
 use super::{INCLUDE_DEPTH_MAX, Include};
 
+/// What some editors put before the first character of a file in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// The input and the open included files.
 pub(super) struct Sources<R> {
     /// The input.
@@ -84,6 +87,7 @@ impl<R: BufRead> Sources<R> {
     /// # Errors
     /// [`Problem::Io`].
     pub(super) fn push_line(&mut self, text: &mut Vec<u8>) -> Result<Line, Problem> {
+        let start = text.len();
         let room = (ENTRY_LEN_MAX + 1).saturating_sub(text.len()) as u64;
         let (len, line, end) = match self.included.last_mut() {
             Some(file) => {
@@ -93,6 +97,9 @@ impl<R: BufRead> Sources<R> {
         };
         if len == 0 {
             return Ok(end);
+        }
+        if *line == 0 && text[start..].starts_with(BYTE_ORDER_MARK) {
+            text.drain(start..start + BYTE_ORDER_MARK.len());
         }
         *line = line.saturating_add(1);
         Ok(Line::Read)

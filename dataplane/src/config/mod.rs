@@ -1,6 +1,6 @@
-//! What the operator can set: command line over config file over defaults, checked once into [`Config`].
+//! What the operator can set: command line over config file over defaults, checked once into `Config`.
 //!
-//! It opens nothing but the config file. Invariant: a [`Config`] needs no further checks by those who use it.
+//! It opens nothing but the config file. Invariant: a `Config` needs no further checks by those who use it.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -43,7 +43,7 @@ pub struct Args {
     /// Directory of snapshots to follow
     #[arg(long, value_name = "DIR")]
     pub snapshots: Option<PathBuf>,
-    /// Address to answer on: IP, IP:PORT, [IPv6]:PORT; repeatable [default: 127.0.0.1 and ::1, port 53]
+    /// Address to answer on: IP, IP:PORT, `[IPv6]:PORT`; repeatable [default: 127.0.0.1 and ::1, port 53]
     #[arg(long, value_name = "ADDR", num_args = 1..)]
     pub listen: Vec<String>,
     /// Workers for UDP [default: one per core]

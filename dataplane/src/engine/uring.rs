@@ -42,7 +42,7 @@ impl Default for Shape {
 /// A ring and its buffers.
 ///
 /// Invariants: `shared` - a slot belongs to the kernel while its number is in the buffer ring and to us from its
-/// completion until [`BufferRing::give`]; `outlived` - the ring is cancelled and closed before slots, entries and message
+/// completion until `BufferRing::give`; `outlived` - the ring is cancelled and closed before slots, entries and message
 /// header are freed (`drop` and field order); `single` - only the thread that opened it uses it.
 pub struct Uring {
     /// The ring.

@@ -5,11 +5,12 @@
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 
-use benches::{KINDS, Kind, queries, view, zone};
+use benches::{KINDS, Kind, queries, view, write_zone, zone};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use dataplane::answer::{BATCH_LEN, Scratch, Settings, respond};
 use dataplane::packet::{Packet, Transport};
 use snapshot::dns::lookup_name::LookupName;
+use snapshot::dns::zonefile::{Options, Reader};
 use snapshot::image::{Segment, View};
 
 /// How many different questions a run cycles through: more than the caches hold nodes.
@@ -72,6 +73,25 @@ fn lookups(criterion: &mut Criterion) {
     });
 }
 
+/// Reading a zone file: `parse/10000` reads some 19,000 records.
+fn parse(criterion: &mut Criterion) {
+    let mut text = Vec::new();
+    write_zone(10_000, &mut text).expect("memory can be written");
+    let mut group = criterion.benchmark_group("parse");
+    group.throughput(Throughput::Bytes(text.len() as u64));
+    group.bench_function("10000", |bencher| {
+        bencher.iter(|| {
+            let mut reader = Reader::new(text.as_slice(), Options::default());
+            let mut records = 0;
+            while let Some(record) = reader.read().expect("the zone is well-formed") {
+                records += black_box(record.rdata).len();
+            }
+            records
+        });
+    });
+    group.finish();
+}
+
 /// Compiling ready records into a segment.
 fn compile(criterion: &mut Criterion) {
     for names in [10, 10_000] {
@@ -85,6 +105,6 @@ fn compile(criterion: &mut Criterion) {
 criterion_group! {
     name = all;
     config = Criterion::default().sample_size(20);
-    targets = answers, lookups, compile
+    targets = answers, parse, lookups, compile
 }
 criterion_main!(all);

@@ -3,9 +3,8 @@
 
 use std::io::{self, BufWriter, Write};
 
-use benches::{APEX, Kind, queries, zone};
+use benches::{Kind, queries, write_zone};
 use snapshot::dns::name::NameRef;
-use snapshot::dns::rdata::Text;
 
 /// One question in so many is about a name that does not exist.
 const MISSES: u32 = 10;
@@ -26,20 +25,6 @@ fn main() -> io::Result<()> {
         Some(result) => result.and_then(|()| out.flush()),
         None => std::process::exit(2),
     }
-}
-
-/// Writes every record on a line of its own, owners relative as people write them; all TTLs are the same.
-fn write_zone(names: u32, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "$ORIGIN {APEX}\n$TTL 3600")?;
-    for owner in zone(names).owners() {
-        for record in owner.rrsets().flat_map(|rrset| rrset.records().collect::<Vec<_>>()) {
-            let owner = record.owner.to_string();
-            let owner = owner.strip_suffix(APEX).map_or(owner.as_str(), |relative| relative.trim_end_matches('.'));
-            let owner = if owner.is_empty() { "@" } else { owner };
-            writeln!(out, "{owner} {} {}", record.rtype, Text { rtype: record.rtype, rdata: record.rdata })?;
-        }
-    }
-    Ok(())
 }
 
 /// Writes names to ask for, all of type A: nine that exist, then one that does not.

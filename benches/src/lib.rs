@@ -3,6 +3,7 @@
 //! Everything is a function of its numbers, so that two runs, and two machines, measure the same work.
 
 use snapshot::dns::name::{Name, NameRef};
+use snapshot::dns::rdata::Text;
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
 use snapshot::image::{Generation, Pack, PackFile, Segment, View};
@@ -129,6 +130,24 @@ impl Maker {
             }
         }
     }
+}
+
+/// Writes the zone of `names` owners as a zone file: every record on a line of its own, owners relative as people write
+/// them; all TTLs are the same.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_zone(names: u32, out: &mut impl Write) -> std::io::Result<()> {
+    writeln!(out, "$ORIGIN {APEX}\n$TTL 3600")?;
+    for owner in zone(names).owners() {
+        for record in owner.rrsets().flat_map(|rrset| rrset.records().collect::<Vec<_>>()) {
+            let owner = record.owner.to_string();
+            let owner = owner.strip_suffix(APEX).map_or(owner.as_str(), |relative| relative.trim_end_matches('.'));
+            let owner = if owner.is_empty() { "@" } else { owner };
+            writeln!(out, "{owner} {} {}", record.rtype, Text { rtype: record.rtype, rdata: record.rdata })?;
+        }
+    }
+    Ok(())
 }
 
 /// Compiles a zone and loads it as a data plane would: through a file.

@@ -43,6 +43,14 @@ pub(super) struct Step<'s> {
     pub(super) zone: Zone<'s>,
 }
 
+impl Step<'_> {
+    /// Whether the name is the apex of its zone.
+    #[inline]
+    fn is_apex(&self) -> bool {
+        self.name.label_count() == self.zone.apex_labels()
+    }
+}
+
 /// What a step led to.
 pub(super) enum Next {
     /// The reply is complete.
@@ -170,13 +178,12 @@ fn data(step: &Step<'_>, node: &Node<'_>, owner: Owner, question: &Question<'_>,
     writer.authoritative = true;
     let qtype = question.query.qtype;
     let sigs = sigs(question.query);
-    let is_apex = step.name.label_count() == step.zone.apex_labels();
     let body = match qtype {
         Rtype::ANY => return several(step, node, owner, question, writer, Some),
         Rtype::RRSIG if step.zone.is_signed() => {
             return several(step, node, owner, question, writer, |body| body.signatures());
         }
-        Rtype::SOA if is_apex => step.zone.soa(),
+        Rtype::SOA if step.is_apex() => step.zone.soa(),
         _ => node.rrset(qtype),
     };
     if let Some(body) = body {
@@ -207,8 +214,7 @@ fn several<'v>(
     writer: &mut Writer<'_>,
     part: impl Fn(RrsetBody<'v>) -> Option<RrsetBody<'v>>,
 ) -> Next {
-    let is_apex = step.name.label_count() == step.zone.apex_labels();
-    let bodies = || node.rrsets().chain(step.zone.soa().filter(|_| is_apex)).filter_map(&part);
+    let bodies = || node.rrsets().chain(step.zone.soa().filter(|_| step.is_apex())).filter_map(&part);
     let sigs = sigs(question.query);
     let mut empty = true;
     match question.transport {

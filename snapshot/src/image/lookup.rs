@@ -99,12 +99,6 @@ impl<'v> Zone<'v> {
         self.zone.signed
     }
 
-    /// The apex node.
-    #[must_use]
-    pub fn apex(&self) -> Option<Node<'v>> {
-        Node::read(self.segment, self.zone.nodes)
-    }
-
     /// The SOA RRset, rendered for a question at the apex.
     #[inline]
     #[must_use]

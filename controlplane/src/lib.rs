@@ -1,6 +1,6 @@
 //! The control plane: what checks, compiles and publishes zones, and the process that watches the data planes.
 //!
-//! Modules `source`, `check` and `compile` turn zone files into a generation; they are a library that `dnsctl` calls.
+//! Modules `source`, `zonelist`, `check` and `compile` turn zone files into a generation; they are a library that `dnsctl` calls.
 //! [`run`] is the process: `config` says what it does, `planes` follows the data planes, `serve` tells about them over
 //! HTTP. The process only reads the snapshot directory so far, therefore it does not take the directory's writer lock
 //! and `dnsctl compile` may publish while it runs. It holds no connection to the network but the HTTP listener.
@@ -12,5 +12,6 @@ mod life;
 pub mod planes;
 pub mod serve;
 pub mod source;
+pub mod zonelist;
 
 pub use life::run;

@@ -59,11 +59,17 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Compile {
     /// Zone files.
-    #[arg(value_name = "FILE", required_unless_present = "zones")]
+    #[arg(value_name = "FILE", required_unless_present_any = ["zones", "zonelist"])]
     pub(crate) files: Vec<PathBuf>,
     /// A directory of files NAME.zone, instead of single files.
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
     pub(crate) zones: Option<PathBuf>,
+    /// A list of zones, a line each: ORIGIN, tab, PATH, maybe a tab and flags (`signed`: serve its own signatures).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "zones", "origin"])]
+    pub(crate) zonelist: Option<PathBuf>,
+    /// Leave out zones that cannot be loaded, one line each on standard error, and publish the others.
+    #[arg(long)]
+    pub(crate) keep_going: bool,
     /// Directory of the snapshots, created if missing.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -272,6 +278,7 @@ mod tests {
         for words in [
             "compile --out d a.zone b.zone",
             "compile --out d --zones z --merge --jobs 2 --keep 3",
+            "compile --out d --zonelist l --keep-going",
             "compile --out d --origin . --allow-include i --allow-generate 9 root.zone",
             "check --origin example.test a",
             "inspect d --zone a. --names",
@@ -296,6 +303,7 @@ mod tests {
             ("compile --out d", ErrorKind::MissingRequiredArgument),
             ("compile --out d --zones z a.zone", ErrorKind::ArgumentConflict),
             ("compile --out d --zones z --origin .", ErrorKind::ArgumentConflict),
+            ("compile --out d --zones z --zonelist l", ErrorKind::ArgumentConflict),
             ("compile --out d --jobs 0 a", ErrorKind::ValueValidation),
             ("compile --out d --keep 0 a", ErrorKind::ValueValidation),
             ("check", ErrorKind::MissingRequiredArgument),

@@ -1,6 +1,7 @@
 //! Zone files become a generation: read, check, build segments, pack, publish.
 //!
-//! All or nothing: one zone that fails stops the compile before anything is written, with the errors of all zones.
+//! All or nothing, unless the caller wants what is sound: one zone that fails stops the compile before anything is
+//! written, with the errors of all zones.
 //! Zones are worked on side by side by a fixed number of threads. Invariant: the same files give the same packs, whatever
 //! the number of threads and the order of the files, because segments are packed in canonical order of their apexes.
 
@@ -33,6 +34,8 @@ pub struct CompileOptions {
     pub jobs: NonZeroUsize,
     /// What zone files may do.
     pub read: ReadOptions,
+    /// Whether to publish the sound zones when others fail, even if none is left.
+    pub keep_going: bool,
     /// The time to write into the manifest, in seconds since 1970.
     pub created_unix_secs: u64,
 }
@@ -53,7 +56,7 @@ pub struct Progress {
 }
 
 /// What a compile made.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Compiled {
     /// The generation.
     pub published: Published,
@@ -67,6 +70,8 @@ pub struct Compiled {
     pub bytes: u64,
     /// What should be looked at, by position of the source.
     pub warnings: Vec<(usize, Finding)>,
+    /// Zones that were left out; empty unless the options say to keep going.
+    pub failures: Vec<ZoneFailure>,
 }
 
 /// Why nothing was published.
@@ -149,8 +154,10 @@ struct Work<'w> {
     bytes_done: AtomicU64,
     /// Zones finished.
     zones_done: AtomicUsize,
-    /// Whether a zone has failed, so that building more segments is in vain.
-    has_failed: AtomicBool,
+    /// Whether sound zones count when others fail.
+    keep_going: bool,
+    /// Whether a zone has failed and building more segments is in vain.
+    is_lost: AtomicBool,
     /// Is told about progress, from any thread.
     progress: &'w (dyn Fn(Progress) + Sync),
 }
@@ -165,13 +172,14 @@ pub fn compile(
     options: &CompileOptions,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Compiled, CompileError> {
-    let work = Work::new(sources, &options.read, progress);
+    let work = Work::new(sources, options, progress);
     let mut results = work.run(options.jobs);
     results.refuse_duplicates(sources);
     let Results { ready, failures, warnings } = results;
-    if !failures.is_empty() || sources.is_empty() {
+    if !options.keep_going && (!failures.is_empty() || sources.is_empty()) {
         return Err(CompileError::Zones(failures));
     }
+    let zones = ready.len() as u64;
     let (mut records, mut names, mut bytes) = (0, 0, 0);
     for facts in ready.iter().map(|ready| &ready.segment.facts) {
         records += u64::from(facts.records);
@@ -183,7 +191,7 @@ pub fn compile(
     work.report("publishing");
     let created_unix_secs = options.created_unix_secs;
     let published = writer.publish(Publication { packs, keep: options.keep, created_unix_secs })?;
-    Ok(Compiled { published, zones: sources.len() as u64, records, names, bytes, warnings })
+    Ok(Compiled { published, zones, records, names, bytes, warnings, failures })
 }
 
 /// Packs segments in their order, each pack up to [`PACK_SEGMENTS_LEN_MAX`] or one zone.
@@ -199,26 +207,33 @@ fn pack(ready: Vec<Ready>) -> Result<Vec<PackFile>, BuildError> {
         len += segment.facts.bytes;
         segments.push(segment);
     }
-    packs.push(PackFile::encode(segments)?);
+    if !segments.is_empty() {
+        packs.push(PackFile::encode(segments)?);
+    }
     Ok(packs)
 }
 
 impl<'w> Work<'w> {
     /// Measures the files. One that cannot be measured counts nothing; reading it will tell why.
-    fn new(sources: &'w [ZoneSource], read: &'w ReadOptions, progress: &'w (dyn Fn(Progress) + Sync)) -> Work<'w> {
+    fn new(
+        sources: &'w [ZoneSource],
+        options: &'w CompileOptions,
+        progress: &'w (dyn Fn(Progress) + Sync),
+    ) -> Work<'w> {
         let len_of = |source: &ZoneSource| std::fs::metadata(&source.path).map_or(0, |metadata| metadata.len());
         let lens: Vec<u64> = sources.iter().map(len_of).collect();
         let mut order: Vec<usize> = (0..sources.len()).collect();
         order.sort_by_key(|&source_idx| std::cmp::Reverse(lens[source_idx]));
         Work {
             sources,
-            read,
+            read: &options.read,
             order,
             taken: AtomicUsize::new(0),
             bytes_total: lens.iter().sum(),
             bytes_done: AtomicU64::new(0),
             zones_done: AtomicUsize::new(0),
-            has_failed: AtomicBool::new(false),
+            keep_going: options.keep_going,
+            is_lost: AtomicBool::new(false),
             progress,
         }
     }
@@ -254,7 +269,7 @@ impl<'w> Work<'w> {
     fn compile_zone(&self, source_idx: usize) -> (Outcome, Vec<Finding>) {
         let (outcome, warnings) = match self.read_and_check(source_idx) {
             Err(error) => (Err(error), Vec::new()),
-            Ok((zone, warnings)) if self.has_failed.load(Ordering::Relaxed) => {
+            Ok((zone, warnings)) if self.is_lost.load(Ordering::Relaxed) => {
                 drop(zone);
                 (Ok(None), warnings)
             }
@@ -265,8 +280,8 @@ impl<'w> Work<'w> {
                 (segment.map(|segment| Some(Ready { source_idx, key, segment })), warnings)
             }
         };
-        if outcome.is_err() {
-            self.has_failed.store(true, Ordering::Relaxed);
+        if outcome.is_err() && !self.keep_going {
+            self.is_lost.store(true, Ordering::Relaxed);
         }
         self.zones_done.fetch_add(1, Ordering::Relaxed);
         self.report("reading");
@@ -319,15 +334,17 @@ impl Results {
 
     /// Makes every second file for one zone a failure.
     fn refuse_duplicates(&mut self, sources: &[ZoneSource]) {
-        for pair in self.ready.windows(2) {
-            let [first, second] = pair else { continue };
-            if first.key == second.key {
+        let failures = &mut self.failures;
+        self.ready.dedup_by(|second, first| {
+            let is_duplicate = first.key == second.key;
+            if is_duplicate {
                 let source_idx = second.source_idx;
                 let other = sources[first.source_idx].path.clone();
                 let cause = ZoneError::Duplicate { apex: second.segment.facts.apex.clone(), other };
-                self.failures.push(ZoneFailure { source_idx, path: sources[source_idx].path.clone(), cause });
+                failures.push(ZoneFailure { source_idx, path: sources[source_idx].path.clone(), cause });
             }
-        }
+            is_duplicate
+        });
     }
 }
 

@@ -46,9 +46,21 @@ impl Bench {
     /// Compiles these files.
     fn compile_sources(&self, sources: &[ZoneSource], keep: Keep, jobs: usize) -> Result<Compiled, CompileError> {
         let jobs = NonZeroUsize::new(jobs).unwrap();
-        let options = CompileOptions { keep, jobs, read: ReadOptions::default(), created_unix_secs: 7 };
+        let options =
+            CompileOptions { keep, jobs, read: ReadOptions::default(), keep_going: false, created_unix_secs: 7 };
         let mut writer = self.out().lock("test").unwrap();
         compile(&mut writer, sources, &options, &|_| ())
+    }
+
+    /// Compiles all zone files that are sound: how many, and the messages of the others.
+    fn compile_sound(&self) -> (u64, Vec<String>) {
+        let (jobs, read) = (NonZeroUsize::new(2).unwrap(), ReadOptions::default());
+        let options = CompileOptions { keep: Keep::Nothing, jobs, read, keep_going: true, created_unix_secs: 7 };
+        let mut writer = self.out().lock("test").unwrap();
+        let sources = sources_in(&self.zones()).unwrap();
+        let compiled = compile(&mut writer, &sources, &options, &|_| ()).unwrap();
+        let place = |failure: &ZoneFailure| failure.to_string().replace(self.zones().to_str().unwrap(), "Z");
+        (compiled.zones, compiled.failures.iter().map(place).collect())
     }
 
     /// What is served: apexes with serials.
@@ -155,6 +167,21 @@ fn two_files_for_one_zone_are_refused() {
 }
 
 #[test]
+fn sound_zones_are_published_without_the_others_if_so_wanted() {
+    let bench = Bench::new();
+    assert_eq!(bench.compile_sound(), (0, vec![]));
+    bench.write("bad.zone", "@ 60 SOA ns hm 1 2 3 4 5\n");
+    assert_eq!(bench.compile_sound(), (0, vec!["Z/bad.zone: bad. has no NS [no-ns]".into()]));
+    assert_eq!(bench.served(), "");
+    bench.write("good.zone", &zone(2));
+    bench.write("other.zone", &format!("$ORIGIN good.\n{}", zone(3)));
+    let messages =
+        vec!["Z/bad.zone: bad. has no NS [no-ns]".into(), "Z/other.zone: zone good. is also in Z/good.zone".into()];
+    assert_eq!(bench.compile_sound(), (1, messages));
+    assert_eq!(bench.served(), "good.2");
+}
+
+#[test]
 fn missing_files_are_failures_and_long_lists_are_cut() {
     let bench = Bench::new();
     let source = |count| ZoneSource { path: Path::new("/nonexistent").join(format!("{count}.zone")), origin: None };
@@ -173,7 +200,7 @@ fn progress_ends_with_everything_done() {
     let seen = Mutex::new(Vec::new());
     let sources = sources_in(&bench.zones()).unwrap();
     let (keep, read) = (Keep::Nothing, ReadOptions::default());
-    let options = CompileOptions { keep, jobs: NonZeroUsize::MIN, read, created_unix_secs: 0 };
+    let options = CompileOptions { keep, jobs: NonZeroUsize::MIN, read, keep_going: false, created_unix_secs: 0 };
     let mut writer = bench.out().lock("test").unwrap();
     compile(&mut writer, &sources, &options, &|progress| seen.lock().unwrap().push(progress)).unwrap();
     let seen = seen.into_inner().unwrap();

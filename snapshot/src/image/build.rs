@@ -143,8 +143,8 @@ impl<'z> Nodes<'z> {
         if count_of(Rtype::NS) == 0 {
             return Err(BuildError::NoNs { apex: apex.clone() });
         }
-        let signed =
-            count_of(Rtype::DNSKEY) > 0 && records.is_some_and(|apex| covering(&apex, Rtype::SOA).next().is_some());
+        // A signed SOA is what makes a zone signed; whether its keys are at the apex is for validators to judge.
+        let signed = records.is_some_and(|apex| covering(&apex, Rtype::SOA).next().is_some());
         let mut out = vec![0; header::APEX];
         out.extend_from_slice(apex.as_wire());
         out.resize(out.len().next_multiple_of(LINE_LEN), 0);

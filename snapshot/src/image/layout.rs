@@ -4,7 +4,7 @@
 
 /// The only segment kind of this format version: a whole zone. Overlays (2) and shards (3) are refused.
 pub(super) const KIND_ZONE: u8 = 1;
-/// Segment flag: the zone carries its own signatures (apex DNSKEY and signed SOA).
+/// Segment flag: the zone carries its own signatures (its SOA is signed).
 pub(super) const SEGMENT_SIGNED: u8 = 1;
 
 /// Fields of the first line of a segment.

@@ -9,8 +9,9 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use controlplane::check::Finding;
-use controlplane::compile::{CompileError, CompileOptions, Compiled, Progress, compile};
+use controlplane::compile::{CompileError, CompileOptions, Compiled, Progress, ZoneFailure, compile};
 use controlplane::source::{ReadOptions, ZoneSource, sources_in};
+use controlplane::zonelist::read_zone_list;
 use serde::Serialize;
 use snapshot::handover::{Directory, GENERATIONS_KEPT, Keep, LockError, Writer, explain};
 use snapshot::image::Generation;
@@ -40,6 +41,8 @@ pub(super) struct Order<'o> {
     pub(super) jobs: NonZeroUsize,
     /// How zone files are read.
     pub(super) read: ReadOptions,
+    /// Whether to publish what is sound when some zones fail.
+    pub(super) keep_going: bool,
     /// How many generations stay on disk.
     pub(super) generations_kept: usize,
     /// Who holds the lock, for others.
@@ -69,6 +72,8 @@ pub(super) struct Report {
     warning_count: usize,
     /// The first of them.
     warnings: Vec<FindingRow>,
+    /// Zones that were left out, a line each.
+    skipped: Vec<String>,
 }
 
 /// Runs the command.
@@ -77,9 +82,10 @@ pub(super) struct Report {
 /// [`Failure::Input`] for bad zones, [`Failure::Unable`] for the lock and the disk.
 pub(crate) fn run(args: &args::Compile, global: Option<&Path>, output: &mut Output<'_>) -> Result<(), Failure> {
     let out = directory(args.out.as_deref(), global)?;
-    let sources = match &args.zones {
-        Some(dir) => sources_in(dir).map_err(|cause| Failure::Input(explain(&cause)))?,
-        None => sources_of(args)?,
+    let sources = match (&args.zones, &args.zonelist) {
+        (Some(dir), _) => sources_in(dir).map_err(|cause| Failure::Input(explain(&cause)))?,
+        (None, Some(list)) => read_zone_list(list).map_err(|cause| Failure::Input(explain(&cause)))?,
+        (None, None) => sources_of(args)?,
     };
     if let Some(dir) = args.zones.as_ref().filter(|_| sources.is_empty()) {
         return Err(Failure::Input(format!("{} has no files NAME.zone", dir.display())));
@@ -90,6 +96,7 @@ pub(crate) fn run(args: &args::Compile, global: Option<&Path>, output: &mut Outp
         keep: if args.merge { Keep::Others } else { Keep::Nothing },
         jobs: args.jobs.unwrap_or_else(jobs_default),
         read: read_options(&args.language),
+        keep_going: args.keep_going,
         generations_kept: args.keep.get(),
         holder: "dnsctl compile",
     };
@@ -115,7 +122,7 @@ impl<'o> Order<'o> {
     /// An order with defaults: the zones become the whole content.
     pub(super) fn of(out: &'o Path, sources: Vec<ZoneSource>, holder: &'static str) -> Order<'o> {
         let (keep, jobs, read) = (Keep::Nothing, jobs_default(), ReadOptions::default());
-        Order { out, sources, keep, jobs, read, generations_kept: GENERATIONS_KEPT, holder }
+        Order { out, sources, keep, jobs, read, keep_going: false, generations_kept: GENERATIONS_KEPT, holder }
     }
 }
 
@@ -136,6 +143,7 @@ pub(super) fn publish(order: &Order<'_>, output: &mut Output<'_>) -> Result<Repo
         keep: order.keep,
         jobs: order.jobs,
         read: order.read.clone(),
+        keep_going: order.keep_going,
         created_unix_secs: since_1970.as_secs(),
     };
     let bar = Bar::new();
@@ -157,6 +165,14 @@ fn failure_of(error: CompileError) -> Failure {
     }
 }
 
+/// The first mistake of a zone, and how many more there are.
+fn one_line(failure: &ZoneFailure) -> String {
+    let text = failure.to_string();
+    let more = text.lines().count().saturating_sub(1);
+    let first = text.lines().next().unwrap_or_default();
+    if more == 0 { first.to_owned() } else { format!("{first} (and {more} more)") }
+}
+
 /// Removes old generations, but not what the data plane beside the directory serves. The new generation is published
 /// by now, so a failure here is a note.
 fn collect(writer: &mut Writer, order: &Order<'_>, output: &mut Output<'_>) -> usize {
@@ -171,10 +187,14 @@ fn collect(writer: &mut Writer, order: &Order<'_>, output: &mut Output<'_>) -> u
     }
 }
 
-/// Shows the first warnings; in JSON they are part of the document.
+/// Shows what was left out and the first warnings; in JSON they are part of the document.
 fn warn(report: &Report, output: &mut Output<'_>) {
     if output.format == Format::Json {
         return;
+    }
+    let skipped = output.paint.word(Hue::Red, "skipped");
+    for message in &report.skipped {
+        output.note(format_args!("{skipped}: {}", printable(message)));
     }
     let word = output.paint.word(Hue::Yellow, "warning");
     for finding in &report.warnings {
@@ -202,6 +222,7 @@ impl Report {
             collected,
             warning_count: compiled.warnings.len(),
             warnings: compiled.warnings.iter().take(WARNING_COUNT_MAX).map(row).collect(),
+            skipped: compiled.failures.iter().map(one_line).collect(),
         }
     }
 }
@@ -241,6 +262,7 @@ mod tests {
             collected: 0,
             warning_count,
             warnings: vec![row; shown],
+            skipped: vec![],
         }
     }
 

@@ -4,15 +4,19 @@
 //! batches in stages, each stage asking for the memory that the next one reads; the stages are hints, the answer comes
 //! from the last one alone. Invariant: after the call every packet has an outcome, and nothing was allocated.
 
+mod additional;
 mod alias;
 mod chaos;
 mod place;
+mod proof;
 mod resolve;
 
 use snapshot::dns::class::Class;
 use snapshot::dns::lookup_name::LookupName;
+use snapshot::dns::rtype::Rtype;
 use snapshot::image::{NameHashes, View, ZoneId};
 
+use self::proof::Proofs;
 use crate::packet::{DropReason, Outcome, Packet, Transport};
 use crate::wire::{self, MESSAGE_LEN_MAX, Parsed, Query, Rcode, UDP_LEN_PLAIN, Writer};
 
@@ -40,8 +44,32 @@ impl Default for Settings {
 pub struct Scratch {
     /// One lane per packet of a batch.
     lanes: Vec<Lane>,
-    /// A name that came up while an answer was composed: a CNAME target, a server of a delegation.
-    extra: LookupName,
+    /// What the composing of one answer needs.
+    work: Work,
+}
+
+/// Memory that composing an answer needs, reused from query to query.
+#[derive(Default)]
+struct Work {
+    /// A name that came up: a server of a delegation, a mail exchanger.
+    name: LookupName,
+    /// Which denials of existence the answer will have.
+    proofs: Proofs,
+    /// The RRset in the answer whose targets' addresses follow.
+    mentioned: Option<Mentioned>,
+}
+
+/// An RRset of the answer that names hosts.
+#[derive(Clone, Copy)]
+struct Mentioned {
+    /// Its zone.
+    id: ZoneId,
+    /// Its node there.
+    word: u32,
+    /// Its type.
+    rtype: Rtype,
+    /// Where its records are in the reply.
+    at: usize,
 }
 
 /// A packet between the stages.
@@ -65,7 +93,7 @@ impl Scratch {
     #[must_use]
     pub fn new() -> Scratch {
         let lane = || Lane { name: LookupName::default(), parsed: Parsed::Drop(DropReason::Short), zone: None };
-        Scratch { lanes: std::iter::repeat_with(lane).take(BATCH_LEN).collect(), extra: LookupName::default() }
+        Scratch { lanes: std::iter::repeat_with(lane).take(BATCH_LEN).collect(), work: Work::default() }
     }
 }
 
@@ -85,7 +113,7 @@ pub fn respond(
             if packet.outcome == Outcome::Pending {
                 // True until the reply is whole: a panic leaves this one half written, and its successors untouched.
                 packet.outcome = Outcome::Drop(DropReason::Panic);
-                packet.outcome = reply(settings, view, transport, packet, lane, &mut scratch.extra);
+                packet.outcome = reply(settings, view, transport, packet, lane, &mut scratch.work);
             }
         }
     }
@@ -129,7 +157,7 @@ fn reply(
     transport: Transport,
     packet: &mut Packet<'_>,
     lane: &Lane,
-    extra: &mut LookupName,
+    work: &mut Work,
 ) -> Outcome {
     let (query, fixed) = match lane.parsed {
         Parsed::Drop(reason) => return Outcome::Drop(reason),
@@ -141,7 +169,7 @@ fn reply(
         Some(rcode) => rcode,
         None if query.qclass == Class::IN => {
             let question = resolve::Question { query: &query, name: &lane.name, zone: lane.zone, transport };
-            resolve::answer(view, &question, &mut writer, extra)
+            resolve::answer(view, &question, &mut writer, work)
         }
         None if query.qclass == Class::CH => chaos::answer(settings, &query, &lane.name, &mut writer),
         None => Rcode::Refused,

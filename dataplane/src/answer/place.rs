@@ -4,6 +4,8 @@
 //! CNAME targets, glue) one rule applies: a pointer into the question becomes a pointer to the same suffix of the name
 //! that stands for the owner here; a pointer into the body moves with the body. See `FORMAT.md`.
 
+use snapshot::dns::lookup_name::LookupName;
+use snapshot::dns::name::NAME_LEN_MAX;
 use snapshot::image::RrsetBody;
 
 use crate::wire::{HEADER_LEN, Section, Writer};
@@ -161,6 +163,10 @@ pub(super) fn place(
     owner: Owner,
     sigs: Sigs,
 ) -> Result<usize, Full> {
+    if body.record_count == 0 {
+        // Compiled from an RRset that no message can hold.
+        return Err(Full);
+    }
     let with_sigs = sigs == Sigs::Include && body.sig_count > 0;
     let mark = writer.mark();
     let at = writer.len();
@@ -177,6 +183,70 @@ pub(super) fn place(
         return Err(Full);
     }
     Ok(at)
+}
+
+/// Appends records with their signatures under an owner of their own, in canonical wire format; all or nothing. The owner
+/// is compressed against the question, the rest of the records has no pointer.
+pub(super) fn place_owned(
+    writer: &mut Writer<'_>,
+    section: Section,
+    body: &RrsetBody<'_>,
+    owner: &[u8],
+    qname: &LookupName,
+) -> Result<(), Full> {
+    let mark = writer.mark();
+    let mut name = [0; NAME_LEN_MAX];
+    let len = compress(owner, qname, &mut name).ok_or(Full)?;
+    let mut pointer = None;
+    for mut run in [body.records, body.sigs] {
+        while !run.is_empty() {
+            let (record, rest) = split_record(run).ok_or(Full)?;
+            let at = writer.len();
+            // The first one spells the name, the others point to it where a pointer reaches.
+            let owner = pointer.as_ref().map_or(&name[..len], |pointer: &[u8; 2]| &pointer[..]);
+            let put = writer.put(section, owner, 0).and_then(|()| writer.put(section, &record[2..], 1));
+            if put.is_none() {
+                writer.rewind(mark);
+                return Err(Full);
+            }
+            if len > 2 && pointer.is_none() {
+                pointer = encode_pointer(at).map(u16::to_be_bytes);
+            }
+            run = rest;
+        }
+    }
+    Ok(())
+}
+
+/// The first of a run of records, and the others.
+fn split_record(run: &[u8]) -> Option<(&[u8], &[u8])> {
+    let field = run.get(RECORD_HEAD - 2..RECORD_HEAD)?;
+    run.split_at_checked(RECORD_HEAD + usize::from(u16::from_be_bytes([field[0], field[1]])))
+}
+
+/// Writes `owner` with the labels that it shares with the question as a pointer; returns the bytes written.
+fn compress(owner: &[u8], qname: &LookupName, out: &mut [u8; NAME_LEN_MAX]) -> Option<usize> {
+    let next = |name: &[u8]| name.get(usize::from(*name.first()?) + 1..).map(<[u8]>::len);
+    let mut labels = 0;
+    let mut rest = owner;
+    while *rest.first()? != 0 {
+        labels += 1;
+        rest = owner.get(owner.len() - next(rest)?..)?;
+    }
+    let mut rest = owner;
+    while labels > 0 {
+        if labels <= qname.label_count() && qname.suffix(labels) == rest {
+            let kept = owner.len() - rest.len();
+            let pointer = encode_pointer(HEADER_LEN + qname.as_wire().len() - rest.len())?;
+            out.get_mut(..kept)?.copy_from_slice(&owner[..kept]);
+            out.get_mut(kept..kept + 2)?.copy_from_slice(&pointer.to_be_bytes());
+            return Some(kept + 2);
+        }
+        rest = owner.get(owner.len() - next(rest)?..)?;
+        labels -= 1;
+    }
+    out.get_mut(..owner.len())?.copy_from_slice(owner);
+    Some(owner.len())
 }
 
 /// Whether signatures go with the records.

@@ -7,10 +7,12 @@
 
 use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::rtype::Rtype;
-use snapshot::image::{Found, NameHashes, Node, RrsetBody, View, Zone, ZoneId};
+use snapshot::image::{Encloser, Found, NameHashes, Node, RrsetBody, View, Zone, ZoneId};
 
-use super::alias;
+use super::additional::{self, Reach};
 use super::place::{Full, Owner, Place, RECORD_HEAD, Sigs, place, place_glue, read_name, set_ttl};
+use super::proof::Gap;
+use super::{Mentioned, Work, alias};
 use crate::packet::Transport;
 use crate::wire::{HEADER_LEN, Query, Rcode, Section, Writer};
 
@@ -41,6 +43,8 @@ pub(super) struct Step<'s> {
     pub(super) place: Place,
     /// Its zone.
     pub(super) zone: Zone<'s>,
+    /// The zone's id.
+    pub(super) id: ZoneId,
 }
 
 impl Step<'_> {
@@ -72,7 +76,7 @@ pub(super) fn zone_of(view: &View, name: &LookupName, qtype: Rtype) -> Option<Zo
 
 /// Appends the answer to a question of class IN and returns its response code.
 #[inline]
-pub(super) fn answer(view: &View, question: &Question<'_>, writer: &mut Writer<'_>, extra: &mut LookupName) -> Rcode {
+pub(super) fn answer(view: &View, question: &Question<'_>, writer: &mut Writer<'_>, work: &mut Work) -> Rcode {
     if let Some(rcode) = refused_type(question.query.qtype) {
         return rcode;
     }
@@ -82,11 +86,31 @@ pub(super) fn answer(view: &View, question: &Question<'_>, writer: &mut Writer<'
     };
     let Some(zone) = view.get(id) else { return Rcode::ServFail };
     let place = Place { at: HEADER_LEN, len: question.query.qname_len };
-    let step = Step { name: question.name, place, zone };
-    match resolve(&step, hashes, question, writer, extra) {
+    let step = Step { name: question.name, place, zone, id };
+    work.proofs.clear();
+    work.mentioned = None;
+    let rcode = match resolve(view, &step, hashes, question, writer, work) {
         Next::Done(rcode) => rcode,
-        Next::Follow(target_at) => follow(view, (id, hashes), target_at, question, writer, extra),
+        Next::Follow(target_at) => follow(view, (id, hashes), target_at, question, writer, work),
+    };
+    if !writer.truncated {
+        conclude(view, question, writer, work);
     }
+    rcode
+}
+
+/// Appends what follows the answers: denials of existence, then addresses of names that were mentioned.
+#[inline]
+fn conclude(view: &View, question: &Question<'_>, writer: &mut Writer<'_>, work: &mut Work) {
+    if work.proofs.place(view, question.name, writer).is_err() {
+        writer.truncated = true;
+        return;
+    }
+    let Some(Mentioned { id, word, rtype, at }) = work.mentioned.take() else { return };
+    let Some(zone) = view.get(id) else { return };
+    let Some(body) = zone.node_at(word).and_then(|node| node.rrset(rtype)) else { return };
+    let reach = if rtype == Rtype::NS { Reach::Glue } else { Reach::Authoritative };
+    additional::add(&zone, (&body, at), reach, sigs(question.query), writer, work);
 }
 
 /// The response code for query types that are no data.
@@ -108,7 +132,7 @@ fn follow(
     mut target_at: usize,
     question: &Question<'_>,
     writer: &mut Writer<'_>,
-    extra: &mut LookupName,
+    work: &mut Work,
 ) -> Rcode {
     // Names are told apart by zone and 64 bits of hash: a chance match would end a chain early, not answer wrongly.
     let mut seen = [(first.0, first.1.own()); CNAME_CHAIN_MAX];
@@ -128,8 +152,8 @@ fn follow(
         if let Some(entry) = seen.get_mut(hop) {
             *entry = (id, hashes.own());
         }
-        let step = Step { name: &name, place: Place { at: target_at, len }, zone };
-        match resolve(&step, hashes, question, writer, extra) {
+        let step = Step { name: &name, place: Place { at: target_at, len }, zone, id };
+        match resolve(view, &step, hashes, question, writer, work) {
             Next::Done(rcode) => return rcode,
             Next::Follow(at) => target_at = at,
         }
@@ -140,11 +164,12 @@ fn follow(
 /// Looks one name up and appends what it has.
 #[inline]
 fn resolve(
+    view: &View,
     step: &Step<'_>,
     hashes: NameHashes,
     question: &Question<'_>,
     writer: &mut Writer<'_>,
-    extra: &mut LookupName,
+    work: &mut Work,
 ) -> Next {
     let found = match step.zone.find(step.name, hashes) {
         Some(found) => found,
@@ -155,66 +180,121 @@ fn resolve(
         Found::Missing(encloser) => encloser.node,
     };
     if let Some(cut) = node.cut_above() {
-        return refer(step, &cut, question, writer, extra);
+        return refer(view, step, &cut, question, writer, work);
     }
     match found {
         // DS lives on the parent's side of a cut (RFC 4035 section 3.1.4.1); everything else is the child's.
         Found::Exact(_) if node.is_cut() && question.query.qtype != Rtype::DS => {
-            refer(step, &node, question, writer, extra)
+            refer(view, step, &node, question, writer, work)
         }
-        Found::Exact(_) => data(step, &node, Owner::Suffix, question, writer),
-        Found::Missing(_) if node.is_cut() => refer(step, &node, question, writer, extra),
-        Found::Missing(_) => match (node.dname(), node.wildcard_child()) {
+        Found::Exact(_) => data(step, &Source { node, replaced: None }, question, writer, work),
+        Found::Missing(_) if node.is_cut() => refer(view, step, &node, question, writer, work),
+        Found::Missing(encloser) => match (node.dname(), node.wildcard_child()) {
             (Some(dname), _) => alias::redirect(step, &dname, question, writer),
-            (None, Some(source)) => data(step, &source, Owner::Synthesized, question, writer),
-            (None, None) => negative(step, Rcode::NxDomain, question, writer),
+            (None, Some(wildcard)) => {
+                data(step, &Source { node: wildcard, replaced: Some(encloser) }, question, writer, work)
+            }
+            (None, None) => {
+                prove(step, Gap::Name(&encloser), question, work);
+                negative(step, Rcode::NxDomain, question, writer)
+            }
         },
+    }
+}
+
+/// The node that has the data of a name.
+struct Source<'v> {
+    /// The node.
+    node: Node<'v>,
+    /// If it is a wildcard that stands for the name, the closest encloser of that.
+    replaced: Option<Encloser<'v>>,
+}
+
+impl Source<'_> {
+    /// How its owner relates to the name.
+    #[inline]
+    fn owner(&self) -> Owner {
+        if self.replaced.is_some() { Owner::Synthesized } else { Owner::Suffix }
+    }
+}
+
+/// Notes the proof of a gap, if the zone is signed and DNSSEC was asked for.
+#[inline]
+fn prove(step: &Step<'_>, gap: Gap<'_, '_>, question: &Question<'_>, work: &mut Work) {
+    if step.zone.is_signed() && question.query.dnssec_ok() {
+        work.proofs.add(step, gap);
     }
 }
 
 /// Appends the RRset that is asked for, or the CNAME in its place, or says that there is neither.
 #[inline]
-fn data(step: &Step<'_>, node: &Node<'_>, owner: Owner, question: &Question<'_>, writer: &mut Writer<'_>) -> Next {
+fn data(
+    step: &Step<'_>,
+    source: &Source<'_>,
+    question: &Question<'_>,
+    writer: &mut Writer<'_>,
+    work: &mut Work,
+) -> Next {
     writer.authoritative = true;
+    let (node, owner) = (&source.node, source.owner());
     let qtype = question.query.qtype;
     let sigs = sigs(question.query);
     let body = match qtype {
-        Rtype::ANY => return several(step, node, owner, question, writer, Some),
+        Rtype::ANY => return several(step, source, question, writer, work, Some),
         Rtype::RRSIG if step.zone.is_signed() => {
-            return several(step, node, owner, question, writer, |body| body.signatures());
+            return several(step, source, question, writer, work, |body| body.signatures());
         }
         Rtype::SOA if step.is_apex() => step.zone.soa(),
         _ => node.rrset(qtype),
     };
-    if let Some(body) = body {
-        if place(writer, Section::Answer, &body, step.place, owner, sigs).is_err() {
-            writer.truncated = true;
-        }
+    let is_alias = body.is_none();
+    let Some(body) = body.or_else(|| node.rrset(Rtype::CNAME)) else {
+        return no_data(step, source, question, writer, work);
+    };
+    let Ok(at) = place(writer, Section::Answer, &body, step.place, owner, sigs) else {
+        writer.truncated = true;
         return Next::Done(Rcode::NoError);
+    };
+    if let Some(encloser) = &source.replaced {
+        prove(step, Gap::Closer(encloser), question, work);
     }
-    match node.rrset(Rtype::CNAME) {
-        Some(body) => match place(writer, Section::Answer, &body, step.place, owner, sigs) {
-            Ok(at) => Next::Follow(at + RECORD_HEAD),
-            Err(Full) => {
-                writer.truncated = true;
-                Next::Done(Rcode::NoError)
-            }
-        },
-        None => negative(step, Rcode::NoError, question, writer),
+    if is_alias {
+        return Next::Follow(at + RECORD_HEAD);
     }
+    if !body.targets.is_empty() {
+        work.mentioned = Some(Mentioned { id: step.id, word: node.word(), rtype: body.rtype, at });
+    }
+    Next::Done(Rcode::NoError)
+}
+
+/// Says that the name lacks the type.
+fn no_data(
+    step: &Step<'_>,
+    source: &Source<'_>,
+    question: &Question<'_>,
+    writer: &mut Writer<'_>,
+    work: &mut Work,
+) -> Next {
+    let gap = match &source.replaced {
+        None => Gap::Type(&source.node),
+        Some(encloser) => Gap::WildcardType(encloser, &source.node),
+    };
+    prove(step, gap, question, work);
+    negative(step, Rcode::NoError, question, writer)
 }
 
 /// Answers ANY and RRSIG: one RRset over UDP, which is no lever for reflection, all of them over TCP (RFC 8482 section
 /// 4.1). `part` is what of each RRset is asked for.
 fn several<'v>(
     step: &Step<'v>,
-    node: &Node<'v>,
-    owner: Owner,
+    source: &Source<'v>,
     question: &Question<'_>,
     writer: &mut Writer<'_>,
+    work: &mut Work,
     part: impl Fn(RrsetBody<'v>) -> Option<RrsetBody<'v>>,
 ) -> Next {
-    let bodies = || node.rrsets().chain(step.zone.soa().filter(|_| step.is_apex())).filter_map(&part);
+    let owner = source.owner();
+    let bodies = || source.node.rrsets().chain(step.zone.soa().filter(|_| step.is_apex())).filter_map(&part);
     let sigs = sigs(question.query);
     let mut empty = true;
     match question.transport {
@@ -237,7 +317,13 @@ fn several<'v>(
             }
         }
     }
-    if empty { negative(step, Rcode::NoError, question, writer) } else { Next::Done(Rcode::NoError) }
+    if empty {
+        return no_data(step, source, question, writer, work);
+    }
+    if let Some(encloser) = &source.replaced {
+        prove(step, Gap::Closer(encloser), question, work);
+    }
+    Next::Done(Rcode::NoError)
 }
 
 /// Appends the SOA of NODATA and NXDOMAIN, with the TTL that such an answer may be kept for (RFC 2308 section 3).
@@ -259,52 +345,49 @@ fn negative(step: &Step<'_>, rcode: Rcode, question: &Question<'_>, writer: &mut
     Next::Done(rcode)
 }
 
-/// Appends a referral: the NS of the cut, its DS if signatures are asked for, and addresses of its servers.
+/// Appends a referral: the NS of the cut, its DS or the proof that it has none if signatures are asked for, and
+/// addresses of its servers.
 fn refer(
+    view: &View,
     step: &Step<'_>,
     cut: &Node<'_>,
     question: &Question<'_>,
     writer: &mut Writer<'_>,
-    extra: &mut LookupName,
+    work: &mut Work,
 ) -> Next {
     let Some(ns) = cut.rrset(Rtype::NS) else { return Next::Done(Rcode::ServFail) };
     let Ok(ns_at) = place(writer, Section::Authority, &ns, step.place, Owner::Suffix, Sigs::LeaveOut) else {
         writer.truncated = true;
         return Next::Done(Rcode::NoError);
     };
-    if step.zone.is_signed()
-        && question.query.dnssec_ok()
-        && let Some(ds) = cut.rrset(Rtype::DS)
-        && place(writer, Section::Authority, &ds, step.place, Owner::Suffix, Sigs::Include).is_err()
-    {
+    if step.zone.is_signed() && question.query.dnssec_ok() && secure(view, step, cut, question, writer, work).is_err() {
         writer.truncated = true;
         return Next::Done(Rcode::NoError);
     }
     match place_glue(writer, &ns, step.place, ns_at) {
-        Ok(()) => sibling_glue(&step.zone, &ns, ns_at, writer, extra),
+        Ok(()) => additional::add(&step.zone, (&ns, ns_at), Reach::Glue, Sigs::LeaveOut, writer, work),
         Err(Full) => writer.truncated = true,
     }
     Next::Done(Rcode::NoError)
 }
 
-/// Appends addresses of the cut's servers that are elsewhere in the zone, as far as they fit (RFC 9471 section 3.2).
-fn sibling_glue(zone: &Zone<'_>, ns: &RrsetBody<'_>, ns_at: usize, writer: &mut Writer<'_>, name: &mut LookupName) {
-    let mut buf = [0; 256];
-    for off in RrsetBody::offsets(ns.targets) {
-        let Some(len) = read_name(writer.message(), ns_at + off, &mut buf) else { continue };
-        if name.assign(&buf[..len]).is_none() {
-            continue;
+/// Appends the DS of a cut, or the proof that it has none (RFC 4035 section 3.1.4), and what the names before it need.
+#[cold]
+fn secure(
+    view: &View,
+    step: &Step<'_>,
+    cut: &Node<'_>,
+    question: &Question<'_>,
+    writer: &mut Writer<'_>,
+    work: &mut Work,
+) -> Result<(), Full> {
+    match cut.rrset(Rtype::DS) {
+        Some(ds) => {
+            place(writer, Section::Authority, &ds, step.place, Owner::Suffix, Sigs::Include)?;
         }
-        let Some(Found::Exact(node)) = zone.find_now(name) else { continue };
-        for rtype in [Rtype::A, Rtype::AAAA] {
-            let Some(body) = node.rrset(rtype) else { continue };
-            let target = Place { at: ns_at + off, len };
-            // What does not fit is left out: a resolver can ask for it.
-            if place(writer, Section::Additional, &body, target, Owner::Suffix, Sigs::LeaveOut).is_err() {
-                return;
-            }
-        }
+        None => work.proofs.add(step, Gap::Type(cut)),
     }
+    work.proofs.place(view, question.name, writer)
 }
 
 /// Whether signatures go with what is asked.

@@ -7,6 +7,7 @@ mod compressed;
 pub mod lookup_name;
 pub mod message;
 pub mod name;
+pub mod nsec3;
 mod number;
 pub mod rdata;
 pub mod rtype;

@@ -1,11 +1,13 @@
 //! Compiles a zone into a segment: nodes in canonical order, the SOA apart, then the index.
 //!
-//! It judges no zone beyond what the format needs (one SOA and an NS at the apex, nothing outside). The result is a
+//! It judges no zone beyond what the format needs (one SOA at the apex, nothing outside). The result is a
 //! function of the zone alone, so that the same zone gives the same bytes and the same digest.
 
 use thiserror::Error;
 
 use super::bytes::u32_at;
+use super::chain::ChainBuilder;
+use super::denial::DenialRef;
 use super::digest::Digest;
 use super::hash::{bucket_of, name_hash, tag_of};
 use super::layout::{
@@ -16,6 +18,7 @@ use super::line::{LINE_LEN, Line, push_lines};
 use super::pack::ZoneFacts;
 use super::render::{Body, BodyTooLarge};
 use crate::dns::name::{Name, NameRef};
+use crate::dns::nsec3::ITERATIONS_MAX;
 use crate::dns::rtype::Rtype;
 use crate::dns::zone::{OwnerRecords, Rrset, Zone};
 
@@ -37,12 +40,6 @@ pub enum BuildError {
         /// How many it has.
         count: usize,
     },
-    /// The apex has no NS.
-    #[error("zone {apex} has no NS record at its apex")]
-    NoNs {
-        /// The zone.
-        apex: Name,
-    },
     /// A record outside of the zone.
     #[error("{owner} is not in zone {apex}")]
     OutOfZone {
@@ -51,13 +48,21 @@ pub enum BuildError {
         /// The record's owner.
         owner: Name,
     },
-    /// An RRset no message can hold.
-    #[error("the {rtype} records of {owner} do not fit into a DNS message")]
-    RrsetTooLarge {
-        /// Its owner.
-        owner: Name,
-        /// Its type.
-        rtype: Rtype,
+    /// An SOA that no message can hold, with all its signatures.
+    #[error("the SOA record of {apex} does not fit into a DNS message")]
+    SoaTooLarge {
+        /// The zone.
+        apex: Name,
+    },
+    /// An NSEC3 chain that costs too much hashing to serve.
+    #[error(
+        "zone {apex} wants {iterations} NSEC3 iterations, at most {ITERATIONS_MAX} are served (RFC 9276 section 3.2)"
+    )]
+    Iterations {
+        /// The zone.
+        apex: Name,
+        /// What its NSEC3PARAM says.
+        iterations: u16,
     },
     /// A zone or pack beyond the limits of the format.
     #[error("{0} exceeds 1 GiB when compiled")]
@@ -88,7 +93,7 @@ impl Segment {
     /// Compiles `zone`. O(n); about 0.5 µs a name.
     ///
     /// # Errors
-    /// [`BuildError`] if the zone lacks its SOA or NS, has records outside, or exceeds a limit.
+    /// [`BuildError`] if the zone lacks its SOA, has records outside, or exceeds a limit.
     pub fn build(zone: &Zone) -> Result<Segment, BuildError> {
         let apex = zone.apex().to_name().to_canonical();
         let mut nodes = Nodes::new(zone, &apex)?;
@@ -123,6 +128,8 @@ struct Nodes<'z> {
     path: Vec<Ancestor<'z>>,
     /// Whether the zone carries its own signatures.
     signed: bool,
+    /// What the denial index is made of.
+    chain: ChainBuilder<'z>,
     /// Labels of the deepest node.
     depth_max: usize,
     /// How many RRsets.
@@ -140,9 +147,6 @@ impl<'z> Nodes<'z> {
         if soa_count != 1 {
             return Err(BuildError::Soa { apex: apex.clone(), count: soa_count });
         }
-        if count_of(Rtype::NS) == 0 {
-            return Err(BuildError::NoNs { apex: apex.clone() });
-        }
         // A signed SOA is what makes a zone signed; whether its keys are at the apex is for validators to judge.
         let signed = records.is_some_and(|apex| covering(&apex, Rtype::SOA).next().is_some());
         let mut out = vec![0; header::APEX];
@@ -154,6 +158,7 @@ impl<'z> Nodes<'z> {
             node_words: Vec::with_capacity(zone.record_count()),
             path: Vec::new(),
             signed,
+            chain: ChainBuilder::default(),
             depth_max: 0,
             rrset_count: 0,
             empty_count: 0,
@@ -167,9 +172,12 @@ impl<'z> Nodes<'z> {
             return Err(BuildError::OutOfZone { apex: self.zone.apex().to_name(), owner: name.to_name() });
         }
         // NSEC3 owners exist for denial only: a question for them is answered as if they did not (RFC 5155 section 7.2.8).
-        let is_denial = |rrset: Rrset<'_>| matches!(rrset.rtype(), Rtype::NSEC3 | Rtype::RRSIG);
-        if self.signed && owner.rrsets().all(is_denial) {
-            return Ok(());
+        // Unless something else is there: nothing forbids a name that looks like a hash.
+        if self.signed && owner.rrset(Rtype::NSEC3).is_some() {
+            self.chain.push_nsec3(owner);
+            if owner.rrsets().all(|rrset| matches!(rrset.rtype(), Rtype::NSEC3 | Rtype::RRSIG)) {
+                return Ok(());
+            }
         }
         while self.path.last().is_some_and(|top| !name.is_at_or_below(top.name)) {
             self.path.pop();
@@ -217,7 +225,25 @@ impl<'z> Nodes<'z> {
                 self.link_wildcard(word);
             }
         }
-        let rrsets = owner.map_or(Ok(Vec::new()), |owner| self.bodies(owner, is_apex, flags))?;
+        let rrsets = owner.map_or(Vec::new(), |owner| self.bodies(owner, is_apex, flags));
+        self.write_node(name, flags, link, &rrsets)?;
+        self.node_words.push(word);
+        if self.signed && above.is_none() && owner.is_some_and(|owner| owner.rrset(Rtype::NSEC).is_some()) {
+            self.chain.push_nsec(name, self.zone.apex().label_count(), word);
+        }
+        self.depth_max = self.depth_max.max(name.label_count());
+        self.path.push(Ancestor { name, word, cut, has_dname });
+        Ok(())
+    }
+
+    /// Writes the bytes of a node.
+    fn write_node(
+        &mut self,
+        name: NameRef<'z>,
+        flags: u8,
+        link: u32,
+        rrsets: &[(Rtype, Body<'_>)],
+    ) -> Result<(), BuildError> {
         let wire = name.as_wire();
         self.out.push(u8::try_from(wire.len()).unwrap_or(u8::MAX));
         self.out.push(flags);
@@ -226,19 +252,31 @@ impl<'z> Nodes<'z> {
         self.out.extend_from_slice(&u32::to_le_bytes(link));
         self.out.extend(wire.iter().map(u8::to_ascii_lowercase));
         self.out.resize(self.out.len().next_multiple_of(2), 0);
-        self.write_bodies(name, &rrsets)?;
+        self.write_bodies(rrsets)?;
         self.out.resize(self.out.len().next_multiple_of(8), 0);
-        self.node_words.push(word);
-        self.depth_max = self.depth_max.max(name.label_count());
         self.rrset_count += u32::from(count);
-        self.path.push(Ancestor { name, word, cut, has_dname });
         Ok(())
     }
 
+    /// Writes the nodes of an NSEC3 chain and the denial index.
+    fn write_denial(&mut self, apex: &Name) -> Result<DenialRef, BuildError> {
+        let chain = std::mem::take(&mut self.chain);
+        let hashed = if self.signed { chain.hashed(self.zone, apex)? } else { None };
+        let mut node_words = Vec::new();
+        for (_, owner) in hashed.iter().flat_map(|hashed| &hashed.owners) {
+            node_words.push(self.word()?);
+            let records = owner.rrset(Rtype::NSEC3).map(|rrset| (Rtype::NSEC3, self.body(owner, &rrset)));
+            self.write_node(owner.name(), 0, 0, records.as_slice())?;
+        }
+        let denial = chain.write(&mut self.out, hashed.as_ref().map(|hashed| (hashed, &node_words[..])))?;
+        self.word()?;
+        Ok(denial)
+    }
+
     /// Writes descriptors, then bodies.
-    fn write_bodies(&mut self, owner: NameRef<'_>, bodies: &[(Rtype, Body<'_>)]) -> Result<(), BuildError> {
-        for (rtype, body) in bodies {
-            body.descriptor().map_err(|error| too_large(owner, *rtype)(error))?.write(&mut self.out);
+    fn write_bodies(&mut self, bodies: &[(Rtype, Body<'_>)]) -> Result<(), BuildError> {
+        for (_, body) in bodies {
+            body.descriptor().map_err(|BodyTooLarge| BuildError::TooLarge("an RRset"))?.write(&mut self.out);
         }
         for (_, body) in bodies {
             body.write(&mut self.out);
@@ -255,31 +293,39 @@ impl<'z> Nodes<'z> {
     }
 
     /// Renders the RRsets of an owner. The apex's SOA is kept apart; signatures go with what they cover.
-    fn bodies(&self, owner: &OwnerRecords<'z>, is_apex: bool, flags: u8) -> Result<Vec<(Rtype, Body<'z>)>, BuildError> {
+    fn bodies(&self, owner: &OwnerRecords<'z>, is_apex: bool, flags: u8) -> Vec<(Rtype, Body<'z>)> {
         let mut bodies = Vec::new();
         for rrset in owner.rrsets() {
             let rtype = rrset.rtype();
-            if (is_apex && rtype == Rtype::SOA) || (self.signed && rtype == Rtype::RRSIG) {
+            let is_apart = is_apex && rtype == Rtype::SOA;
+            if is_apart || (self.signed && matches!(rtype, Rtype::RRSIG | Rtype::NSEC3)) {
                 continue;
             }
-            let mut body = self.body(owner, &rrset)?;
-            if flags & NODE_CUT != 0 && rtype == Rtype::NS {
+            let mut body = self.body(owner, &rrset);
+            let added = if flags & NODE_CUT != 0 && rtype == Rtype::NS {
                 body.add_glue(owner.name(), self.zone.apex(), &rrset, |target| self.addresses(target))
-                    .map_err(too_large(owner.name(), rtype))?;
+            } else {
+                body.add_targets(self.zone.apex(), &rrset)
+            };
+            if added.is_err() || body.descriptor().is_err() {
+                body = Body::too_large(owner.name(), rtype);
             }
             bodies.push((rtype, body));
         }
-        Ok(bodies)
+        bodies
     }
 
-    /// Renders one RRset with its signatures.
-    fn body(&self, owner: &OwnerRecords<'z>, rrset: &Rrset<'z>) -> Result<Body<'z>, BuildError> {
-        let fail = too_large(owner.name(), rrset.rtype());
-        let mut body = Body::new(owner.name(), rrset, rrset.ttl_secs()).map_err(&fail)?;
-        if self.signed {
-            body.add_sigs(covering(owner, rrset.rtype())).map_err(&fail)?;
-        }
-        Ok(body)
+    /// Renders one RRset with its signatures. What no message can hold becomes a body without records.
+    fn body(&self, owner: &OwnerRecords<'z>, rrset: &Rrset<'z>) -> Body<'z> {
+        let render = || {
+            let mut body = Body::new(owner.name(), rrset, rrset.ttl_secs())?;
+            if self.signed {
+                body.add_sigs(covering(owner, rrset.rtype()))?;
+            }
+            body.descriptor()?;
+            Ok(body)
+        };
+        render().unwrap_or_else(|BodyTooLarge| Body::too_large(owner.name(), rrset.rtype()))
     }
 
     /// The address RRsets of a name.
@@ -309,8 +355,13 @@ impl<'z> Nodes<'z> {
         let (serial, minimum) = field(20).zip(field(4)).ok_or_else(missing)?;
         let nodes_end = self.word()?;
         let soa_word = nodes_end;
-        let body = self.body(&owner, &soa)?;
-        self.write_bodies(self.zone.apex(), &[(Rtype::SOA, body)])?;
+        let body = self.body(&owner, &soa);
+        if body.is_too_large() {
+            return Err(BuildError::SoaTooLarge { apex });
+        }
+        self.write_bodies(&[(Rtype::SOA, body)])?;
+        self.out.resize(self.out.len().next_multiple_of(8), 0);
+        let denial = self.write_denial(&apex)?;
         self.out.resize(self.out.len().next_multiple_of(LINE_LEN), 0);
         let bucket_line = self.out.len() / LINE_LEN;
         let index = index(&self.out, &self.node_words, &apex)?;
@@ -342,6 +393,7 @@ impl<'z> Nodes<'z> {
         for (off, value) in fields {
             self.out[off..off + 4].copy_from_slice(&value.to_le_bytes());
         }
+        denial.write(&mut self.out);
         let facts = ZoneFacts {
             apex,
             serial,
@@ -368,11 +420,6 @@ fn covering<'z>(
     sigs.into_iter()
         .flat_map(|rrset| rrset.records().collect::<Vec<_>>())
         .filter(move |sig| sig.rdata.starts_with(&covered.0.to_be_bytes()))
-}
-
-/// Says which RRset was too large.
-fn too_large(owner: NameRef<'_>, rtype: Rtype) -> impl Fn(BodyTooLarge) -> BuildError + '_ {
-    move |_| BuildError::RrsetTooLarge { owner: owner.to_name(), rtype }
 }
 
 /// A finished index.

@@ -41,11 +41,26 @@ pub(super) mod header {
     pub(in super::super) const NEGATIVE_TTL: usize = 44;
     /// u32: number of nodes, empty non-terminals included.
     pub(in super::super) const NODE_COUNT: usize = 48;
-    /// End of the fields; the rest of the line is zero.
-    pub(in super::super) const END: usize = 52;
+    /// u32: denial index, in words; 0 if there is none.
+    pub(in super::super) const DENIAL: usize = 52;
+    /// u32: entries of the denial index.
+    pub(in super::super) const DENIAL_COUNT: usize = 56;
+    /// u8: one of the `DENIAL_` kinds.
+    pub(in super::super) const DENIAL_KIND: usize = 60;
+    /// u8: octets of the NSEC3 salt.
+    pub(in super::super) const SALT_LEN: usize = 61;
+    /// u16: NSEC3 iterations.
+    pub(in super::super) const ITERATIONS: usize = 62;
     /// The apex name follows the first line, padded to whole lines.
     pub(in super::super) const APEX: usize = 64;
 }
+
+/// Denial kind: the zone proves nothing.
+pub(super) const DENIAL_NONE: u8 = 0;
+/// Denial kind: by NSEC.
+pub(super) const DENIAL_NSEC: u8 = 1;
+/// Denial kind: by NSEC3.
+pub(super) const DENIAL_NSEC3: u8 = 2;
 
 /// Slots of a bucket line.
 pub(super) const BUCKET_SLOTS: usize = 10;
@@ -78,8 +93,9 @@ pub(super) const QNAME_OFF: usize = 12;
 /// The highest position a compression pointer made at compile time may name: relocation adds at most some 5,000, and
 /// 14 bits must hold the sum.
 pub(super) const POINTER_MAX: usize = 8192;
-/// How many additional targets an RRset lists at most; more are left out of answers.
-pub(super) const TARGETS_MAX: usize = 32;
+/// How many additional targets an RRset lists at most; more are left out of answers. As many as the root has servers:
+/// each costs a lookup when the RRset is answered.
+pub(super) const TARGETS_MAX: usize = 13;
 
 /// Bytes of a record before its RDATA: pointer 2, type 2, class 2, TTL 4, length 2.
 pub(super) const RECORD_HEAD: usize = 12;

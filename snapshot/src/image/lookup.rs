@@ -107,6 +107,12 @@ impl<'v> Zone<'v> {
         Descriptor::read(self.segment, off)?.body(self.segment, off + DESCRIPTOR_LEN, self.apex_len())
     }
 
+    /// The node at a place that [`Node::word`] told, in the same zone.
+    #[must_use]
+    pub fn node_at(&self, word: u32) -> Option<Node<'v>> {
+        Node::read(self.segment, word)
+    }
+
     /// Every node in canonical order, empty non-terminals included.
     pub fn nodes(&self) -> impl Iterator<Item = Node<'v>> + use<'v> {
         let (segment, end) = (self.segment, self.zone.soa as usize);

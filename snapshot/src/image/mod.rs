@@ -10,6 +10,8 @@
 
 mod build;
 mod bytes;
+mod chain;
+mod denial;
 mod digest;
 mod file;
 mod hash;
@@ -18,16 +20,19 @@ mod line;
 mod lookup;
 mod manifest;
 mod node;
+mod order;
 mod pack;
 mod prefetch;
 mod render;
 mod verify;
+mod verify_denial;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
 pub use build::{BuildError, Segment};
+pub use denial::{Chain, Denial, Hashed, HashedChain};
 pub use digest::{Digest, ParseDigestError};
 pub use file::{FileKind, LoadError};
 pub use lookup::{Encloser, Found, NameHashes, Zone};

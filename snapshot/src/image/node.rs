@@ -37,7 +37,7 @@ pub struct Node<'s> {
 pub struct RrsetBody<'s> {
     /// The type.
     pub rtype: Rtype,
-    /// How many resource records.
+    /// How many resource records; 0 if no message can hold the RRset.
     pub record_count: u16,
     /// The records.
     pub records: &'s [u8],
@@ -237,6 +237,12 @@ impl<'s> Node<'s> {
     #[inline]
     fn descriptors_off(&self) -> usize {
         (self.off + NODE_HEAD + self.name.len()).next_multiple_of(2)
+    }
+
+    /// Where it is in its segment, in words: with the zone, its identity.
+    #[must_use]
+    pub fn word(&self) -> u32 {
+        u32::try_from(self.off / 8).unwrap_or(u32::MAX)
     }
 
     /// The raw flags.

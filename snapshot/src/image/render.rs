@@ -54,14 +54,11 @@ pub(super) struct Body<'o> {
 }
 
 impl<'o> Body<'o> {
-    /// Renders the records of `rrset`, owned by `owner`, with `ttl_secs`.
-    ///
-    /// # Errors
-    /// [`BodyTooLarge`] if they exceed 65,535 bytes.
-    pub(super) fn new(owner: NameRef<'o>, rrset: &Rrset<'_>, ttl_secs: u32) -> Result<Body<'o>, BodyTooLarge> {
-        let mut body = Body {
+    /// A body without records: it says that the RRset exists and that no message can hold it.
+    pub(super) fn too_large(owner: NameRef<'o>, rtype: Rtype) -> Body<'o> {
+        Body {
             owner,
-            records: Vec::with_capacity(64),
+            records: Vec::new(),
             relocs: Vec::new(),
             targets: Vec::new(),
             sigs: Vec::new(),
@@ -71,8 +68,22 @@ impl<'o> Body<'o> {
             record_count: 0,
             suffixes: Vec::new(),
             base: QNAME_OFF + owner.as_wire().len() + QUESTION_TAIL,
-            rtype: rrset.rtype(),
-        };
+            rtype,
+        }
+    }
+
+    /// Whether it has no records.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.record_count == 0
+    }
+
+    /// Renders the records of `rrset`, owned by `owner`, with `ttl_secs`.
+    ///
+    /// # Errors
+    /// [`BodyTooLarge`] if they exceed 65,535 bytes.
+    pub(super) fn new(owner: NameRef<'o>, rrset: &Rrset<'_>, ttl_secs: u32) -> Result<Body<'o>, BodyTooLarge> {
+        let mut body = Body::too_large(owner, rrset.rtype());
+        body.records.reserve(64);
         for record in rrset.records() {
             body.push_record(&record, ttl_secs);
             if body.records.len() > usize::from(u16::MAX) {
@@ -184,6 +195,35 @@ impl<'o> Body<'o> {
             self.sigs.extend_from_slice(&rdata_len.to_be_bytes());
             self.sigs.extend_from_slice(sig.rdata);
             self.sig_count += 1;
+        }
+        Ok(())
+    }
+
+    /// Lists the hosts in the zone that the RRset mentions, whose addresses are looked up when it is asked for: servers,
+    /// mail exchangers, service hosts. The other types mention none.
+    ///
+    /// # Errors
+    /// [`BodyTooLarge`] if a position does not fit its field.
+    pub(super) fn add_targets(&mut self, apex: NameRef<'_>, rrset: &Rrset<'_>) -> Result<(), BodyTooLarge> {
+        let is_service = matches!(self.rtype, Rtype::SVCB | Rtype::HTTPS);
+        if !is_service && !matches!(self.rtype, Rtype::NS | Rtype::MX | Rtype::SRV | Rtype::KX | Rtype::AFSDB) {
+            return Ok(());
+        }
+        let mut seen: Vec<NameRef<'_>> = Vec::new();
+        let mut off = 0;
+        for record in rrset.records() {
+            let start = off;
+            off = start + super::layout::RECORD_HEAD + self.rdata_len_at(start);
+            let Some(span) = rdata::names(self.rtype, record.rdata).next() else { continue };
+            let Ok(target) = NameRef::prefix_of(&record.rdata[span.off..]) else { continue };
+            // As the target of a service, the root stands for the owner itself (RFC 9460 section 2.5.2).
+            let is_owner = is_service && target.is_root();
+            let (target, target_off) =
+                if is_owner { (self.owner, start) } else { (target, start + super::layout::RECORD_HEAD + span.off) };
+            if target.is_at_or_below(apex) && !seen.contains(&target) && self.targets.len() < TARGETS_MAX {
+                seen.push(target);
+                self.targets.push(u16::try_from(target_off).map_err(|_| BodyTooLarge)?);
+            }
         }
         Ok(())
     }

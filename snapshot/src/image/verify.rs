@@ -7,11 +7,12 @@ use super::bytes::{u16_at, u32_at, u64_at};
 use super::hash::{bucket_of, name_hash, tag_of};
 use super::layout::{
     BUCKET_NODES, BUCKET_OVERFLOW, BUCKET_SLOTS, KIND_ZONE, NODE_BELOW_CUT, NODE_CUT, NODE_DNAME, NODE_WILDCARD,
-    NODE_WILDCARD_CHILD, QNAME_OFF, RECORD_HEAD, RUN_LINES_MAX, SEGMENT_SIGNED, header,
+    NODE_WILDCARD_CHILD, QNAME_OFF, RECORD_HEAD, RUN_LINES_MAX, SEGMENT_SIGNED, header, words,
 };
 use super::line::LINE_LEN;
 use super::node::{Descriptor, Node, RrsetBody};
 use super::render::QUESTION_TAIL;
+use super::verify_denial::{Surroundings, verify_denial};
 use crate::dns::name::{Name, NameRef};
 
 /// Which rule of the format is broken.
@@ -50,7 +51,8 @@ pub(super) fn verify_segment(segment: &[u8]) -> Result<Name, Broken> {
     if checker.buckets()? != node_count {
         return Err("index does not hold every node once");
     }
-    checker.soa()?;
+    let soa_end = checker.soa()?;
+    checker.denial(soa_end)?;
     Ok(checker.apex.to_name())
 }
 
@@ -65,10 +67,7 @@ impl<'s> Checker<'s> {
         if octet(header::FLAGS)? & !SEGMENT_SIGNED != 0 {
             return Err("unknown segment flags");
         }
-        if octet(6)? != 0
-            || octet(7)? != 0
-            || segment.get(header::END..header::APEX).is_none_or(|r| r.iter().any(|&b| b != 0))
-        {
+        if octet(6)? != 0 || octet(7)? != 0 {
             return Err("reserved bytes are set");
         }
         let apex =
@@ -144,18 +143,15 @@ impl<'s> Checker<'s> {
             return Err("owner's parent does not exist");
         }
         self.links(node, name)?;
-        let mut previous = None;
-        for rrset in node.rrsets() {
-            if previous >= Some(rrset.rtype) {
-                return Err("types are not ascending");
-            }
-            previous = Some(rrset.rtype);
-            body(&rrset)?;
-        }
-        if node.rrsets().count() != usize::from(node.rrset_count()) {
-            return Err("node is cut");
-        }
-        Ok(())
+        rrsets(node)
+    }
+
+    /// Checks the denial index, which follows the SOA at word `start`.
+    fn denial(&self, start: usize) -> Result<(), Broken> {
+        let signed = self.segment.get(header::FLAGS).is_some_and(|flags| flags & SEGMENT_SIGNED != 0);
+        let buckets = self.bucket_line * LINE_LEN;
+        let around = Surroundings { segment: self.segment, apex: self.apex, start, buckets, signed };
+        verify_denial(&around, |name| self.find(name), rrsets)
     }
 
     /// Checks flags and link of a node.
@@ -237,8 +233,8 @@ impl<'s> Checker<'s> {
         Ok(count)
     }
 
-    /// Checks the SOA.
-    fn soa(&self) -> Result<(), Broken> {
+    /// Checks the SOA; returns the word behind it.
+    fn soa(&self) -> Result<usize, Broken> {
         let off = self.nodes_end as usize * 8;
         let descriptor = Descriptor::read(self.segment, off).ok_or("SOA is cut")?;
         let end = off + super::layout::DESCRIPTOR_LEN + descriptor.body_len();
@@ -251,8 +247,22 @@ impl<'s> Checker<'s> {
         if soa.rtype != crate::dns::rtype::Rtype::SOA || soa.record_count != 1 {
             return Err("SOA is no SOA");
         }
-        body(&soa)
+        body(&soa)?;
+        Ok(words(end))
     }
+}
+
+/// Checks the RRsets of a node.
+fn rrsets(node: &Node<'_>) -> Result<(), Broken> {
+    let mut previous = None;
+    for rrset in node.rrsets() {
+        if previous >= Some(rrset.rtype) {
+            return Err("types are not ascending");
+        }
+        previous = Some(rrset.rtype);
+        body(&rrset)?;
+    }
+    if node.rrsets().count() == usize::from(node.rrset_count()) { Ok(()) } else { Err("node is cut") }
 }
 
 /// Checks a body: whole records, and pointers that lead backwards to the question or to the body itself.
@@ -261,7 +271,8 @@ fn body(rrset: &RrsetBody<'_>) -> Result<(), Broken> {
     records(rrset.records, rrset.record_count.into(), true)?;
     records(rrset.sigs, rrset.sig_count.into(), true)?;
     records(rrset.glue, rrset.glue_count.into(), false)?;
-    if rrset.record_count == 0 {
+    // No records: an RRset that no message can hold. Nothing else goes with that.
+    if rrset.record_count == 0 && (rrset.sig_count, rrset.glue_count, rrset.relocs.len()) != (0, 0, 0) {
         return Err("RRset is empty");
     }
     let whole = rrset.records.len() + rrset.glue.len();
@@ -283,7 +294,7 @@ fn body(rrset: &RrsetBody<'_>) -> Result<(), Broken> {
             return Err("pointer does not lead back");
         }
     }
-    if RrsetBody::offsets(rrset.targets).any(|off| off < RECORD_HEAD || off >= rrset.records.len()) {
+    if RrsetBody::offsets(rrset.targets).any(|off| off >= rrset.records.len()) {
         return Err("target leaves the records");
     }
     Ok(())

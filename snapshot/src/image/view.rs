@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::bytes::{u32_at, u64_at};
+use super::denial::DenialRef;
 use super::digest::Digest;
 use super::file::LoadError;
 use super::hash::name_hash;
@@ -53,6 +54,8 @@ pub(super) struct ZoneRef {
     pub(super) apex_len: u8,
     /// Whether the zone carries signatures.
     pub(super) signed: bool,
+    /// Where its denial index is.
+    pub(super) denial: DenialRef,
 }
 
 /// A slot of the directory.
@@ -83,7 +86,7 @@ pub struct View {
 }
 
 /// Where a zone is in a view.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ZoneId(u32);
 
 impl View {
@@ -312,6 +315,7 @@ impl ZoneRef {
             apex_labels: octet(header::APEX_LABELS)?,
             apex_len: octet(header::APEX_LEN)?,
             signed: octet(header::FLAGS)? & SEGMENT_SIGNED != 0,
+            denial: DenialRef::read(segment)?,
         })
     }
 }

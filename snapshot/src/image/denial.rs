@@ -1,0 +1,243 @@
+//! Finding the records that prove what does not exist: NSEC (RFC 4034 section 4) and NSEC3 (RFC 5155).
+//!
+//! A signed zone's segment has an index of the names that own such records, in the order of the chain. The predecessor of
+//! a name in that order matches or covers it. Which proofs an answer needs is the data plane's business. The layout is in
+//! `FORMAT.md` section 4.4.
+
+use std::cmp::Ordering;
+
+use super::bytes::{u16_at, u32_at, u64_at};
+use super::layout::{DENIAL_NSEC, DENIAL_NSEC3, header};
+use super::lookup::Zone;
+use super::node::Node;
+use super::order::Labels;
+use crate::dns::nsec3::{HASH_LEN, Params, text};
+
+/// Bytes of an entry's key, and of its node.
+const KEY_LEN: usize = 8;
+/// Bytes of an entry's node offset.
+const WORD_LEN: usize = 4;
+
+/// How a zone proves that something does not exist.
+#[derive(Clone, Copy)]
+pub enum Denial<'v> {
+    /// It does not.
+    None,
+    /// By NSEC.
+    Nsec(Chain<'v>),
+    /// By NSEC3.
+    Nsec3(HashedChain<'v>),
+}
+
+/// Where the denial index of a segment is, from its header.
+#[derive(Clone, Copy, Default)]
+pub(super) struct DenialRef {
+    /// First word of the index.
+    pub(super) word: u32,
+    /// How many entries; at least one if there is an index.
+    pub(super) count: u32,
+    /// NSEC3 iterations.
+    pub(super) iterations: u16,
+    /// One of the `DENIAL_` kinds.
+    pub(super) kind: u8,
+    /// Octets of the NSEC3 salt.
+    pub(super) salt_len: u8,
+}
+
+impl DenialRef {
+    /// Reads the fields of a segment's header.
+    pub(super) fn read(segment: &[u8]) -> Option<DenialRef> {
+        Some(DenialRef {
+            word: u32_at(segment, header::DENIAL)?,
+            count: u32_at(segment, header::DENIAL_COUNT)?,
+            iterations: u16_at(segment, header::ITERATIONS)?,
+            kind: *segment.get(header::DENIAL_KIND)?,
+            salt_len: *segment.get(header::SALT_LEN)?,
+        })
+    }
+
+    /// Writes them.
+    pub(super) fn write(&self, segment: &mut [u8]) {
+        segment[header::DENIAL..][..4].copy_from_slice(&self.word.to_le_bytes());
+        segment[header::DENIAL_COUNT..][..4].copy_from_slice(&self.count.to_le_bytes());
+        segment[header::ITERATIONS..][..2].copy_from_slice(&self.iterations.to_le_bytes());
+        segment[header::DENIAL_KIND] = self.kind;
+        segment[header::SALT_LEN] = self.salt_len;
+    }
+}
+
+/// The parts of an index.
+#[derive(Clone, Copy)]
+pub(super) struct Entries<'v> {
+    /// The whole segment.
+    segment: &'v [u8],
+    /// The salt.
+    pub(super) salt: &'v [u8],
+    /// For each value of a key's top bits, the first entry that has it or a greater one; then the number of entries.
+    /// Empty for NSEC, whose keys are not spread evenly.
+    pub(super) guide: &'v [u8],
+    /// The keys, ascending.
+    pub(super) keys: &'v [u8],
+    /// The node of each key, in words.
+    pub(super) words: &'v [u8],
+    /// The byte behind the index.
+    pub(super) end: usize,
+}
+
+/// How many top bits of a hash the guide of `count` entries distinguishes: about one entry for each value.
+pub(super) fn guide_bits(count: u32) -> u32 {
+    count.max(1).ilog2()
+}
+
+/// How many entries the guide has.
+pub(super) fn guide_len(count: u32) -> usize {
+    (1 << guide_bits(count)) + 1
+}
+
+/// The top bits of a key that the guide goes by.
+pub(super) fn guide_slot(key: u64, bits: u32) -> usize {
+    // A shift by all 64 bits overflows; no bits are slot 0.
+    key.checked_shr(64 - bits).and_then(|slot| usize::try_from(slot).ok()).unwrap_or(0)
+}
+
+/// The key of a hash.
+pub(super) fn hash_key(hash: &[u8; HASH_LEN]) -> u64 {
+    hash.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+}
+
+impl<'v> Entries<'v> {
+    /// Cuts the index out of a segment; `None` if it does not lie inside.
+    #[inline]
+    pub(super) fn of(segment: &'v [u8], denial: &DenialRef) -> Option<Entries<'v>> {
+        let count = denial.count as usize;
+        let start = (denial.word as usize).checked_mul(8)?;
+        let mut end = start;
+        let mut part = |len: usize| {
+            let bytes = segment.get(end..)?.get(..len)?;
+            end = end.checked_add(len)?.next_multiple_of(8);
+            Some(bytes)
+        };
+        let salt = part(denial.salt_len.into())?;
+        let guide = part(if denial.kind == DENIAL_NSEC3 { guide_len(denial.count) * WORD_LEN } else { 0 })?;
+        let keys = part(count * KEY_LEN)?;
+        let words = part(count * WORD_LEN)?;
+        Some(Entries { segment, salt, guide, keys, words, end })
+    }
+
+    /// How many entries.
+    pub(super) fn count(&self) -> usize {
+        self.keys.len() / KEY_LEN
+    }
+
+    /// The key of an entry.
+    #[inline]
+    pub(super) fn key(&self, idx: usize) -> Option<u64> {
+        u64_at(self.keys, idx * KEY_LEN)
+    }
+
+    /// The node of an entry, in words.
+    pub(super) fn word(&self, idx: usize) -> Option<u32> {
+        u32_at(self.words, idx * WORD_LEN)
+    }
+
+    /// The node of an entry.
+    fn node(&self, idx: usize) -> Option<Node<'v>> {
+        Node::read(self.segment, self.word(idx)?)
+    }
+
+    /// How many entries from `low` to `high` have a key below the limit; all of them lie in front.
+    fn partition(&self, mut low: usize, mut high: usize, is_below: impl Fn(usize) -> Option<bool>) -> Option<usize> {
+        while low < high {
+            let middle = low.midpoint(high);
+            if is_below(middle)? { low = middle + 1 } else { high = middle }
+        }
+        Some(low)
+    }
+
+    /// The last entry before position `end`; the first one's predecessor is the last, as in the chain.
+    fn before(&self, end: usize) -> Option<Node<'v>> {
+        self.node(end.checked_sub(1).or_else(|| self.count().checked_sub(1))?)
+    }
+}
+
+/// The NSEC records of a zone.
+#[derive(Clone, Copy)]
+pub struct Chain<'v> {
+    /// Its index.
+    entries: Entries<'v>,
+    /// Labels of the apex.
+    apex_labels: usize,
+}
+
+impl<'v> Chain<'v> {
+    /// The node whose NSEC matches or covers `canonical`, a wire-format name at or below the apex. O(log n).
+    #[must_use]
+    pub fn at_or_before(&self, canonical: &[u8]) -> Option<Node<'v>> {
+        let entries = &self.entries;
+        let name = Labels::of(canonical);
+        let key = name.sort_prefix(self.apex_labels);
+        let low = entries.partition(0, entries.count(), |idx| Some(entries.key(idx)? < key))?;
+        let high = entries.partition(low, entries.count(), |idx| Some(entries.key(idx)? <= key))?;
+        let is_at_or_before = |idx| Some(Labels::of(entries.node(idx)?.name()).cmp(&name) != Ordering::Greater);
+        entries.before(entries.partition(low, high, is_at_or_before)?)
+    }
+}
+
+/// The NSEC3 records of a zone.
+#[derive(Clone, Copy)]
+pub struct HashedChain<'v> {
+    /// Its index.
+    entries: Entries<'v>,
+    /// NSEC3 iterations.
+    iterations: u16,
+}
+
+/// The NSEC3 record that a hash leads to.
+#[derive(Clone, Copy)]
+pub enum Hashed<'v> {
+    /// Its owner is the hash.
+    Match(Node<'v>),
+    /// The hash lies between its owner and the next one.
+    Cover(Node<'v>),
+}
+
+impl<'v> HashedChain<'v> {
+    /// Finds the record that matches or covers a name in canonical wire format. O(1) and one hash.
+    #[must_use]
+    pub fn find(&self, canonical: &[u8]) -> Option<Hashed<'v>> {
+        let entries = &self.entries;
+        let hash = Params { iterations: self.iterations, salt: entries.salt }.hash(canonical);
+        let key = hash_key(&hash);
+        let count = u32::try_from(entries.count()).ok()?;
+        let slot = guide_slot(key, guide_bits(count));
+        let low = u32_at(entries.guide, slot * WORD_LEN)? as usize;
+        let high = u32_at(entries.guide, (slot + 1) * WORD_LEN)? as usize;
+        let text = text(&hash);
+        // Owners are compared by their text, which sorts as the hash does.
+        let is_at_or_before = |idx| {
+            let other = entries.key(idx)?;
+            Some(other < key || (other == key && owner_text(&entries.node(idx)?)? <= &text[..]))
+        };
+        let node = entries.before(entries.partition(low, high, is_at_or_before)?)?;
+        Some(if owner_text(&node)? == text { Hashed::Match(node) } else { Hashed::Cover(node) })
+    }
+}
+
+/// The first label of an NSEC3 owner.
+fn owner_text<'v>(node: &Node<'v>) -> Option<&'v [u8]> {
+    let (&len, rest) = node.name().split_first()?;
+    rest.get(..usize::from(len))
+}
+
+impl<'v> Zone<'v> {
+    /// How the zone proves that something does not exist.
+    #[must_use]
+    pub fn denial(&self) -> Denial<'v> {
+        let denial = &self.zone.denial;
+        match (denial.kind, Entries::of(self.segment, denial)) {
+            (DENIAL_NSEC, Some(entries)) => Denial::Nsec(Chain { entries, apex_labels: self.apex_labels() }),
+            (DENIAL_NSEC3, Some(entries)) => Denial::Nsec3(HashedChain { entries, iterations: denial.iterations }),
+            _ => Denial::None,
+        }
+    }
+}

@@ -17,7 +17,7 @@ mod wire;
 mod write;
 
 pub use parse::{Expected, ParseError, parse, parse_text};
-pub use wire::{Compress, NameSpan, RDATA_LEN_MAX, RdataError, canonical, check, expand, names};
+pub use wire::{Compress, NameSpan, RDATA_LEN_MAX, RdataError, canonical, canonical_rdata, check, expand, names};
 pub use write::{Text, write_text};
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Tests of RDATA in all its formats.
 
+use std::borrow::Cow;
+
 use proptest::prelude::*;
 
 use super::table::{Empty, Field, Format, ROWS};
@@ -305,6 +307,10 @@ fn only_listed_types_are_lower_cased_and_compressed() {
         canonical(rtype, &rdata, &mut out);
         let expected = if lower == "yes" { b"\x01a\0" } else { name };
         assert_eq!(out, [b"before", before, expected, after].concat(), "{rtype}");
+        assert_eq!(*canonical_rdata(rtype, &rdata), out[b"before".len()..], "{rtype}");
+    }
+    for (rtype, rdata) in [(Rtype::NS, &b"\x01a\0"[..]), (Rtype::MX, b"AB\x01a\0"), (Rtype::NSEC, b"\x01A\0\0\x01\x40")] {
+        assert!(matches!(canonical_rdata(rtype, rdata), Cow::Borrowed(same) if same == rdata), "{rtype}");
     }
     assert_eq!(names(Rtype::SOA, b"\x01a\0\0aaaaaaaaaaaaaaaaaaaa").count(), 2);
     assert_eq!(names(Rtype::TXT, b"\x01a").count(), 0);
@@ -379,6 +385,7 @@ proptest! {
         let mut lower = Vec::new();
         canonical(rtype, &rdata, &mut lower);
         prop_assert!(lower.eq_ignore_ascii_case(&rdata));
+        prop_assert_eq!(&*canonical_rdata(rtype, &rdata), &lower[..]);
         for NameSpan { off, len, .. } in names(rtype, &rdata) {
             prop_assert!(Name::from_wire(&rdata[off..off + len]).is_ok());
         }

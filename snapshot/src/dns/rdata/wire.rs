@@ -3,6 +3,7 @@
 //! Every function walks the fields of the table once, from the left; none of them reads past the RDATA. Compression
 //! pointers are followed by `compressed` only. RFC 3597 section 4, RFC 4034 section 6.2, RFC 6840 section 5.1.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use thiserror::Error;
@@ -90,6 +91,21 @@ pub fn canonical(rtype: Rtype, rdata: &[u8], out: &mut Vec<u8>) {
             out[base + span.off..][..span.len].make_ascii_lowercase();
         }
     }
+}
+
+/// The canonical form as [`canonical`] has it, borrowed where that is the RDATA itself.
+///
+/// RDATA in this form, compared octet by octet with the shorter one first, is in the order that RFC 4034 section 6.3
+/// wants; signatures and the digest of ZONEMD are made over it.
+#[must_use]
+pub fn canonical_rdata(rtype: Rtype, rdata: &[u8]) -> Cow<'_, [u8]> {
+    let is_lower = |span: NameSpan| !rdata[span.off..][..span.len].iter().any(u8::is_ascii_uppercase);
+    if spans(rtype, rdata).all(|(span, name_use)| name_use < NameUse::Lower || is_lower(span)) {
+        return Cow::Borrowed(rdata);
+    }
+    let mut out = Vec::with_capacity(rdata.len());
+    canonical(rtype, rdata, &mut out);
+    Cow::Owned(out)
 }
 
 /// The names in RDATA, in order. `rdata` has passed [`check`]; the iterator ends where it is not understood.

@@ -1,4 +1,5 @@
-//! Type bitmaps of NSEC, NSEC3 and CSYNC (RFC 4034 section 4.1.2, RFC 5155 section 3.2.1).
+//! Type bitmaps of NSEC, NSEC3 and CSYNC (RFC 4034 section 4.1.2, RFC 5155 section 3.2.1), and that of NXT, which has no
+//! windows and only the first 128 types (RFC 2535 section 5.2).
 //!
 //! Invariant of a valid bitmap: windows ascend, each has 1..=32 octets of which the last is not zero. So one set of types
 //! has one bitmap.
@@ -7,12 +8,19 @@ use std::fmt;
 
 use crate::dns::rtype::Rtype;
 
-use super::ParseError;
 use super::parse::{Args, Expected};
+use super::shape::Shape;
 use super::table::Empty;
+use super::{ParseError, RdataError};
 
 /// The most octets in a window: 256 types.
 const WINDOW_LEN_MAX: usize = 32;
+
+/// The most octets in the bitmap of NXT.
+const NXT_LEN_MAX: usize = 16;
+
+/// The bitmap of NXT.
+pub(super) static NXT: Shape = Shape { parse: parse_nxt, len: nxt_len, write: write_nxt };
 
 /// Reads the types to the end and appends their bitmap.
 pub(super) fn parse(args: &mut Args<'_>, empty: Empty, out: &mut Vec<u8>) -> Result<(), ParseError> {
@@ -75,6 +83,39 @@ pub(super) fn write(mut rest: &[u8], out: &mut dyn fmt::Write) -> fmt::Result {
             }
         }
         rest = after;
+    }
+    Ok(())
+}
+
+/// Reads the types of NXT to the end: what a bitmap with windows has in its first half, if they are all there is.
+fn parse_nxt(args: &mut Args<'_>, out: &mut Vec<u8>) -> Result<(), ParseError> {
+    let mut windows = Vec::new();
+    parse(args, Empty::Refused, &mut windows)?;
+    match windows.as_slice() {
+        [0, _, bits @ ..] if bits.len() <= NXT_LEN_MAX => out.extend_from_slice(bits),
+        _ => return Err(args.fail_last("RR types up to 127")),
+    }
+    Ok(())
+}
+
+/// Validates the bitmap of NXT.
+fn nxt_len(rest: &[u8]) -> Result<usize, RdataError> {
+    match rest {
+        [] => Err(RdataError::Short),
+        [.., 0] => Err(RdataError::Field("a type bitmap without trailing zero octets")),
+        _ if rest.len() > NXT_LEN_MAX => Err(RdataError::Field("a type bitmap of at most 16 octets")),
+        _ => Ok(rest.len()),
+    }
+}
+
+/// Writes the types of NXT.
+fn write_nxt(octets: &[u8], out: &mut dyn fmt::Write) -> fmt::Result {
+    let mut space = "";
+    for (idx, octet) in (0u16..).zip(octets) {
+        for bit in (0..8u16).filter(|bit| octet & 0x80 >> bit != 0) {
+            write!(out, "{space}{}", Rtype(idx << 3 | bit))?;
+            space = " ";
+        }
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::dns::number;
 use crate::dns::rtype::Rtype;
 use crate::dns::token::{Entry, Token, TokenError, Tokens};
 
+use super::codes::named;
 use super::table::{self, Empty, Field};
 use super::{RDATA_LEN_MAX, RdataError, bitmap, check, codec, svcb, time};
 
@@ -122,9 +123,17 @@ fn generic(rtype: Rtype, args: &mut Args<'_>, out: &mut Vec<u8>) -> Result<(), P
 fn push_field(field: Field, args: &mut Args<'_>, out: &mut Vec<u8>) -> Result<(), ParseError> {
     match field {
         Field::Name(_) => args.name(out)?,
+        Field::OptionalName(_) if args.idx == args.tokens.count() => {}
+        Field::OptionalName(_) => args.name(out)?,
         Field::U8 => out.push(args.number_8("a number from 0 to 255")?),
         Field::U16 => out.extend_from_slice(&args.number_16("a number from 0 to 65535")?.to_be_bytes()),
         Field::U32 => out.extend_from_slice(&args.number(u32::MAX, "a number from 0 to 4294967295")?.to_be_bytes()),
+        Field::U64 => {
+            let number = args.word("a number from 0 to 18446744073709551615", |text| {
+                text_as::<u64>(text).filter(|_| text.iter().all(u8::is_ascii_digit))
+            })?;
+            out.extend_from_slice(&number.to_be_bytes());
+        }
         Field::Seconds => {
             let secs = args.word("seconds, or a time such as 1h30m", number::seconds)?;
             out.extend_from_slice(&secs.to_be_bytes());
@@ -146,6 +155,8 @@ fn push_field(field: Field, args: &mut Args<'_>, out: &mut Vec<u8>) -> Result<()
         Field::Ip6 => out.extend_from_slice(&args.word("an IPv6 address", text_as::<Ipv6Addr>)?.octets()),
         Field::Type => out.extend_from_slice(&args.word("an RR type", Rtype::parse)?.0.to_be_bytes()),
         Field::CharString => args.counted_text("a string of at most 255 octets", out)?,
+        Field::OptionalCharString if args.idx == args.tokens.count() => {}
+        Field::OptionalCharString => args.counted_text("a string of at most 255 octets", out)?,
         Field::CharStrings => {
             args.counted_text("a string of at most 255 octets", out)?;
             while args.idx < args.tokens.count() {
@@ -155,7 +166,8 @@ fn push_field(field: Field, args: &mut Args<'_>, out: &mut Vec<u8>) -> Result<()
         Field::Text(empty) => args.text(empty, out)?,
         Field::Tag => args.tag(out)?,
         Field::Hex => args.decode(&HEXLOWER_PERMISSIVE, "octets in hex", out)?,
-        Field::Base64 => args.decode(&BASE64, "octets in base64", out)?,
+        Field::Base64(Empty::Allowed) if args.idx == args.tokens.count() => {}
+        Field::Base64(_) => args.decode(&BASE64, "octets in base64", out)?,
         Field::Salt => args.salt(out)?,
         Field::NextHash => args.next_hash(out)?,
         Field::Bitmap(empty) => bitmap::parse(args, empty, out)?,
@@ -168,6 +180,7 @@ fn push_field(field: Field, args: &mut Args<'_>, out: &mut Vec<u8>) -> Result<()
             let what = "four groups of hex digits with colons between";
             args.word(what, |text| codec::push_groups(text, b':', Groups { count: 4, octets_each: 2 }, out))?;
         }
+        Field::Shape(shape) => (shape.parse)(args, out)?,
         Field::Rule(_) => {}
     }
     Ok(())
@@ -180,11 +193,6 @@ pub(super) struct Groups {
     pub(super) count: usize,
     /// Octets in each.
     pub(super) octets_each: usize,
-}
-
-/// The code of a mnemonic, ASCII case ignored.
-fn named<T: Copy>(codes: &[(&str, T)], text: &[u8]) -> Option<T> {
-    codes.iter().find(|(mnemonic, _)| text.eq_ignore_ascii_case(mnemonic.as_bytes())).map(|&(_, code)| code)
 }
 
 /// Reads what the standard library reads, which is strict for addresses: four decimal numbers without leading zeros, no
@@ -249,12 +257,17 @@ impl<'a> Args<'a> {
     }
 
     /// Takes a number of 8 bits.
-    fn number_8(&mut self, words: &'static str) -> Result<u8, ParseError> {
+    pub(super) fn number_8(&mut self, words: &'static str) -> Result<u8, ParseError> {
         self.word(words, |text| u8::try_from(number::decimal(text)?).ok())
     }
 
+    /// Takes a number up to `max`.
+    pub(super) fn number_to(&mut self, max: u8, words: &'static str) -> Result<u8, ParseError> {
+        self.word(words, |text| u8::try_from(number::decimal(text)?).ok().filter(|&value| value <= max))
+    }
+
     /// Takes a name.
-    fn name(&mut self, out: &mut Vec<u8>) -> Result<(), ParseError> {
+    pub(super) fn name(&mut self, out: &mut Vec<u8>) -> Result<(), ParseError> {
         let text = self.bare("a domain name")?;
         name::push_text(out, text, self.origin).map_err(|error| self.fail(self.idx - 1, Expected::Name(error)))
     }
@@ -317,7 +330,12 @@ impl<'a> Args<'a> {
     }
 
     /// Takes all tokens that are left as one encoded text.
-    fn decode(&mut self, encoding: &Encoding, words: &'static str, out: &mut Vec<u8>) -> Result<(), ParseError> {
+    pub(super) fn decode(
+        &mut self,
+        encoding: &Encoding,
+        words: &'static str,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ParseError> {
         let start = self.idx;
         let mut joined = Cow::Borrowed(self.bare(words)?);
         while self.idx < self.tokens.count() {

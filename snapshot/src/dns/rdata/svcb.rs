@@ -1,7 +1,6 @@
 //! Service parameters of SVCB and HTTPS: the list of keys and values (RFC 9460 sections 2.1, 2.2 and 8).
 //!
-//! What a value is, each key says in `svcvalue`. Invariant of a valid list: keys strictly ascend, none is the invalid key
-//! 65535, every value is well formed for its key.
+//! What a value is, each key says in `svcvalue`. Invariant of a valid list: keys strictly ascend, every value is well formed for its key.
 
 use std::fmt;
 

@@ -38,8 +38,6 @@ impl Key {
     const DOHPATH: Key = Key(7);
     /// Oblivious HTTP (RFC 9540 section 4).
     const OHTTP: Key = Key(8);
-    /// Reserved: never valid (RFC 9460 section 14.3.2).
-    const INVALID: Key = Key(65535);
 
     /// Reads a name in lower case, or `keyNNNNN` without leading zeros.
     pub(super) fn parse(text: &[u8]) -> Option<Key> {
@@ -50,7 +48,7 @@ impl Key {
         if digits.len() > 1 && digits.starts_with(b"0") {
             return None;
         }
-        codec::number_16(digits).map(Key).filter(|&key| key != Key::INVALID)
+        codec::number_16(digits).map(Key)
     }
 }
 
@@ -114,7 +112,6 @@ pub(super) fn check(key: Key, value: &[u8]) -> Result<(), &'static str> {
         Key::IPV6HINT => result(is(Some(len > 0 && len.is_multiple_of(16))), "one IPv6 address or more"),
         Key::ECH => result(is(Some(len > 0)), "an ECH configuration list"),
         Key::DOHPATH => result(is(Some(is_doh_path(value))), "a path template in UTF-8 with the variable dns"),
-        Key::INVALID => Err("a key below 65535"),
         _ => Ok(()),
     }
 }

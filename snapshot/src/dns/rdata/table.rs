@@ -5,7 +5,9 @@
 
 use crate::dns::rtype::Rtype;
 
-use super::rules;
+use super::codes::{ALGORITHMS, CERTIFICATES, DIGESTS, DSYNC_SCHEMES, KEY_PROTOCOLS};
+use super::shape::{Shape, a6, apl, doa, gateway, hip, loc, nsap, wks};
+use super::{bitmap, rules};
 
 /// One RR type.
 pub(in crate::dns) struct Row {
@@ -21,6 +23,8 @@ pub(in crate::dns) struct Row {
 pub(super) enum Format {
     /// These fields, one after the other.
     Fields(&'static [Field]),
+    /// These fields, but octets to us where the function does not know the RDATA: of another version, for example.
+    FieldsIf(fn(&[u8]) -> bool, &'static [Field]),
     /// Octets to us: the RFC 3597 form is the only presentation format.
     Opaque,
 }
@@ -30,12 +34,16 @@ pub(super) enum Format {
 pub(super) enum Field {
     /// A domain name.
     Name(NameUse),
+    /// A domain name, or the end of the RDATA.
+    OptionalName(NameUse),
     /// An 8-bit number.
     U8,
     /// A 16-bit number.
     U16,
     /// A 32-bit number.
     U32,
+    /// A 64-bit number.
+    U64,
     /// A 32-bit number of seconds, units allowed in text.
     Seconds,
     /// A point in time, `YYYYMMDDHHMMSS` or seconds since 1970 (RFC 4034 section 3.2).
@@ -52,6 +60,8 @@ pub(super) enum Field {
     Type,
     /// A string of up to 255 octets with a length octet.
     CharString,
+    /// One of them, or the end of the RDATA.
+    OptionalCharString,
     /// One or more of them, to the end.
     CharStrings,
     /// Text without a length, to the end.
@@ -61,7 +71,7 @@ pub(super) enum Field {
     /// Octets to the end, as hex.
     Hex,
     /// Octets to the end, as base64.
-    Base64,
+    Base64(Empty),
     /// Octets with a length octet, as hex or `-` (RFC 5155 section 3.3).
     Salt,
     /// Octets with a length octet, as base32hex (RFC 5155 section 3.3).
@@ -74,6 +84,8 @@ pub(super) enum Field {
     Eui(usize),
     /// 64 bits, as four groups of hex digits with colons between (RFC 6742).
     Groups64,
+    /// A format of its own.
+    Shape(&'static Shape),
     /// Nothing: a rule over the whole RDATA, checked after its fields.
     Rule(fn(&[u8]) -> Result<(), &'static str>),
 }
@@ -100,50 +112,11 @@ pub(super) enum NameUse {
     Compress,
 }
 
-/// DNSSEC algorithms (RFC 4034 appendix A.1 and the registry that grew out of it).
-const ALGORITHMS: &[(&str, u8)] = &[
-    ("RSAMD5", 1),
-    ("DH", 2),
-    ("DSA", 3),
-    ("RSASHA1", 5),
-    ("NSEC3DSA", 6),
-    ("DSA-NSEC3-SHA1", 6),
-    ("NSEC3RSASHA1", 7),
-    ("RSASHA1-NSEC3-SHA1", 7),
-    ("RSASHA256", 8),
-    ("RSASHA512", 10),
-    ("ECCGOST", 12),
-    ("ECC-GOST", 12),
-    ("ECDSAP256SHA256", 13),
-    ("ECDSAP384SHA384", 14),
-    ("ED25519", 15),
-    ("ED448", 16),
-    ("INDIRECT", 252),
-    ("PRIVATEDNS", 253),
-    ("PRIVATEOID", 254),
-];
-
-/// DS digest types, named as BIND does.
-const DIGESTS: &[(&str, u8)] =
-    &[("SHA-1", 1), ("SHA1", 1), ("SHA-256", 2), ("SHA256", 2), ("SHA-384", 4), ("SHA384", 4)];
-
-/// Certificate types (RFC 4398 section 2.1).
-const CERTIFICATES: &[(&str, u16)] = &[
-    ("PKIX", 1),
-    ("SPKI", 2),
-    ("PGP", 3),
-    ("IPKIX", 4),
-    ("ISPKI", 5),
-    ("IPGP", 6),
-    ("ACPKIX", 7),
-    ("IACPKIX", 8),
-    ("URI", 253),
-    ("OID", 254),
-];
-
 /// Makes the rows and the constants of [`Rtype`].
 macro_rules! types {
-    ($($(#[$doc:meta])* $name:ident = $code:literal, $format:expr;)*) => {
+    (@mnemonic $name:ident) => { stringify!($name) };
+    (@mnemonic $name:ident $mnemonic:literal) => { $mnemonic };
+    ($($(#[$doc:meta])* $name:ident $(as $mnemonic:literal)? = $code:literal, $format:expr;)*) => {
         impl Rtype {
             $($(#[$doc])* pub const $name: Rtype = Rtype($code);)*
         }
@@ -151,7 +124,11 @@ macro_rules! types {
         /// All types with a mnemonic, ascending by code.
         pub(in crate::dns) static ROWS: &[Row] = {
             use Field::*;
-            &[$(Row { rtype: Rtype($code), mnemonic: stringify!($name), format: $format }),*]
+            &[$(Row {
+                rtype: Rtype($code),
+                mnemonic: types!(@mnemonic $name $($mnemonic)?),
+                format: $format,
+            }),*]
         };
     };
 }
@@ -163,6 +140,15 @@ const fn is(fields: &'static [Field]) -> Format {
 
 /// Shortens the rows: a name as in RFC 1035.
 const NAME: Field = Field::Name(NameUse::Compress);
+/// Shortens the rows: a name of one of the types that RFC 3597 section 4 lists.
+const OLD_NAME: Field = Field::Name(NameUse::Expand);
+/// Shortens the rows: a key or a signature, which is never empty.
+const BASE64: Field = Field::Base64(Empty::Refused);
+/// The fields of DNSKEY and of what was made after it.
+const KEY_FIELDS: &[Field] = &[Field::U16, Field::Code8(KEY_PROTOCOLS), Field::Code8(ALGORITHMS), BASE64];
+/// The fields of DS and of what was made after it.
+const DS_FIELDS: &[Field] =
+    &[Field::U16, Field::Code8(ALGORITHMS), Field::Code8(DIGESTS), Field::Hex, Field::Rule(rules::ds_digest)];
 
 types! {
     /// An IPv4 address (RFC 1035 section 3.4.1).
@@ -186,7 +172,7 @@ types! {
     /// Anything at all (RFC 1035 section 3.3.10).
     NULL = 10, Format::Opaque;
     /// Well-known services (RFC 1035 section 3.4.2).
-    WKS = 11, Format::Opaque;
+    WKS = 11, Format::FieldsIf(wks::is_known, &[Ip4, Shape(&wks::SHAPE)]);
     /// A pointer to a name (RFC 1035 section 3.3.12).
     PTR = 12, is(&[NAME]);
     /// Host information, also the answer to ANY (RFC 1035 section 3.3.2, RFC 8482).
@@ -198,51 +184,74 @@ types! {
     /// Text (RFC 1035 section 3.3.14).
     TXT = 16, is(&[CharStrings]);
     /// A responsible person (RFC 1183 section 2.2).
-    RP = 17, is(&[Name(NameUse::Expand), Name(NameUse::Expand)]);
+    RP = 17, is(&[OLD_NAME, OLD_NAME]);
     /// An AFS database (RFC 1183 section 1).
-    AFSDB = 18, is(&[U16, Name(NameUse::Expand)]);
+    AFSDB = 18, is(&[U16, OLD_NAME]);
+    /// An X.25 address (RFC 1183 section 3.1).
+    X25 = 19, is(&[CharString, Rule(rules::x25_address)]);
+    /// An ISDN address (RFC 1183 section 3.2).
+    ISDN = 20, is(&[CharString, OptionalCharString]);
     /// Route through (RFC 1183 section 3.3).
-    RT = 21, is(&[U16, Name(NameUse::Expand)]);
+    RT = 21, is(&[U16, OLD_NAME]);
+    /// An OSI address (RFC 1706).
+    NSAP = 22, is(&[Shape(&nsap::NSAP)]);
+    /// A pointer from an OSI address to a name (RFC 1348).
+    NSAP_PTR as "NSAP-PTR" = 23, is(&[Name(NameUse::Verbatim)]);
     /// The predecessor of RRSIG (RFC 2535), and SIG(0) (RFC 2931).
-    SIG = 24, Format::Opaque;
-    /// The predecessor of DNSKEY (RFC 2535).
-    KEY = 25, Format::Opaque;
+    SIG = 24, is(&[Type, Code8(ALGORITHMS), U8, U32, Time, Time, U16, OLD_NAME, BASE64]);
+    /// The predecessor of DNSKEY (RFC 2535), which may say that there is no key.
+    KEY = 25, is(&[U16, Code8(KEY_PROTOCOLS), Code8(ALGORITHMS), Base64(Empty::Allowed)]);
     /// X.400 mapping (RFC 2163).
-    PX = 26, is(&[U16, Name(NameUse::Expand), Name(NameUse::Expand)]);
+    PX = 26, is(&[U16, OLD_NAME, OLD_NAME]);
+    /// A geographical position (RFC 1712).
+    GPOS = 27, is(&[CharString, CharString, CharString]);
     /// An IPv6 address (RFC 3596).
     AAAA = 28, is(&[Ip6]);
     /// A location (RFC 1876).
-    LOC = 29, Format::Opaque;
+    LOC = 29, Format::FieldsIf(loc::is_known, &[Shape(&loc::SHAPE)]);
     /// The predecessor of NSEC (RFC 2535).
-    NXT = 30, Format::Opaque;
+    NXT = 30, is(&[OLD_NAME, Shape(&bitmap::NXT)]);
+    /// A Nimrod endpoint (draft-ietf-nimrod-dns).
+    EID = 31, is(&[Hex]);
+    /// A Nimrod locator (draft-ietf-nimrod-dns).
+    NIMLOC = 32, is(&[Hex]);
     /// A service (RFC 2782).
-    SRV = 33, is(&[U16, U16, U16, Name(NameUse::Expand)]);
+    SRV = 33, is(&[U16, U16, U16, OLD_NAME]);
+    /// An ATM address (ATM Name System Specification 1.0).
+    ATMA = 34, Format::FieldsIf(nsap::is_known_atma, &[Shape(&nsap::ATMA)]);
     /// A naming authority pointer (RFC 3403).
-    NAPTR = 35, is(&[U16, U16, CharString, CharString, CharString, Name(NameUse::Expand)]);
+    NAPTR = 35, is(&[U16, U16, CharString, CharString, CharString, OLD_NAME]);
     /// A key exchanger (RFC 2230).
     KX = 36, is(&[U16, Name(NameUse::Lower)]);
     /// A certificate (RFC 4398).
-    CERT = 37, is(&[Code16(CERTIFICATES), U16, Code8(ALGORITHMS), Base64]);
+    CERT = 37, is(&[Code16(CERTIFICATES), U16, Code8(ALGORITHMS), BASE64]);
+    /// An IPv6 address in parts (RFC 2874), historic (RFC 6563).
+    A6 = 38, is(&[Shape(&a6::SHAPE), OptionalName(NameUse::Lower), Rule(a6::has_name_for_its_prefix)]);
     /// The redirection of a subtree (RFC 6672).
     DNAME = 39, is(&[Name(NameUse::Lower)]);
+    /// Any structured data (draft-eastlake-kitchen-sink).
+    SINK = 40, is(&[U8, U8, U8, Base64(Empty::Allowed)]);
     /// The EDNS pseudo-record (RFC 6891).
     OPT = 41, Format::Opaque;
     /// Address prefixes (RFC 3123).
-    APL = 42, Format::Opaque;
+    APL = 42, Format::FieldsIf(apl::is_known, &[Shape(&apl::SHAPE)]);
     /// A delegation signer (RFC 4034 section 5).
-    DS = 43, is(&[U16, Code8(ALGORITHMS), Code8(DIGESTS), Hex, Rule(rules::ds_digest)]);
+    DS = 43, is(DS_FIELDS);
     /// An SSH key fingerprint (RFC 4255).
     SSHFP = 44, is(&[U8, U8, Hex]);
     /// An IPsec key (RFC 4025).
-    IPSECKEY = 45, Format::Opaque;
+    IPSECKEY = 45, Format::FieldsIf(
+        gateway::is_known_ipseckey,
+        &[U8, Shape(&gateway::IPSECKEY), Base64(Empty::Allowed)],
+    );
     /// A signature (RFC 4034 section 3).
-    RRSIG = 46, is(&[Type, Code8(ALGORITHMS), U8, U32, Time, Time, U16, Name(NameUse::Lower), Base64]);
+    RRSIG = 46, is(&[Type, Code8(ALGORITHMS), U8, U32, Time, Time, U16, Name(NameUse::Lower), BASE64]);
     /// The next name in the zone (RFC 4034 section 4).
     NSEC = 47, is(&[Name(NameUse::Verbatim), Bitmap(Empty::Refused)]);
     /// A zone's public key (RFC 4034 section 2).
-    DNSKEY = 48, is(&[U16, U8, Code8(ALGORITHMS), Base64]);
+    DNSKEY = 48, is(KEY_FIELDS);
     /// A DHCP identifier (RFC 4701).
-    DHCID = 49, is(&[Base64]);
+    DHCID = 49, is(&[BASE64]);
     /// The next hashed name in the zone (RFC 5155 section 3).
     NSEC3 = 50, is(&[U8, U8, U16, Salt, NextHash, Bitmap(Empty::Allowed)]);
     /// The parameters of NSEC3 (RFC 5155 section 4).
@@ -252,13 +261,19 @@ types! {
     /// An S/MIME certificate association (RFC 8162).
     SMIMEA = 53, is(&[U8, U8, U8, Hex]);
     /// The host identity protocol (RFC 8005).
-    HIP = 55, Format::Opaque;
+    HIP = 55, is(&[Shape(&hip::SHAPE)]);
+    /// The state of a zone, as text (draft-reid-dnsext-zs).
+    NINFO = 56, is(&[CharStrings]);
+    /// A key to encrypt to (draft-reid-dnsext-rkey).
+    RKEY = 57, is(KEY_FIELDS);
+    /// The end points of a list of trust anchors (draft-wijngaards-dnsop-trust-history).
+    TALINK = 58, is(&[Name(NameUse::Verbatim), Name(NameUse::Verbatim)]);
     /// What the child wants as DS (RFC 7344, RFC 8078).
-    CDS = 59, is(&[U16, Code8(ALGORITHMS), Code8(DIGESTS), Hex, Rule(rules::ds_digest)]);
+    CDS = 59, is(DS_FIELDS);
     /// What the child wants as key (RFC 7344, RFC 8078).
-    CDNSKEY = 60, is(&[U16, U8, Code8(ALGORITHMS), Base64]);
+    CDNSKEY = 60, is(KEY_FIELDS);
     /// An OpenPGP key (RFC 7929).
-    OPENPGPKEY = 61, is(&[Base64]);
+    OPENPGPKEY = 61, is(&[BASE64]);
     /// What the child wants copied to the parent (RFC 7477).
     CSYNC = 62, is(&[U32, U16, Bitmap(Empty::Allowed)]);
     /// A digest of the zone (RFC 8976).
@@ -267,6 +282,12 @@ types! {
     SVCB = 64, is(&[U16, Name(NameUse::Verbatim), SvcParams, Rule(rules::service)]);
     /// A service binding of HTTP (RFC 9460 section 9).
     HTTPS = 65, is(&[U16, Name(NameUse::Verbatim), SvcParams, Rule(rules::service)]);
+    /// Where the child wants to be told from (RFC 9859).
+    DSYNC = 66, is(&[Type, Code8(DSYNC_SCHEMES), U16, Name(NameUse::Verbatim)]);
+    /// A hierarchical host identity tag (RFC 9886).
+    HHIT = 67, is(&[BASE64]);
+    /// The broadcast remote identification of an aircraft (RFC 9886).
+    BRID = 68, is(&[BASE64]);
     /// The sender policy, given up for TXT (RFC 7208 section 3.1).
     SPF = 99, is(&[CharStrings]);
     /// A node identifier (RFC 6742).
@@ -281,6 +302,8 @@ types! {
     EUI48 = 108, is(&[Eui(6)]);
     /// A 64-bit Ethernet address (RFC 7043).
     EUI64 = 109, is(&[Eui(8)]);
+    /// The mark of a name that does not exist, in bitmaps only (RFC 9824).
+    NXNAME = 128, Format::Opaque;
     /// A key agreement (RFC 2930).
     TKEY = 249, Format::Opaque;
     /// A transaction signature (RFC 8945).
@@ -299,14 +322,30 @@ types! {
     URI = 256, is(&[U16, U16, Text(Empty::Refused)]);
     /// Who may issue certificates (RFC 8659).
     CAA = 257, is(&[U8, Tag, Text(Empty::Allowed)]);
+    /// Application visibility and control, as text.
+    AVC = 258, is(&[CharStrings]);
+    /// A digital object (draft-durand-doa-over-dns).
+    DOA = 259, is(&[U32, U32, U8, CharString, Shape(&doa::SHAPE)]);
+    /// A relay for multicast (RFC 8777).
+    AMTRELAY = 260, Format::FieldsIf(gateway::is_known_amtrelay, &[U8, Shape(&gateway::AMTRELAY)]);
+    /// What a resolver can do, as text (RFC 9606).
+    RESINFO = 261, is(&[CharStrings]);
+    /// A wallet, as text.
+    WALLET = 262, is(&[CharStrings]);
+    /// A CLA address, as text (the BPv7 registry of the Interplanetary Internet).
+    CLA = 263, is(&[CharStrings]);
+    /// A node number of the Interplanetary Internet.
+    IPN = 264, is(&[U64]);
+    /// A trust anchor (INI1999-19).
+    TA = 32768, is(DS_FIELDS);
     /// A trust anchor elsewhere, obsolete (RFC 4431, RFC 8749).
-    DLV = 32769, is(&[U16, Code8(ALGORITHMS), Code8(DIGESTS), Hex, Rule(rules::ds_digest)]);
+    DLV = 32769, is(DS_FIELDS);
 }
 
 /// The longest mnemonic in octets that a packed key holds.
 const MNEMONIC_LEN_MAX: usize = 15;
 /// The codes below this have a direct index.
-const DIRECT_COUNT: usize = 258;
+const DIRECT_COUNT: usize = 265;
 
 /// From code to row number plus one; 0 where there is no row.
 static DIRECT: [u8; DIRECT_COUNT] = {
@@ -357,10 +396,19 @@ pub(in crate::dns) fn row(rtype: Rtype) -> Option<&'static Row> {
     }
 }
 
-/// The fields of a type whose RDATA is more than octets to us.
+/// The fields of a type whose RDATA has a text.
 pub(super) fn fields(rtype: Rtype) -> Option<&'static [Field]> {
     match row(rtype)?.format {
-        Format::Fields(fields) => Some(fields),
+        Format::Fields(fields) | Format::FieldsIf(_, fields) => Some(fields),
+        Format::Opaque => None,
+    }
+}
+
+/// The fields of RDATA at hand, `None` if it is octets to us.
+pub(super) fn fields_of(rtype: Rtype, rdata: &[u8]) -> Option<&'static [Field]> {
+    match row(rtype)?.format {
+        Format::FieldsIf(is_known, _) if !is_known(rdata) => None,
+        Format::Fields(fields) | Format::FieldsIf(_, fields) => Some(fields),
         Format::Opaque => None,
     }
 }
@@ -392,7 +440,7 @@ mod tests {
     #[test]
     fn fields_to_the_end_are_last() {
         for row in ROWS {
-            let Format::Fields(fields) = row.format else { continue };
+            let Some(fields) = fields(row.rtype) else { continue };
             let (rules, plain): (Vec<&Field>, Vec<&Field>) =
                 fields.iter().partition(|field| matches!(field, Field::Rule(_)));
             assert!(matches!(fields.last(), Some(Field::Rule(_))) || rules.is_empty(), "{}", row.mnemonic);
@@ -403,7 +451,8 @@ mod tests {
                     Field::CharStrings
                         | Field::Text(_)
                         | Field::Hex
-                        | Field::Base64
+                        | Field::Base64(_)
+                        | Field::OptionalCharString
                         | Field::Bitmap(_)
                         | Field::SvcParams
                 )

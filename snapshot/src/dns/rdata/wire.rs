@@ -68,7 +68,7 @@ pub fn check(rtype: Rtype, rdata: &[u8]) -> Result<(), RdataError> {
     if rdata.len() > RDATA_LEN_MAX {
         return Err(RdataError::Long);
     }
-    let Some(fields) = table::fields(rtype) else { return Ok(()) };
+    let Some(fields) = table::fields_of(rtype, rdata) else { return Ok(()) };
     let mut rest = rdata;
     for &field in fields {
         if let Field::Rule(rule) = field {
@@ -115,7 +115,7 @@ pub fn names(rtype: Rtype, rdata: &[u8]) -> impl Iterator<Item = NameSpan> {
 
 /// The names in RDATA and how each is treated.
 fn spans(rtype: Rtype, rdata: &[u8]) -> impl Iterator<Item = (NameSpan, NameUse)> {
-    let mut fields = table::fields(rtype).unwrap_or_default().iter();
+    let mut fields = table::fields_of(rtype, rdata).unwrap_or_default().iter();
     let mut off = 0;
     std::iter::from_fn(move || {
         loop {
@@ -123,7 +123,9 @@ fn spans(rtype: Rtype, rdata: &[u8]) -> impl Iterator<Item = (NameSpan, NameUse)
             let start = off;
             let len = field_len(field, rdata.get(start..)?).ok()?;
             off += len;
-            if let Field::Name(name_use) = field {
+            if let Field::Name(name_use) | Field::OptionalName(name_use) = field
+                && len > 0
+            {
                 let compress = if name_use == NameUse::Compress { Compress::Allowed } else { Compress::Forbidden };
                 return Some((NameSpan { off: start, len, compress }, name_use));
             }
@@ -139,7 +141,7 @@ fn spans(rtype: Rtype, rdata: &[u8]) -> impl Iterator<Item = (NameSpan, NameUse)
 pub fn expand(rtype: Rtype, message: &[u8], range: Range<usize>) -> Result<Vec<u8>, RdataError> {
     let mut rest = message.get(range.clone()).ok_or(RdataError::Short)?;
     let mut out = Vec::with_capacity(rest.len());
-    for &field in table::fields(rtype).unwrap_or_default() {
+    for &field in table::fields_of(rtype, rest).unwrap_or_default() {
         let len = match field {
             Field::Name(NameUse::Compress | NameUse::Expand) => {
                 let start = range.end - rest.len();
@@ -167,14 +169,15 @@ pub(super) fn field_len(field: Field, rest: &[u8]) -> Result<usize, RdataError> 
         _ => Ok(rest.len()),
     };
     match field {
-        Field::Name(_) => Ok(NameRef::prefix_of(rest)?.as_wire().len()),
+        Field::OptionalName(_) | Field::OptionalCharString if rest.is_empty() => Ok(0),
+        Field::Name(_) | Field::OptionalName(_) => Ok(NameRef::prefix_of(rest)?.as_wire().len()),
         Field::U8 | Field::Code8(_) => Ok(1),
         Field::U16 | Field::Code16(_) | Field::Type => Ok(2),
         Field::U32 | Field::Seconds | Field::Time | Field::Ip4 => Ok(4),
-        Field::Groups64 => Ok(8),
+        Field::Groups64 | Field::U64 => Ok(8),
         Field::Ip6 => Ok(16),
         Field::Eui(len) => Ok(len),
-        Field::CharString | Field::Salt => counted(rest).map(|octets| octets.len() + 1),
+        Field::CharString | Field::OptionalCharString | Field::Salt => counted(rest).map(|octets| octets.len() + 1),
         Field::CharStrings => {
             let mut left = rest;
             while !left.is_empty() {
@@ -191,8 +194,8 @@ pub(super) fn field_len(field: Field, rest: &[u8]) -> Result<usize, RdataError> 
             [] => Err(RdataError::Field("a hash of one octet at least")),
             hash => Ok(hash.len() + 1),
         },
-        Field::Text(empty) => filled(empty),
-        Field::Hex | Field::Base64 => filled(Empty::Refused),
+        Field::Text(empty) | Field::Base64(empty) => filled(empty),
+        Field::Hex => filled(Empty::Refused),
         Field::Bitmap(empty) => {
             bitmap::check(rest).map_err(RdataError::Field)?;
             filled(empty)
@@ -201,6 +204,7 @@ pub(super) fn field_len(field: Field, rest: &[u8]) -> Result<usize, RdataError> 
             svcb::check(rest)?;
             Ok(rest.len())
         }
+        Field::Shape(shape) => (shape.len)(rest),
         Field::Rule(_) => Ok(0),
     }
 }

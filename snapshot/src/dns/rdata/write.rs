@@ -36,7 +36,7 @@ impl fmt::Display for Text<'_> {
 /// # Errors
 /// Those of `out`.
 pub fn write_text(rtype: Rtype, rdata: &[u8], out: &mut impl fmt::Write) -> fmt::Result {
-    match table::fields(rtype) {
+    match table::fields_of(rtype, rdata) {
         Some(fields) if check(rtype, rdata).is_ok() => write_fields(fields, rdata, out),
         _ => write_generic(rdata, out),
     }
@@ -55,8 +55,13 @@ fn write_fields(fields: &[Field], rdata: &[u8], out: &mut dyn fmt::Write) -> fmt
         let len = field_len(field, rest).map_err(|_| fmt::Error)?;
         let (octets, after) = rest.split_at_checked(len).ok_or(fmt::Error)?;
         rest = after;
-        // Lists bring their own spaces, because they may be empty.
-        if idx > 0 && !matches!(field, Field::Bitmap(_) | Field::SvcParams | Field::Rule(_)) {
+        // Lists bring their own spaces, because they may be empty; of what is optional nothing is left to see.
+        let is_silent = match field {
+            Field::Bitmap(_) | Field::SvcParams | Field::Rule(_) => true,
+            Field::OptionalName(_) | Field::OptionalCharString | Field::Base64(_) => octets.is_empty(),
+            _ => false,
+        };
+        if idx > 0 && !is_silent {
             out.write_char(' ')?;
         }
         write_field(field, octets, out)?;
@@ -67,9 +72,16 @@ fn write_fields(fields: &[Field], rdata: &[u8], out: &mut dyn fmt::Write) -> fmt
 /// Writes one field from exactly its octets.
 fn write_field(field: Field, octets: &[u8], out: &mut dyn fmt::Write) -> fmt::Result {
     match field {
-        Field::Name(_) => write!(out, "{}", NameRef::prefix_of(octets).map_err(|_| fmt::Error)?),
+        Field::OptionalName(_) | Field::OptionalCharString if octets.is_empty() => Ok(()),
+        Field::Name(_) | Field::OptionalName(_) => {
+            write!(out, "{}", NameRef::prefix_of(octets).map_err(|_| fmt::Error)?)
+        }
         Field::U8 | Field::Code8(_) => write!(out, "{}", integer(octets)),
         Field::U16 | Field::Code16(_) | Field::U32 | Field::Seconds => write!(out, "{}", integer(octets)),
+        Field::U64 => {
+            let octets: [u8; 8] = octets.try_into().map_err(|_| fmt::Error)?;
+            write!(out, "{}", u64::from_be_bytes(octets))
+        }
         Field::Type => write!(out, "{}", Rtype(u16::try_from(integer(octets)).map_err(|_| fmt::Error)?)),
         Field::Time => time::write(integer(octets), out),
         Field::Ip4 => {
@@ -80,7 +92,7 @@ fn write_field(field: Field, octets: &[u8], out: &mut dyn fmt::Write) -> fmt::Re
             let octets: [u8; 16] = octets.try_into().map_err(|_| fmt::Error)?;
             write!(out, "{}", Ipv6Addr::from(octets))
         }
-        Field::CharString => codec::write_quoted(&octets[1..], out),
+        Field::CharString | Field::OptionalCharString => codec::write_quoted(&octets[1..], out),
         Field::CharStrings => {
             let mut rest = octets;
             while let Ok(string) = counted(rest) {
@@ -95,7 +107,7 @@ fn write_field(field: Field, octets: &[u8], out: &mut dyn fmt::Write) -> fmt::Re
         Field::Text(_) => codec::write_quoted(octets, out),
         Field::Tag => octets[1..].iter().try_for_each(|&octet| out.write_char(char::from(octet))),
         Field::Hex => write!(out, "{}", HEXUPPER.encode_display(octets)),
-        Field::Base64 => write!(out, "{}", BASE64.encode_display(octets)),
+        Field::Base64(_) => write!(out, "{}", BASE64.encode_display(octets)),
         Field::Salt if octets.len() == 1 => out.write_char('-'),
         Field::Salt => write!(out, "{}", HEXUPPER.encode_display(&octets[1..])),
         Field::NextHash => write!(out, "{}", BASE32HEX_NOPAD.encode_display(&octets[1..])),
@@ -103,6 +115,7 @@ fn write_field(field: Field, octets: &[u8], out: &mut dyn fmt::Write) -> fmt::Re
         Field::SvcParams => svcb::write(octets, out),
         Field::Eui(_) => write_groups(octets.chunks(1), '-', out),
         Field::Groups64 => write_groups(octets.chunks(2), ':', out),
+        Field::Shape(shape) => (shape.write)(octets, out),
         Field::Rule(_) => Ok(()),
     }
 }

@@ -8,9 +8,8 @@ use std::fmt;
 
 use crate::dns::rtype::Rtype;
 
-use super::parse::{Args, Expected};
+use super::parse::Args;
 use super::shape::Shape;
-use super::table::Empty;
 use super::{ParseError, RdataError};
 
 /// The most octets in a window: 256 types.
@@ -22,14 +21,12 @@ const NXT_LEN_MAX: usize = 16;
 /// The bitmap of NXT.
 pub(super) static NXT: Shape = Shape { parse: parse_nxt, len: nxt_len, write: write_nxt };
 
-/// Reads the types to the end and appends their bitmap.
-pub(super) fn parse(args: &mut Args<'_>, empty: Empty, out: &mut Vec<u8>) -> Result<(), ParseError> {
+/// Reads the types to the end and appends their bitmap. There may be none: RFC 4034 section 4.1.2 has NSEC list itself, but
+/// zones without are found, and other servers take them.
+pub(super) fn parse(args: &mut Args<'_>, out: &mut Vec<u8>) -> Result<(), ParseError> {
     let mut types = Vec::with_capacity(args.tokens.count() - args.idx);
     while args.idx < args.tokens.count() {
         types.push(args.word("an RR type", Rtype::parse)?);
-    }
-    if types.is_empty() && empty == Empty::Refused {
-        return Err(args.fail(args.idx, Expected::Words("an RR type")));
     }
     push(&mut types, out);
     Ok(())
@@ -90,8 +87,9 @@ pub(super) fn write(mut rest: &[u8], out: &mut dyn fmt::Write) -> fmt::Result {
 /// Reads the types of NXT to the end: what a bitmap with windows has in its first half, if they are all there is.
 fn parse_nxt(args: &mut Args<'_>, out: &mut Vec<u8>) -> Result<(), ParseError> {
     let mut windows = Vec::new();
-    parse(args, Empty::Refused, &mut windows)?;
+    parse(args, &mut windows)?;
     match windows.as_slice() {
+        [] => return Err(args.fail_last("RR types")),
         [0, _, bits @ ..] if bits.len() <= NXT_LEN_MAX => out.extend_from_slice(bits),
         _ => return Err(args.fail_last("RR types up to 127")),
     }

@@ -29,6 +29,9 @@ pub(super) const ALGORITHMS: &[(&str, u8)] = &[
 pub(super) const DIGESTS: &[(&str, u8)] =
     &[("SHA-1", 1), ("SHA1", 1), ("SHA-256", 2), ("SHA256", 2), ("SHA-384", 4), ("SHA384", 4)];
 
+/// Hash algorithms of NSEC3 (RFC 5155 section 11).
+pub(super) const NSEC3_HASHES: &[(&str, u8)] = &[("SHA-1", 1), ("SHA1", 1)];
+
 /// Certificate types (RFC 4398 section 2.1).
 pub(super) const CERTIFICATES: &[(&str, u16)] = &[
     ("PKIX", 1),

@@ -170,7 +170,7 @@ fn push_field(field: Field, args: &mut Args<'_>, out: &mut Vec<u8>) -> Result<()
         Field::Base64(_) => args.decode(&BASE64, "octets in base64", out)?,
         Field::Salt => args.salt(out)?,
         Field::NextHash => args.next_hash(out)?,
-        Field::Bitmap(empty) => bitmap::parse(args, empty, out)?,
+        Field::Bitmap => bitmap::parse(args, out)?,
         Field::SvcParams => svcb::parse(args, out)?,
         Field::Eui(len) => {
             let what = "pairs of hex digits with dashes between";
@@ -301,7 +301,11 @@ impl<'a> Args<'a> {
     /// Takes a property tag.
     fn tag(&mut self, out: &mut Vec<u8>) -> Result<(), ParseError> {
         let words = "a tag of letters and digits";
-        let tag = self.word(words, |text| text.iter().all(u8::is_ascii_alphanumeric).then_some(text))?;
+        // Some write the tag in quotes, as the value after it.
+        let tag = self.next(words)?.text;
+        if tag.is_empty() || !tag.iter().all(u8::is_ascii_alphanumeric) {
+            return Err(self.fail_last(words));
+        }
         let base = out.len();
         out.push(0);
         out.extend_from_slice(tag);

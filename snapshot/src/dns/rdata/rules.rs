@@ -37,6 +37,14 @@ pub(super) fn zonemd_digest(rdata: &[u8]) -> Result<(), &'static str> {
     }
 }
 
+/// KEY: there is a key unless the flags say that there is none (RFC 2535 section 3.1.2).
+pub(super) fn key_unless_none(rdata: &[u8]) -> Result<(), &'static str> {
+    match rdata {
+        [0xc0..=0xff, ..] | [_, _, _, _, _, ..] => Ok(()),
+        _ => Err("a public key, as the flags do not say that there is none"),
+    }
+}
+
 /// X25: an address of four digits or more (RFC 1183 section 3.1).
 pub(super) fn x25_address(rdata: &[u8]) -> Result<(), &'static str> {
     match rdata {

@@ -5,7 +5,7 @@
 
 use crate::dns::rtype::Rtype;
 
-use super::codes::{ALGORITHMS, CERTIFICATES, DIGESTS, DSYNC_SCHEMES, KEY_PROTOCOLS};
+use super::codes::{ALGORITHMS, CERTIFICATES, DIGESTS, DSYNC_SCHEMES, KEY_PROTOCOLS, NSEC3_HASHES};
 use super::shape::{Shape, a6, apl, doa, gateway, hip, loc, nsap, wks};
 use super::{bitmap, rules};
 
@@ -76,8 +76,8 @@ pub(super) enum Field {
     Salt,
     /// Octets with a length octet, as base32hex (RFC 5155 section 3.3).
     NextHash,
-    /// Type bitmaps to the end (RFC 4034 section 4.1.2).
-    Bitmap(Empty),
+    /// Type bitmaps to the end, none too (RFC 4034 section 4.1.2).
+    Bitmap,
     /// Service parameters to the end (RFC 9460 section 2.2).
     SvcParams,
     /// This many octets, as pairs of hex digits with dashes between (RFC 7043).
@@ -200,7 +200,9 @@ types! {
     /// The predecessor of RRSIG (RFC 2535), and SIG(0) (RFC 2931).
     SIG = 24, is(&[Type, Code8(ALGORITHMS), U8, U32, Time, Time, U16, OLD_NAME, BASE64]);
     /// The predecessor of DNSKEY (RFC 2535), which may say that there is no key.
-    KEY = 25, is(&[U16, Code8(KEY_PROTOCOLS), Code8(ALGORITHMS), Base64(Empty::Allowed)]);
+    KEY = 25, is(&[
+        U16, Code8(KEY_PROTOCOLS), Code8(ALGORITHMS), Base64(Empty::Allowed), Rule(rules::key_unless_none),
+    ]);
     /// X.400 mapping (RFC 2163).
     PX = 26, is(&[U16, OLD_NAME, OLD_NAME]);
     /// A geographical position (RFC 1712).
@@ -247,15 +249,15 @@ types! {
     /// A signature (RFC 4034 section 3).
     RRSIG = 46, is(&[Type, Code8(ALGORITHMS), U8, U32, Time, Time, U16, Name(NameUse::Lower), BASE64]);
     /// The next name in the zone (RFC 4034 section 4).
-    NSEC = 47, is(&[Name(NameUse::Verbatim), Bitmap(Empty::Refused)]);
+    NSEC = 47, is(&[Name(NameUse::Verbatim), Bitmap]);
     /// A zone's public key (RFC 4034 section 2).
     DNSKEY = 48, is(KEY_FIELDS);
     /// A DHCP identifier (RFC 4701).
     DHCID = 49, is(&[BASE64]);
     /// The next hashed name in the zone (RFC 5155 section 3).
-    NSEC3 = 50, is(&[U8, U8, U16, Salt, NextHash, Bitmap(Empty::Allowed)]);
+    NSEC3 = 50, is(&[Code8(NSEC3_HASHES), U8, U16, Salt, NextHash, Bitmap]);
     /// The parameters of NSEC3 (RFC 5155 section 4).
-    NSEC3PARAM = 51, is(&[U8, U8, U16, Salt]);
+    NSEC3PARAM = 51, is(&[Code8(NSEC3_HASHES), U8, U16, Salt]);
     /// A TLS certificate association (RFC 6698).
     TLSA = 52, is(&[U8, U8, U8, Hex]);
     /// An S/MIME certificate association (RFC 8162).
@@ -275,7 +277,7 @@ types! {
     /// An OpenPGP key (RFC 7929).
     OPENPGPKEY = 61, is(&[BASE64]);
     /// What the child wants copied to the parent (RFC 7477).
-    CSYNC = 62, is(&[U32, U16, Bitmap(Empty::Allowed)]);
+    CSYNC = 62, is(&[U32, U16, Bitmap]);
     /// A digest of the zone (RFC 8976).
     ZONEMD = 63, is(&[U32, U8, U8, Hex, Rule(rules::zonemd_digest)]);
     /// A service binding (RFC 9460).
@@ -453,7 +455,7 @@ mod tests {
                         | Field::Hex
                         | Field::Base64(_)
                         | Field::OptionalCharString
-                        | Field::Bitmap(_)
+                        | Field::Bitmap
                         | Field::SvcParams
                 )
             });

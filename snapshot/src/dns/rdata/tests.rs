@@ -53,6 +53,7 @@ fn addresses_names_and_numbers_are_printed_in_canonical_text() {
         (Rtype::NAPTR, "100 10 u E2U+sip \"!^.*$!sip:\\\\1!\" .", "100 10 \"u\" \"E2U+sip\" \"!^.*$!sip:\\\\1!\" ."),
         (Rtype::URI, "10 1 \"ftp://ftp1.example.com/public\"", "10 1 \"ftp://ftp1.example.com/public\""),
         (Rtype::CAA, "0 issue \"ca.example; a=b\"", "0 issue \"ca.example; a=b\""),
+        (Rtype::CAA, "0 \"issue\" \"ca\"", "0 issue \"ca\""),
         (Rtype::CAA, "128 iSSue ca", "128 iSSue \"ca\""),
         (Rtype::CAA, "0 issue \"\"", "0 issue \"\""),
         (Rtype::EUI48, "00-00-5E-00-53-2a", "00-00-5e-00-53-2a"),
@@ -109,7 +110,9 @@ fn dnssec_types_are_read_and_printed() {
         (Rtype::CDNSKEY, "0 3 0 AA==".to_owned(), "0 3 0 AA==".to_owned()),
         (Rtype::DNSKEY, "257 3 ED25519 AQ P/ /w==".to_owned(), "257 3 15 AQP//w==".to_owned()),
         (Rtype::NSEC, "host A MX RRSIG NSEC TYPE1234".to_owned(), "host.example. A MX RRSIG NSEC TYPE1234".to_owned()),
+        (Rtype::NSEC, "host".to_owned(), "host.example.".to_owned()),
         (Rtype::NSEC, ". NSEC a A".to_owned(), ". A NSEC".to_owned()),
+        (Rtype::NSEC3PARAM, "SHA-1 0 0 -".to_owned(), "1 0 0 -".to_owned()),
         (Rtype::NSEC3PARAM, "1 0 0 -".to_owned(), "1 0 0 -".to_owned()),
         (Rtype::NSEC3PARAM, "1 0 12 aabbccdd".to_owned(), "1 0 12 AABBCCDD".to_owned()),
         (
@@ -221,7 +224,6 @@ fn what_does_not_fit_is_refused_at_its_token() {
         (Rtype::DNSKEY, "257 3 8 AQ=", 3, "expected octets in base64, found `AQ=`"),
         (Rtype::DNSKEY, "257 3 8 AR==", 3, "expected octets in base64, found `AR==`"),
         (Rtype::DNSKEY, "257 3 8", 3, "expected octets in base64, found the end of the record"),
-        (Rtype::NSEC, "a", 1, "expected an RR type, found the end of the record"),
         (Rtype::NSEC, "a A FOO", 2, "expected an RR type, found `FOO`"),
         (Rtype::NSEC3PARAM, "1 0 0 ABC", 3, "expected a salt of at most 255 octets in hex, or -, found `ABC`"),
         (
@@ -230,6 +232,7 @@ fn what_does_not_fit_is_refused_at_its_token() {
             4,
             "expected a hash of at most 255 octets in base32hex without padding, found `2V`",
         ),
+        (Rtype::CAA, "0 \"\" x", 1, "expected a tag of letters and digits, found `\"\"`"),
         (Rtype::CAA, "0 is-sue x", 1, "expected a tag of letters and digits, found `is-sue`"),
         (Rtype::URI, "1 1 \"\"", 2, "expected a string that is not empty, found `\"\"`"),
         (Rtype::EUI48, "00-00-5e-00-53", 0, "expected pairs of hex digits with dashes between, found `00-00-5e-00-53`"),
@@ -265,7 +268,6 @@ fn wire_format_is_checked_strictly() {
         (Rtype::TXT, b"\x02a", RdataError::Short),
         (Rtype::TXT, b"\x01a\x01", RdataError::Short),
         (Rtype::HINFO, b"\x01a", RdataError::Short),
-        (Rtype::NSEC, b"\0", RdataError::Short),
         (Rtype::NSEC, b"\0\0\0", RdataError::Field("a type bitmap window of 1 to 32 octets")),
         (Rtype::NSEC, b"\0\0\x21", RdataError::Field("a type bitmap window of 1 to 32 octets")),
         (Rtype::NSEC, b"\0\0\x02\x40\0", RdataError::Field("a type bitmap window without trailing zero octets")),
@@ -348,7 +350,7 @@ fn field(field: Field) -> BoxedStrategy<Vec<u8>> {
         Field::NextHash => counted(1..40).boxed(),
         Field::Text(Empty::Allowed) => octets(0..400).boxed(),
         Field::Text(Empty::Refused) | Field::Hex | Field::Base64(_) => octets(1..400).boxed(),
-        Field::Bitmap(_) => proptest::collection::btree_set(any::<u16>(), 1..20)
+        Field::Bitmap => proptest::collection::btree_set(any::<u16>(), 1..20)
             .prop_map(|types| {
                 let types: Vec<String> = types.into_iter().map(|code| format!("TYPE{code}")).collect();
                 read(Rtype::NSEC, &format!(". {}", types.join(" "))).unwrap()[1..].to_vec()

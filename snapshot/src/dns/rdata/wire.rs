@@ -196,9 +196,9 @@ pub(super) fn field_len(field: Field, rest: &[u8]) -> Result<usize, RdataError> 
         },
         Field::Text(empty) | Field::Base64(empty) => filled(empty),
         Field::Hex => filled(Empty::Refused),
-        Field::Bitmap(empty) => {
+        Field::Bitmap => {
             bitmap::check(rest).map_err(RdataError::Field)?;
-            filled(empty)
+            Ok(rest.len())
         }
         Field::SvcParams => {
             svcb::check(rest)?;

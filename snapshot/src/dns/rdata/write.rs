@@ -57,7 +57,7 @@ fn write_fields(fields: &[Field], rdata: &[u8], out: &mut dyn fmt::Write) -> fmt
         rest = after;
         // Lists bring their own spaces, because they may be empty; of what is optional nothing is left to see.
         let is_silent = match field {
-            Field::Bitmap(_) | Field::SvcParams | Field::Rule(_) => true,
+            Field::Bitmap | Field::SvcParams | Field::Rule(_) => true,
             Field::OptionalName(_) | Field::OptionalCharString | Field::Base64(_) => octets.is_empty(),
             _ => false,
         };
@@ -111,7 +111,7 @@ fn write_field(field: Field, octets: &[u8], out: &mut dyn fmt::Write) -> fmt::Re
         Field::Salt if octets.len() == 1 => out.write_char('-'),
         Field::Salt => write!(out, "{}", HEXUPPER.encode_display(&octets[1..])),
         Field::NextHash => write!(out, "{}", BASE32HEX_NOPAD.encode_display(&octets[1..])),
-        Field::Bitmap(_) => bitmap::write(octets, out),
+        Field::Bitmap => bitmap::write(octets, out),
         Field::SvcParams => svcb::write(octets, out),
         Field::Eui(_) => write_groups(octets.chunks(1), '-', out),
         Field::Groups64 => write_groups(octets.chunks(2), ':', out),

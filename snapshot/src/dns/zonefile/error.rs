@@ -75,9 +75,6 @@ pub enum Problem {
     /// The first record has no owner to inherit.
     #[error("expected an owner, found white space and no record before")]
     NoOwner,
-    /// No TTL, no `$TTL`, no record before that had one, and not an SOA.
-    #[error("expected a TTL, as there is no $TTL and no TTL before")]
-    NoTtl,
     /// A record of another class.
     #[error("expected class IN, found class {0}")]
     Class(Class),

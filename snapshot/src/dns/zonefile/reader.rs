@@ -21,6 +21,9 @@ use super::generate::Expansion;
 use super::source::{Context, Line, Sources};
 use super::{Generate, Options};
 
+/// The TTL of records where nothing in the zone file tells one.
+const FALLBACK_TTL_SECS: u32 = 3600;
+
 /// Reads the records of a zone file, one at a time.
 ///
 /// After an error reading may go on with the next entry, to find more errors; what it returns is then for messages only,
@@ -244,14 +247,14 @@ impl<R: BufRead> Reader<R> {
         let origin = self.origin.as_ref().map(Name::as_ref);
         rdata::parse(rtype, tokens, origin, &mut self.rdata)
             .map_err(|error| (self.entry.off(rdata_idx + error.token_idx), Problem::Rdata { rtype, error }))?;
-        let ttl_secs = self.ttl(ttl_secs, rtype).ok_or_else(|| (self.entry.off(head_idx), Problem::NoTtl))?;
+        let ttl_secs = self.ttl(ttl_secs, rtype);
         Ok(Parsed { rtype, ttl_secs })
     }
 
-    /// Reads the first token as the owner.
+    /// Reads the first token as the owner, which quotes do not change.
     fn read_owner(&mut self) -> Result<(), Located> {
         let mut owner = self.owner.take().unwrap_or_else(Name::root);
-        let text = self.bare(0, "an owner")?.text;
+        let text = self.entry.tokens().at(0).ok_or_else(|| self.unexpected(0, "an owner"))?.text;
         let origin = self.origin.as_ref().map(Name::as_ref);
         owner.assign(text, origin).map_err(|error| self.no_name(0, error))?;
         self.owner = Some(owner);
@@ -289,26 +292,28 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    /// Reads a TTL.
+    /// Reads a TTL. One with its highest bit set means 0 (RFC 2181 section 8), and other servers take it in zone files too.
     fn ttl_token(&self, idx: usize) -> Result<u32, Located> {
-        let expected = "a TTL from 0 to 2147483647 seconds, or as 1h30m";
+        let expected = "a TTL in seconds, or as 1h30m";
         let text = self.bare(idx, expected)?.text;
-        number::seconds(text).filter(|&secs| secs <= TTL_SECS_MAX).ok_or_else(|| self.unexpected(idx, expected))
+        let secs = number::seconds(text).ok_or_else(|| self.unexpected(idx, expected))?;
+        Ok(if secs <= TTL_SECS_MAX { secs } else { 0 })
     }
 
     /// The TTL of the record at hand: its own, `$TTL` (RFC 2308 section 4), the latest that was written (RFC 1035 section
-    /// 5.1); for an SOA that comes first, its MINIMUM, which then stands in for `$TTL`, as in BIND.
-    fn ttl(&mut self, own: Option<u32>, rtype: Rtype) -> Option<u32> {
-        if own.is_some() {
-            self.stated_ttl = own;
+    /// 5.1); for an SOA that comes first, its MINIMUM, which then stands in for `$TTL`, as in BIND; for another record that
+    /// comes first, an hour, as in Knot and NSD.
+    fn ttl(&mut self, own: Option<u32>, rtype: Rtype) -> u32 {
+        if let Some(own) = own {
+            self.stated_ttl = Some(own);
             return own;
         }
         if let Some(known) = self.default_ttl.or(self.stated_ttl) {
-            return Some(known);
+            return known;
         }
         let minimum = self.rdata.last_chunk::<4>().filter(|_| rtype == Rtype::SOA);
         self.default_ttl = minimum.map(|octets| u32::from_be_bytes(*octets)).filter(|&secs| secs <= TTL_SECS_MAX);
-        self.default_ttl
+        self.default_ttl.unwrap_or(FALLBACK_TTL_SECS)
     }
 
     /// Obeys a directive.

@@ -54,6 +54,7 @@ fn owners_ttls_and_classes_come_in_every_order() {
         "a ( A\n10.0.0.1\n)\n",
         "a 60 ( ; x\n IN ; y ( z\n ) A ( 10.0.0.1 )",
         "\\097 A 10.0.0.1",
+        "\"a\" A 10.0.0.1",
         "$ORIGIN other.\n$ORIGIN example.\na A 10.0.0.1",
     ] {
         check_read(text, &a);
@@ -126,6 +127,23 @@ fn a_missing_ttl_is_the_last_one_or_that_of_the_soa() {
 }
 
 #[test]
+fn a_zone_file_without_any_ttl_gets_an_hour_until_its_soa() {
+    let read = |text: &str| read_with(text, Options { default_ttl: None, ..options() }).unwrap();
+    assert_eq!(
+        read("a A 10.0.0.1\n@ SOA . . 1 2 3 4 300\nb A 10.0.0.1"),
+        ["a.example. 3600 A 10.0.0.1", "example. 300 SOA . . 1 2 3 4 300", "b.example. 300 A 10.0.0.1"]
+    );
+}
+
+#[test]
+fn a_ttl_with_the_highest_bit_set_is_zero() {
+    check_read(
+        "a 2147483647 A 10.0.0.1\na 2147483648 TXT x\n$TTL 4294967295\nb A 10.0.0.1",
+        &["a.example. 2147483647 A 10.0.0.1", "a.example. 0 TXT \"x\"", "b.example. 0 A 10.0.0.1"],
+    );
+}
+
+#[test]
 fn generate_makes_records_up_to_its_bound() {
     check_read(
         "$GENERATE 1-3/2 h${0,2} 5 IN A 10.0.0.$\n$GENERATE 1-1 $ MX \"10 mx$\"\nz A 10.0.0.9",
@@ -156,22 +174,18 @@ fn errors_say_where_and_what_was_expected() {
         ("a 1 ANY A 10.0.0.1", "1:5: expected class IN, found class ANY"),
         ("a 1 OPT \\# 0", "1:5: expected a type that a zone can hold, found OPT"),
         ("a 1 TYPE252 \\# 0", "1:5: expected a type that a zone can hold, found AXFR"),
-        (
-            "a 2147483648 A 10.0.0.1",
-            "1:3: expected a TTL from 0 to 2147483647 seconds, or as 1h30m, found `2147483648`",
-        ),
-        ("a 1x A 10.0.0.1", "1:3: expected a TTL from 0 to 2147483647 seconds, or as 1h30m, found `1x`"),
-        ("a A 10.0.0.1", "1:3: expected a TTL, as there is no $TTL and no TTL before"),
+        ("a 4294967296 A 10.0.0.1", "1:3: expected a TTL in seconds, or as 1h30m, found `4294967296`"),
+        ("a 1x A 10.0.0.1", "1:3: expected a TTL in seconds, or as 1h30m, found `1x`"),
         (" 1 A 10.0.0.1", "1:1: expected an owner, found white space and no record before"),
         ("a..b 1 A 10.0.0.1", "1:1: expected a domain name, found `a..b` (label is empty)"),
-        ("\"a\" 1 A 10.0.0.1", "1:1: expected an owner, found `\"a\"`"),
+        ("a \"1\" A 10.0.0.1", "1:3: expected a TTL, a class or an RR type, found `\"1\"`"),
         ("a 1 TXT ( x\n\n y", "1:9: parenthesis is never closed"),
         ("a 1 TXT x )", "1:11: parenthesis closes what was not opened"),
         ("a 1 TXT (\n x \"y\nz\" )", "2:4: quoted string does not end on its line"),
         ("a 1 TXT x\\", "1:10: backslash at the end of a line"),
         ("a 1 TXT x\ry", "1:10: carriage return without line feed"),
         ("$FOO x", "1:1: expected $ORIGIN, $TTL, $INCLUDE or $GENERATE, found `$FOO`"),
-        ("$TTL", "1:5: expected a TTL from 0 to 2147483647 seconds, or as 1h30m, found the end of the entry"),
+        ("$TTL", "1:5: expected a TTL in seconds, or as 1h30m, found the end of the entry"),
         ("$TTL 1 2", "1:8: expected the end of the directive, found `2`"),
         ("$ORIGIN a..", "1:9: expected a domain name, found `a..` (label is empty)"),
         ("$INCLUDE x", "1:10: $INCLUDE is not allowed here"),

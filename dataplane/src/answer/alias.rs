@@ -4,28 +4,69 @@
 
 use snapshot::dns::name::NAME_LEN_MAX;
 use snapshot::dns::rtype::Rtype;
-use snapshot::image::RrsetBody;
+use snapshot::image::{Node, RrsetBody, ZoneId};
 
 use super::place::{Full, Owner, Place, RECORD_HEAD, place, pointer_to, read_name};
-use super::resolve::{Next, Question, Step, sigs};
+use super::resolve::{CNAME_CHAIN_MAX, Next, Question, Step, sigs};
 use crate::wire::{Rcode, Section, Writer};
 
 /// The class of everything in a zone.
 const CLASS_IN: [u8; 2] = [0, 1];
 
+/// The DNAMEs of an answer. A chain may come by one several times, but no record is sent twice (RFC 2181 section 5).
+#[derive(Default)]
+pub(super) struct Redirects {
+    /// The first `count` are set: zone, node, and where the records are in the reply.
+    placed: [(ZoneId, u32, usize); CNAME_CHAIN_MAX + 1],
+    /// How many.
+    count: usize,
+}
+
+impl Redirects {
+    /// Forgets all.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        self.count = 0;
+    }
+
+    /// Where the DNAME of a node is in the reply, if it is there.
+    pub(super) fn find(&self, id: ZoneId, node: &Node<'_>) -> Option<usize> {
+        let mut placed = self.placed[..self.count].iter();
+        placed.find(|(zone, word, _)| (*zone, *word) == (id, node.word())).map(|(_, _, at)| *at)
+    }
+
+    /// Notes where the DNAME of a node is.
+    fn note(&mut self, id: ZoneId, node: &Node<'_>, at: usize) {
+        if self.find(id, node).is_none()
+            && let Some(slot) = self.placed.get_mut(self.count)
+        {
+            *slot = (id, node.word(), at);
+            self.count += 1;
+        }
+    }
+}
+
 /// Appends the DNAME above the name of this step and the CNAME that it makes for the name, with the TTL of the DNAME
 /// (RFC 6672 section 3.1). A name that gets too long is YXDOMAIN, with the DNAME as the reason (section 2.2).
 pub(super) fn redirect(
     step: &Step<'_>,
-    dname: &RrsetBody<'_>,
+    (node, dname): (&Node<'_>, &RrsetBody<'_>),
     question: &Question<'_>,
     writer: &mut Writer<'_>,
+    redirects: &mut Redirects,
 ) -> Next {
     writer.authoritative = true;
-    let Ok(at) = place(writer, Section::Answer, dname, step.place, Owner::Suffix, sigs(question.query)) else {
-        writer.truncated = true;
-        return Next::Done(Rcode::NoError);
+    let at = match redirects.find(step.id, node) {
+        Some(at) => at,
+        None => match place(writer, Section::Answer, dname, step.place, Owner::Suffix, sigs(question.query)) {
+            Ok(at) => at,
+            Err(Full) => {
+                writer.truncated = true;
+                return Next::Done(Rcode::NoError);
+            }
+        },
     };
+    redirects.note(step.id, node, at);
     let Some((name, len)) = redirected(writer.message(), step.place, dname.owner_len, at + RECORD_HEAD) else {
         return Next::Done(Rcode::YxDomain);
     };
@@ -34,10 +75,9 @@ pub(super) fn redirect(
             writer.truncated = true;
             Next::Done(Rcode::NoError)
         }
-        // The CNAME itself was asked for.
-        Ok(_) if question.query.qtype == Rtype::CNAME || question.query.qtype == Rtype::ANY => {
-            Next::Done(Rcode::NoError)
-        }
+        // The CNAME itself was asked for, and such a question is not restarted (RFC 1034 section 3.6.2). ANY goes on:
+        // RFC 6672 section 3.2 step 3c makes no exception.
+        Ok(_) if question.query.qtype == Rtype::CNAME => Next::Done(Rcode::NoError),
         Ok(target_at) => Next::Follow(target_at),
     }
 }

@@ -16,6 +16,7 @@ use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::rtype::Rtype;
 use snapshot::image::{NameHashes, View, ZoneId};
 
+use self::alias::Redirects;
 use self::proof::Proofs;
 use crate::packet::{DropReason, Outcome, Packet, Transport};
 use crate::wire::{self, MESSAGE_LEN_MAX, Parsed, Query, Rcode, UDP_LEN_PLAIN, Writer};
@@ -55,6 +56,8 @@ struct Work {
     name: LookupName,
     /// Which denials of existence the answer will have.
     proofs: Proofs,
+    /// The DNAMEs that the answer has.
+    redirects: Redirects,
     /// The RRset in the answer whose targets' addresses follow.
     mentioned: Option<Mentioned>,
 }

@@ -17,7 +17,7 @@ use crate::packet::Transport;
 use crate::wire::{HEADER_LEN, Query, Rcode, Section, Writer};
 
 /// How many CNAMEs of one chain are followed.
-const CNAME_CHAIN_MAX: usize = 16;
+pub(super) const CNAME_CHAIN_MAX: usize = 16;
 /// Query types that stand for actions or are no data (RFC 6895 section 3.1): OPT, TKEY, TSIG and the rest of the range.
 const META_TYPES: std::ops::RangeInclusive<u16> = 128..=255;
 /// Obsolete mailbox queries (RFC 1035 section 3.2.3).
@@ -69,9 +69,21 @@ pub(super) enum Next {
 pub(super) fn zone_of(view: &View, name: &LookupName, qtype: Rtype) -> Option<ZoneId> {
     let id = view.find_zone(name, name.label_count())?;
     if qtype == Rtype::DS && name.label_count() > 0 && view.get(id)?.apex_labels() == name.label_count() {
-        return Some(view.find_zone(name, name.label_count() - 1).unwrap_or(id));
+        let above = view.find_zone(name, name.label_count() - 1);
+        return above.filter(|&above| is_parent(view, above, name)).or(Some(id));
     }
     Some(id)
+}
+
+/// Whether the zone above an apex is its parent. It is not if it delegates an ancestor of the apex: DS is then the question
+/// of a zone that is not served here, and the child can only say that it has none (RFC 4035 section 3.1.4.1).
+fn is_parent(view: &View, above: ZoneId, apex: &LookupName) -> bool {
+    let Some(zone) = view.get(above) else { return false };
+    match zone.find_now(apex) {
+        Some(Found::Exact(node)) => node.cut_above().is_none(),
+        Some(Found::Missing(Encloser { node, .. })) => !node.is_cut() && node.cut_above().is_none(),
+        None => false,
+    }
 }
 
 /// Appends the answer to a question of class IN and returns its response code.
@@ -88,6 +100,7 @@ pub(super) fn answer(view: &View, question: &Question<'_>, writer: &mut Writer<'
     let place = Place { at: HEADER_LEN, len: question.query.qname_len };
     let step = Step { name: question.name, place, zone, id };
     work.proofs.clear();
+    work.redirects.clear();
     work.mentioned = None;
     let rcode = match resolve(view, &step, hashes, question, writer, work) {
         Next::Done(rcode) => rcode,
@@ -190,7 +203,7 @@ fn resolve(
         Found::Exact(_) => data(step, &Source { node, replaced: None }, question, writer, work),
         Found::Missing(_) if node.is_cut() => refer(view, step, &node, question, writer, work),
         Found::Missing(encloser) => match (node.dname(), node.wildcard_child()) {
-            (Some(dname), _) => alias::redirect(step, &dname, question, writer),
+            (Some(dname), _) => alias::redirect(step, (&node, &dname), question, writer, &mut work.redirects),
             (None, Some(wildcard)) => {
                 data(step, &Source { node: wildcard, replaced: Some(encloser) }, question, writer, work)
             }
@@ -251,6 +264,9 @@ fn data(
     let Some(body) = body.or_else(|| node.rrset(Rtype::CNAME)) else {
         return no_data(step, source, question, writer, work);
     };
+    if body.rtype == Rtype::DNAME && work.redirects.find(step.id, node).is_some() {
+        return Next::Done(Rcode::NoError);
+    }
     let Ok(at) = place(writer, Section::Answer, &body, step.place, owner, sigs) else {
         writer.truncated = true;
         return Next::Done(Rcode::NoError);
@@ -294,7 +310,19 @@ fn several<'v>(
     part: impl Fn(RrsetBody<'v>) -> Option<RrsetBody<'v>>,
 ) -> Next {
     let owner = source.owner();
-    let bodies = || source.node.rrsets().chain(step.zone.soa().filter(|_| step.is_apex())).filter_map(&part);
+    // ANY at an alias is the alias alone, as in the other servers. A wildcard's NSEC speaks of the wildcard, so it is
+    // only given to those who ask for it (RFC 4592 section 4.7). A DNAME may be in the answer already.
+    let is_alias = source.node.rrset(Rtype::CNAME).is_some() && question.query.qtype == Rtype::ANY;
+    let has_dname = work.redirects.find(step.id, &source.node).is_some();
+    let is_wanted = |body: &RrsetBody<'_>| match body.rtype {
+        Rtype::NSEC => source.replaced.is_none() && !is_alias,
+        Rtype::DNAME => !has_dname,
+        rtype => !is_alias || rtype == Rtype::CNAME,
+    };
+    let bodies = || {
+        let soa = step.zone.soa().filter(|_| step.is_apex());
+        source.node.rrsets().chain(soa).filter(is_wanted).filter_map(&part)
+    };
     let sigs = sigs(question.query);
     let mut empty = true;
     match question.transport {
@@ -317,7 +345,7 @@ fn several<'v>(
             }
         }
     }
-    if empty {
+    if empty && !has_dname {
         return no_data(step, source, question, writer, work);
     }
     if let Some(encloser) = &source.replaced {

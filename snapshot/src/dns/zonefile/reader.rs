@@ -247,7 +247,7 @@ impl<R: BufRead> Reader<R> {
         let origin = self.origin.as_ref().map(Name::as_ref);
         rdata::parse(rtype, tokens, origin, &mut self.rdata)
             .map_err(|error| (self.entry.off(rdata_idx + error.token_idx), Problem::Rdata { rtype, error }))?;
-        let ttl_secs = self.ttl(ttl_secs, rtype);
+        let ttl_secs = self.ttl(ttl_secs);
         Ok(Parsed { rtype, ttl_secs })
     }
 
@@ -301,19 +301,10 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// The TTL of the record at hand: its own, `$TTL` (RFC 2308 section 4), the latest that was written (RFC 1035 section
-    /// 5.1); for an SOA that comes first, its MINIMUM, which then stands in for `$TTL`, as in BIND; for another record that
-    /// comes first, an hour, as in Knot and NSD.
-    fn ttl(&mut self, own: Option<u32>, rtype: Rtype) -> u32 {
-        if let Some(own) = own {
-            self.stated_ttl = Some(own);
-            return own;
-        }
-        if let Some(known) = self.default_ttl.or(self.stated_ttl) {
-            return known;
-        }
-        let minimum = self.rdata.last_chunk::<4>().filter(|_| rtype == Rtype::SOA);
-        self.default_ttl = minimum.map(|octets| u32::from_be_bytes(*octets)).filter(|&secs| secs <= TTL_SECS_MAX);
-        self.default_ttl.unwrap_or(FALLBACK_TTL_SECS)
+    /// 5.1), or else an hour, as in Knot DNS and NSD. The MINIMUM of the SOA is none since RFC 2308.
+    fn ttl(&mut self, own: Option<u32>) -> u32 {
+        self.stated_ttl = own.or(self.stated_ttl);
+        own.or(self.default_ttl).or(self.stated_ttl).unwrap_or(FALLBACK_TTL_SECS)
     }
 
     /// Obeys a directive.

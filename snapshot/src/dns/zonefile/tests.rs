@@ -103,15 +103,15 @@ fn directives_change_origin_and_ttl() {
 }
 
 #[test]
-fn a_missing_ttl_is_the_last_one_or_that_of_the_soa() {
+fn a_missing_ttl_is_that_of_the_directive_or_the_last_one() {
     let read = |text: &str| read_with(text, Options { default_ttl: None, ..options() }).unwrap();
     assert_eq!(
         read("@ SOA . . 1 2 3 4 300\na A 10.0.0.1\nb 7 A 10.0.0.1\nc A 10.0.0.1"),
         [
-            "example. 300 SOA . . 1 2 3 4 300",
-            "a.example. 300 A 10.0.0.1",
+            "example. 3600 SOA . . 1 2 3 4 300",
+            "a.example. 3600 A 10.0.0.1",
             "b.example. 7 A 10.0.0.1",
-            "c.example. 300 A 10.0.0.1"
+            "c.example. 7 A 10.0.0.1"
         ]
     );
     assert_eq!(
@@ -123,15 +123,6 @@ fn a_missing_ttl_is_the_last_one_or_that_of_the_soa() {
             "c.example. 7 A 10.0.0.1",
             "d.example. 5 A 10.0.0.1"
         ]
-    );
-}
-
-#[test]
-fn a_zone_file_without_any_ttl_gets_an_hour_until_its_soa() {
-    let read = |text: &str| read_with(text, Options { default_ttl: None, ..options() }).unwrap();
-    assert_eq!(
-        read("a A 10.0.0.1\n@ SOA . . 1 2 3 4 300\nb A 10.0.0.1"),
-        ["a.example. 3600 A 10.0.0.1", "example. 300 SOA . . 1 2 3 4 300", "b.example. 300 A 10.0.0.1"]
     );
 }
 

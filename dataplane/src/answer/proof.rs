@@ -52,6 +52,12 @@ impl Proofs {
         self.count = 0;
     }
 
+    /// Whether none is noted.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// Notes the proof of a gap at a step. A zone that proves nothing notes nothing.
     #[cold]
     pub(super) fn add(&mut self, step: &Step<'_>, gap: Gap<'_, '_>) {

@@ -106,14 +106,14 @@ pub(super) fn answer(view: &View, question: &Question<'_>, writer: &mut Writer<'
         Next::Done(rcode) => rcode,
         Next::Follow(target_at) => follow(view, (id, hashes), target_at, question, writer, work),
     };
-    if !writer.truncated {
+    if !writer.truncated && (work.mentioned.is_some() || !work.proofs.is_empty()) {
         conclude(view, question, writer, work);
     }
     rcode
 }
 
 /// Appends what follows the answers: denials of existence, then addresses of names that were mentioned.
-#[inline]
+#[inline(never)]
 fn conclude(view: &View, question: &Question<'_>, writer: &mut Writer<'_>, work: &mut Work) {
     if work.proofs.place(view, question.name, writer).is_err() {
         writer.truncated = true;
@@ -200,13 +200,11 @@ fn resolve(
         Found::Exact(_) if node.is_cut() && question.query.qtype != Rtype::DS => {
             refer(view, step, &node, question, writer, work)
         }
-        Found::Exact(_) => data(step, &Source { node, replaced: None }, question, writer, work),
+        Found::Exact(_) => data(step, (&node, None), question, writer, work),
         Found::Missing(_) if node.is_cut() => refer(view, step, &node, question, writer, work),
         Found::Missing(encloser) => match (node.dname(), node.wildcard_child()) {
             (Some(dname), _) => alias::redirect(step, (&node, &dname), question, writer, &mut work.redirects),
-            (None, Some(wildcard)) => {
-                data(step, &Source { node: wildcard, replaced: Some(encloser) }, question, writer, work)
-            }
+            (None, Some(wildcard)) => data(step, (&wildcard, Some(&encloser)), question, writer, work),
             (None, None) => {
                 prove(step, Gap::Name(&encloser), question, work);
                 negative(step, Rcode::NxDomain, question, writer)
@@ -215,20 +213,13 @@ fn resolve(
     }
 }
 
-/// The node that has the data of a name.
-struct Source<'v> {
-    /// The node.
-    node: Node<'v>,
-    /// If it is a wildcard that stands for the name, the closest encloser of that.
-    replaced: Option<Encloser<'v>>,
-}
+/// The node that has the data of a name, and, if it is a wildcard that stands for the name, the closest encloser of that.
+type Source<'n, 'v> = (&'n Node<'v>, Option<&'n Encloser<'v>>);
 
-impl Source<'_> {
-    /// How its owner relates to the name.
-    #[inline]
-    fn owner(&self) -> Owner {
-        if self.replaced.is_some() { Owner::Synthesized } else { Owner::Suffix }
-    }
+/// How the owner of the data relates to the name.
+#[inline]
+fn owner((_, replaced): Source<'_, '_>) -> Owner {
+    if replaced.is_some() { Owner::Synthesized } else { Owner::Suffix }
 }
 
 /// Notes the proof of a gap, if the zone is signed and DNSSEC was asked for.
@@ -243,13 +234,14 @@ fn prove(step: &Step<'_>, gap: Gap<'_, '_>, question: &Question<'_>, work: &mut 
 #[inline]
 fn data(
     step: &Step<'_>,
-    source: &Source<'_>,
+    source: Source<'_, '_>,
     question: &Question<'_>,
     writer: &mut Writer<'_>,
     work: &mut Work,
 ) -> Next {
     writer.authoritative = true;
-    let (node, owner) = (&source.node, source.owner());
+    let (node, replaced) = source;
+    let owner = owner(source);
     let qtype = question.query.qtype;
     let sigs = sigs(question.query);
     let body = match qtype {
@@ -271,7 +263,7 @@ fn data(
         writer.truncated = true;
         return Next::Done(Rcode::NoError);
     };
-    if let Some(encloser) = &source.replaced {
+    if let Some(encloser) = replaced {
         prove(step, Gap::Closer(encloser), question, work);
     }
     if is_alias {
@@ -286,14 +278,14 @@ fn data(
 /// Says that the name lacks the type.
 fn no_data(
     step: &Step<'_>,
-    source: &Source<'_>,
+    source: Source<'_, '_>,
     question: &Question<'_>,
     writer: &mut Writer<'_>,
     work: &mut Work,
 ) -> Next {
-    let gap = match &source.replaced {
-        None => Gap::Type(&source.node),
-        Some(encloser) => Gap::WildcardType(encloser, &source.node),
+    let gap = match source {
+        (node, None) => Gap::Type(node),
+        (node, Some(encloser)) => Gap::WildcardType(encloser, node),
     };
     prove(step, gap, question, work);
     negative(step, Rcode::NoError, question, writer)
@@ -303,25 +295,26 @@ fn no_data(
 /// 4.1). `part` is what of each RRset is asked for.
 fn several<'v>(
     step: &Step<'v>,
-    source: &Source<'v>,
+    source: Source<'_, 'v>,
     question: &Question<'_>,
     writer: &mut Writer<'_>,
     work: &mut Work,
     part: impl Fn(RrsetBody<'v>) -> Option<RrsetBody<'v>>,
 ) -> Next {
-    let owner = source.owner();
+    let (node, replaced) = source;
+    let owner = owner(source);
     // ANY at an alias is the alias alone, as in the other servers. A wildcard's NSEC speaks of the wildcard, so it is
     // only given to those who ask for it (RFC 4592 section 4.7). A DNAME may be in the answer already.
-    let is_alias = source.node.rrset(Rtype::CNAME).is_some() && question.query.qtype == Rtype::ANY;
-    let has_dname = work.redirects.find(step.id, &source.node).is_some();
+    let is_alias = node.rrset(Rtype::CNAME).is_some() && question.query.qtype == Rtype::ANY;
+    let has_dname = work.redirects.find(step.id, node).is_some();
     let is_wanted = |body: &RrsetBody<'_>| match body.rtype {
-        Rtype::NSEC => source.replaced.is_none() && !is_alias,
+        Rtype::NSEC => replaced.is_none() && !is_alias,
         Rtype::DNAME => !has_dname,
         rtype => !is_alias || rtype == Rtype::CNAME,
     };
     let bodies = || {
         let soa = step.zone.soa().filter(|_| step.is_apex());
-        source.node.rrsets().chain(soa).filter(is_wanted).filter_map(&part)
+        node.rrsets().chain(soa).filter(is_wanted).filter_map(&part)
     };
     let sigs = sigs(question.query);
     let mut empty = true;
@@ -348,7 +341,7 @@ fn several<'v>(
     if empty && !has_dname {
         return no_data(step, source, question, writer, work);
     }
-    if let Some(encloser) = &source.replaced {
+    if let Some(encloser) = replaced {
         prove(step, Gap::Closer(encloser), question, work);
     }
     Next::Done(Rcode::NoError)

@@ -52,9 +52,12 @@ impl<'n> Labels<'n> {
         let mut len = 0;
         // A label ends with 0; octets 0 and 1 are told apart from that by an escape.
         for label in self.from_root().skip(skipped) {
-            for &octet in label {
-                let pair = [1, octet + 1];
-                let octets = if octet > 1 { std::slice::from_ref(&octet) } else { &pair[..] };
+            for octet in label {
+                let octets: &[u8] = match octet {
+                    0 => &[1, 1],
+                    1 => &[1, 2],
+                    _ => std::slice::from_ref(octet),
+                };
                 for &octet in octets {
                     if len == key.len() {
                         return u64::from_be_bytes(key);

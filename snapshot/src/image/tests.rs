@@ -213,3 +213,100 @@ proptest! {
         }
     }
 }
+
+/// The NSEC zone of the tests below: names of which many share the first octets.
+fn nsec_zone() -> String {
+    let sig = "RRSIG SOA 13 1 60 20300101000000 20200101000000 1 example. AAAA";
+    let mut text = format!("@ {sig}\n@ NSEC a NS SOA RRSIG NSEC\nempty.below TXT x\nempty.below NSEC host NSEC\n");
+    for name in
+        ["common-prefix-1", "common-prefix-10", "common-prefix-2", "\\000", "*", "a\\001b", "zz.common-prefix-1"]
+    {
+        text += &format!("{name} TXT x\n{name} NSEC @ TXT NSEC\n");
+    }
+    text
+}
+
+#[test]
+fn the_nsec_that_matches_or_covers_is_the_predecessor_in_canonical_order() {
+    let zone = records("example.", &nsec_zone());
+    let mut owners: Vec<Name> = zone
+        .owners()
+        .filter(|owner| owner.rrset(Rtype::NSEC).is_some())
+        .map(|owner| owner.name().to_name().to_canonical())
+        .collect();
+    owners.sort();
+    let view = View::assemble(Generation(1), vec![pack(&[zone])]).unwrap();
+    let Denial::Nsec(chain) = view.zone("example.".parse::<Name>().unwrap().as_ref()).unwrap().denial() else {
+        panic!("the zone has NSEC");
+    };
+    let asked = [
+        "example.",
+        "0.example.",
+        "common-prefix-1.example.",
+        "common-prefix-1a.example.",
+        "a.common-prefix-1.example.",
+        "common-prefix-3.example.",
+        "below.example.",
+        "\\000.example.",
+        "\\000a.example.",
+        "zzz.example.",
+        "a.example.",
+        "b.empty.below.example.",
+        "*.example.",
+        "*.common-prefix-2.example.",
+        "\\255.example.",
+    ];
+    for name in asked {
+        let name: Name = name.parse().unwrap();
+        let expected = owners.iter().rfind(|owner| **owner <= name).unwrap();
+        assert_eq!(chain.at_or_before(name.as_wire()).unwrap().name(), expected.as_wire(), "{name}");
+    }
+}
+
+#[test]
+fn the_nsec3_that_matches_or_covers_is_the_predecessor_of_the_hash() {
+    use crate::dns::nsec3::{Params, text};
+    let params = Params { iterations: 3, salt: &[0xab] };
+    let label = |name: &str| {
+        let name: Name = name.parse().unwrap();
+        String::from_utf8(text(&params.hash(name.as_wire())).to_vec()).unwrap()
+    };
+    for count in [1, 2, 3, 40] {
+        let mut lines =
+            "@ RRSIG SOA 13 1 60 20300101000000 20200101000000 1 example. AAAA\n@ NSEC3PARAM 1 0 3 AB\n".to_owned();
+        let mut labels: Vec<String> = (0..count).map(|host| label(&format!("h{host}.example."))).collect();
+        labels.sort();
+        for label in &labels {
+            lines += &format!("{label} NSEC3 1 0 3 AB {label} A\n");
+        }
+        // Another chain and a name that is no hash are not taken for this one.
+        lines += &format!("{} NSEC3 1 0 2 AB {} A\nshort NSEC3 1 0 3 AB {} A\n", "0".repeat(32), labels[0], labels[0]);
+        let view = View::assemble(Generation(1), vec![pack(&[records("example.", &lines)])]).unwrap();
+        let zone = view.zone("example.".parse::<Name>().unwrap().as_ref()).unwrap();
+        let Denial::Nsec3(chain) = zone.denial() else { panic!("the zone has NSEC3") };
+        for host in 0..80 {
+            let name: Name = format!("h{host}.example.").parse().unwrap();
+            let own = label(&name.to_string());
+            let expected = labels.iter().rfind(|label| **label <= own).unwrap_or(&labels[labels.len() - 1]);
+            let (node, is_match) = match chain.find(name.as_wire()).unwrap() {
+                Hashed::Match(node) => (node, true),
+                Hashed::Cover(node) => (node, false),
+            };
+            assert_eq!((&node.name()[1..33], is_match), (expected.as_bytes(), host < count), "{name}");
+            let asked = lookup_name(format!("{own}.example.").parse::<Name>().unwrap().as_ref());
+            assert!(matches!(zone.find_now(&asked), Some(Found::Missing(_))), "owners of NSEC3 are no names");
+        }
+    }
+}
+
+#[test]
+fn too_many_iterations_are_refused() {
+    let lines = |iterations: u32| {
+        let sig = "@ RRSIG SOA 13 1 60 20300101000000 20200101000000 1 example. AAAA";
+        let label = "0p9mhaveqvm6t7vbl5lop2u3t2rp3tom";
+        format!("{sig}\n@ NSEC3PARAM 1 0 {iterations} -\n{label} NSEC3 1 0 {iterations} - {label} A")
+    };
+    assert!(Segment::build(&records("example.", &lines(150))).is_ok());
+    let error = Segment::build(&records("example.", &lines(151))).err().unwrap().to_string();
+    assert!(error.starts_with("zone example. wants 151 NSEC3 iterations"), "{error}");
+}

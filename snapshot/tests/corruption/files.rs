@@ -9,7 +9,7 @@ use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::name::{Name, NameRef};
 use snapshot::dns::zone::{Zone, ZoneBuilder};
 use snapshot::dns::zonefile::{Options, Reader};
-use snapshot::image::{Digest, Found, Generation, LoadError, Pack, PackFile, Segment, View};
+use snapshot::image::{Denial, Digest, Found, Generation, Hashed, LoadError, Pack, PackFile, Segment, View};
 
 /// Bytes of the header of every file.
 pub(crate) const HEADER_LEN: usize = 128;
@@ -19,7 +19,7 @@ const LENGTH_OFF: usize = 16;
 const DIGEST_OFF: usize = 32;
 
 /// Zones with every kind of node: wildcard, empty non-terminal, alias, cuts with glue of all sorts, signatures.
-pub(crate) const ZONES: [(&str, &str); 3] = [
+pub(crate) const ZONES: [(&str, &str); 4] = [
     (
         "example.",
         "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\n@ MX 10 mail\nns A 192.0.2.1\nmail AAAA 2001:db8::1\n*.wild MX 20 mail\n\
@@ -31,7 +31,15 @@ pub(crate) const ZONES: [(&str, &str); 3] = [
         "signed.test.",
         "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ RRSIG SOA 13 2 60 20300101000000 20200101000000 1 @ AAAA\n@ NS ns\n\
          @ RRSIG NS 13 2 60 20300101000000 20200101000000 1 @ AAAA\n@ DNSKEY 257 3 13 AAAA\nns A 192.0.2.4\n\
-         ns RRSIG A 13 3 60 20300101000000 20200101000000 1 @ AAAA\n* A 192.0.2.5\n",
+         ns RRSIG A 13 3 60 20300101000000 20200101000000 1 @ AAAA\n* A 192.0.2.5\n@ NSEC * NS SOA\n* NSEC ns A\n\
+         ns NSEC @ A\n",
+    ),
+    (
+        "hashed.test.",
+        "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ RRSIG SOA 13 2 60 20300101000000 20200101000000 1 @ AAAA\n@ NS ns.test.\n\
+         @ NSEC3PARAM 1 0 1 AB\n00000000000000000000000000000000 NSEC3 1 1 1 AB 7VVVVVVVVVVVVVVVVVVVVVVVVVVVVVVV NS SOA\n\
+         7vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv NSEC3 1 1 1 AB G0000000000000000000000000000000 A\n\
+         g0000000000000000000000000000000 NSEC3 1 1 1 AB 00000000000000000000000000000000\n",
     ),
     (".", "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns.test.\ntest NS ns.test.\nns.test A 192.0.2.6\n"),
 ];
@@ -120,6 +128,12 @@ fn ask(view: &View, name: &[u8]) -> bool {
     let mut lookup = LookupName::default();
     lookup.assign(name).unwrap();
     let Some(zone) = view.find_zone(&lookup, lookup.label_count()).and_then(|id| view.get(id)) else { return false };
+    // A wrong proof is possible here, a wrong read is not.
+    let _proof = match zone.denial() {
+        Denial::None => None,
+        Denial::Nsec(chain) => chain.at_or_before(name),
+        Denial::Nsec3(chain) => chain.find(name).map(|(Hashed::Match(node) | Hashed::Cover(node))| node),
+    };
     let node = match zone.find_now(&lookup) {
         Some(Found::Exact(node)) => {
             assert_eq!(node.name(), name);

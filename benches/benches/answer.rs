@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use benches::{KINDS, Kind, queries, view, write_zone, zone};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use dataplane::answer::{BATCH_LEN, Scratch, Settings, respond};
-use dataplane::packet::{Packet, Transport};
+use dataplane::packet::{Arrival, Packet, Transport};
 use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::zonefile::{Options, Reader};
 use snapshot::image::{Segment, View};
@@ -30,7 +30,8 @@ fn answer_batch(
         *slot = Some(Packet::new(buf, query.len(), IpAddr::V4(Ipv4Addr::LOCALHOST)));
     }
     let mut packets = packets.map(|packet| packet.expect("every lane was filled"));
-    respond(settings, view, Transport::Udp, &mut packets, scratch);
+    let arrival = Arrival { transport: Transport::Udp, now_secs: 0 };
+    respond(settings, view, arrival, &mut packets, scratch);
     black_box(&packets);
 }
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use benches::{KINDS, queries, view, zone};
 use dataplane::answer::{BATCH_LEN, Scratch, Settings, respond};
-use dataplane::packet::{Packet, Transport};
+use dataplane::packet::{Arrival, Packet, Transport};
 
 /// Reads the arguments, answers, and fails on anything but replies.
 fn main() {
@@ -18,6 +18,7 @@ fn main() {
     // The same few thousand questions over and over: building them must not dominate what is counted.
     let asked = queries(kind, names, 4096);
     let settings = Settings::default();
+    let arrival = Arrival { transport: Transport::Udp, now_secs: 0 };
     let mut scratch = Scratch::new();
     let mut buffers = vec![[0u8; 2048]; BATCH_LEN];
     let mut replies = 0;
@@ -30,7 +31,7 @@ fn main() {
                 Packet::new(buf, query.len(), IpAddr::V4(Ipv4Addr::LOCALHOST))
             })
             .collect();
-        respond(&settings, &view, Transport::Udp, &mut packets, &mut scratch);
+        respond(&settings, &view, arrival, &mut packets, &mut scratch);
         replies += packets.iter().filter(|packet| packet.reply_len() > 0).count();
     }
     if replies != count as usize / BATCH_LEN * BATCH_LEN {

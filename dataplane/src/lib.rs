@@ -1,6 +1,6 @@
 //! The data plane: answers DNS queries from an immutable snapshot.
 //!
-//! It holds no key, opens no database and writes no file but its control socket.
+//! It holds no key but cookie secrets, opens no database and writes no file but its control socket.
 
 pub mod answer;
 mod bind;

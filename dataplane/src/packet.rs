@@ -57,6 +57,15 @@ pub enum Transport {
     Tcp,
 }
 
+/// How and when a batch came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// How its queries came.
+    pub transport: Transport,
+    /// Seconds since 1970, modulo 2^32 (RFC 9018 section 4.3).
+    pub now_secs: u32,
+}
+
 impl<'b> Packet<'b> {
     /// A query that waits for its answer.
     #[must_use]

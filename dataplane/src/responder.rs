@@ -2,8 +2,10 @@
 //!
 //! It holds no socket. Workers and streams are generic over [`Answer`], so that their tests bring their own.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use crate::answer::{self, Scratch, Settings};
-use crate::packet::{Packet, Transport};
+use crate::packet::{Arrival, Packet, Transport};
 use snapshot::image::View;
 
 /// Answers packets from a view.
@@ -43,10 +45,18 @@ impl Answer for Responder {
     type View = View;
 
     fn answer(&mut self, view: &View, transport: Transport, packets: &mut [Packet<'_>]) {
-        answer::respond(&self.settings, view, transport, packets, &mut self.scratch);
+        // The answer is a function of its arguments, so the one clock read of a batch is here.
+        let arrival = Arrival { transport, now_secs: unix_secs() };
+        answer::respond(&self.settings, view, arrival, packets, &mut self.scratch);
     }
 
     fn fork(&self) -> Responder {
         Responder::new(self.settings.clone())
     }
+}
+
+/// Seconds since 1970, modulo 2^32; a clock before that counts as 0.
+fn unix_secs() -> u32 {
+    let secs = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    u32::try_from(secs & u64::from(u32::MAX)).unwrap_or(0)
 }

@@ -35,6 +35,8 @@ pub(crate) enum Event {
     ReplyNotAuth,
     /// RCODE 16.
     ReplyBadVers,
+    /// RCODE 23.
+    ReplyBadCookie,
     /// Any other RCODE.
     ReplyOther,
     /// A reply with TC.
@@ -79,7 +81,7 @@ pub(crate) enum Event {
 type Row = (Event, &'static str, Option<(&'static str, &'static str)>);
 
 /// Metric name and label of each [`Event`], in its order.
-const TABLE: [Row; 29] = [
+const TABLE: [Row; 30] = [
     (Event::QueryUdp, "queries_total", Some(("transport", "udp"))),
     (Event::QueryTcp, "queries_total", Some(("transport", "tcp"))),
     (Event::ReplyNoError, "replies_total", Some(("rcode", "NOERROR"))),
@@ -90,6 +92,7 @@ const TABLE: [Row; 29] = [
     (Event::ReplyRefused, "replies_total", Some(("rcode", "REFUSED"))),
     (Event::ReplyNotAuth, "replies_total", Some(("rcode", "NOTAUTH"))),
     (Event::ReplyBadVers, "replies_total", Some(("rcode", "BADVERS"))),
+    (Event::ReplyBadCookie, "replies_total", Some(("rcode", "BADCOOKIE"))),
     (Event::ReplyOther, "replies_total", Some(("rcode", "other"))),
     (Event::Truncated, "truncated_total", None),
     (Event::DropShort, "drops_total", Some(("reason", "short"))),
@@ -184,6 +187,7 @@ fn reply_event(rcode: u16) -> Event {
         5 => Event::ReplyRefused,
         9 => Event::ReplyNotAuth,
         16 => Event::ReplyBadVers,
+        23 => Event::ReplyBadCookie,
         _ => Event::ReplyOther,
     }
 }

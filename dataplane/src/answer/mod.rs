@@ -7,9 +7,13 @@
 mod additional;
 mod alias;
 mod chaos;
+mod cookie;
+mod extras;
 mod place;
 mod proof;
 mod resolve;
+
+use std::time::Duration;
 
 use snapshot::dns::class::Class;
 use snapshot::dns::lookup_name::LookupName;
@@ -17,9 +21,13 @@ use snapshot::dns::rtype::Rtype;
 use snapshot::image::{NameHashes, View, ZoneId};
 
 use self::alias::Redirects;
+use self::extras::Extras;
 use self::proof::Proofs;
-use crate::packet::{DropReason, Outcome, Packet, Transport};
+use crate::packet::{Arrival, DropReason, Outcome, Packet, Transport};
 use crate::wire::{self, MESSAGE_LEN_MAX, Parsed, Query, Rcode, UDP_LEN_PLAIN, Writer};
+
+pub use self::cookie::{CookiePolicy, Cookies, SECRET_LEN, Secret};
+pub use self::extras::NSID_LEN_MAX;
 
 /// How many packets are worked on side by side; longer slices are answered in such pieces. 32 hides the memory latency
 /// of a million names; the lanes still fit the first cache level.
@@ -32,12 +40,19 @@ pub struct Settings {
     pub udp_len_max: u16,
     /// The text of `version.bind. CH TXT`, at most 255 octets; `None` refuses the question.
     pub version: Option<String>,
+    /// Who answers, for those who ask by NSID (RFC 5001) or for `id.server. CH TXT`: at most [`NSID_LEN_MAX`] octets;
+    /// `None` does not tell.
+    pub nsid: Option<String>,
+    /// About cookies (RFC 7873).
+    pub cookies: Cookies,
+    /// How long a TCP connection may be idle, for those who ask (RFC 7828); `None` does not tell.
+    pub tcp_idle: Option<Duration>,
 }
 
 impl Default for Settings {
-    /// 1232 bytes pass every path without fragments; the version is nobody's business.
+    /// 1232 bytes pass every path without fragments; version and name are nobody's business; cookies need a secret.
     fn default() -> Settings {
-        Settings { udp_len_max: 1232, version: None }
+        Settings { udp_len_max: 1232, version: None, nsid: None, cookies: Cookies::default(), tcp_idle: None }
     }
 }
 
@@ -47,6 +62,8 @@ pub struct Scratch {
     lanes: Vec<Lane>,
     /// What the composing of one answer needs.
     work: Work,
+    /// What was asked for by options; empty unless a packet is being answered that has some.
+    extras: Extras,
 }
 
 /// Memory that composing an answer needs, reused from query to query.
@@ -96,27 +113,36 @@ impl Scratch {
     #[must_use]
     pub fn new() -> Scratch {
         let lane = || Lane { name: LookupName::default(), parsed: Parsed::Drop(DropReason::Short), zone: None };
-        Scratch { lanes: std::iter::repeat_with(lane).take(BATCH_LEN).collect(), work: Work::default() }
+        Scratch {
+            lanes: std::iter::repeat_with(lane).take(BATCH_LEN).collect(),
+            work: Work::default(),
+            extras: Extras::default(),
+        }
     }
+}
+
+/// What holds for all packets of a batch.
+struct Context<'c> {
+    /// What the operator has set.
+    settings: &'c Settings,
+    /// What is answered from.
+    view: &'c View,
+    /// How and when the batch came.
+    arrival: Arrival,
 }
 
 /// Answers every packet in place: after the call no outcome is [`Outcome::Pending`].
 ///
 /// Packets whose outcome is already decided (cut by the receive buffer) are left alone.
-pub fn respond(
-    settings: &Settings,
-    view: &View,
-    transport: Transport,
-    packets: &mut [Packet<'_>],
-    scratch: &mut Scratch,
-) {
+pub fn respond(settings: &Settings, view: &View, arrival: Arrival, packets: &mut [Packet<'_>], scratch: &mut Scratch) {
+    let context = Context { settings, view, arrival };
     for batch in packets.chunks_mut(BATCH_LEN) {
         stage(view, batch, &mut scratch.lanes);
         for (packet, lane) in batch.iter_mut().zip(&scratch.lanes) {
             if packet.outcome == Outcome::Pending {
                 // True until the reply is whole: a panic leaves this one half written, and its successors untouched.
                 packet.outcome = Outcome::Drop(DropReason::Panic);
-                packet.outcome = reply(settings, view, transport, packet, lane, &mut scratch.work);
+                packet.outcome = reply(&context, packet, lane, &mut scratch.work, &mut scratch.extras);
             }
         }
     }
@@ -154,20 +180,20 @@ fn stage(view: &View, batch: &[Packet<'_>], lanes: &mut [Lane]) {
 }
 
 /// Answers one packet.
-fn reply(
-    settings: &Settings,
-    view: &View,
-    transport: Transport,
-    packet: &mut Packet<'_>,
-    lane: &Lane,
-    work: &mut Work,
-) -> Outcome {
-    let (query, fixed) = match lane.parsed {
+fn reply(context: &Context<'_>, packet: &mut Packet<'_>, lane: &Lane, work: &mut Work, extras: &mut Extras) -> Outcome {
+    let Context { settings, view, arrival: Arrival { transport, .. } } = *context;
+    let (query, mut fixed) = match lane.parsed {
         Parsed::Drop(reason) => return Outcome::Drop(reason),
         Parsed::Error { rcode, query } => (query, Some(rcode)),
+        // An error unless cookies are answered.
+        Parsed::Bare(query) => (query, Some(Rcode::FormErr)),
         Parsed::Query(query) => (query, None),
     };
-    let mut writer = Writer::new(packet.buf, &query, len_max(settings, transport, &query));
+    let options_len = match query.has_options() {
+        false => 0,
+        true => extras::grant(context, packet, lane, &query, &mut fixed, extras),
+    };
+    let mut writer = Writer::new(packet.buf, &query, len_max(settings, transport, &query), options_len);
     let rcode = match fixed {
         Some(rcode) => rcode,
         None if query.qclass == Class::IN => {
@@ -177,6 +203,9 @@ fn reply(
         None if query.qclass == Class::CH => chaos::answer(settings, &query, &lane.name, &mut writer),
         None => Rcode::Refused,
     };
+    if options_len > 0 || (rcode.is_error() && query.edns.is_some()) {
+        extras::put(context, lane, rcode, extras, &mut writer);
+    }
     let truncated = writer.truncated;
     let len = writer.finish(&query, rcode, settings.udp_len_max);
     Outcome::Reply { len, rcode: rcode as u16, truncated }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::TCP_DEFAULT;
+use crate::answer::CookiePolicy;
 use crate::engine::Choice;
 use crate::stream::Limits;
 
@@ -34,6 +35,9 @@ pub(super) struct File {
     /// About answers.
     #[serde(default)]
     pub(super) answer: Answer,
+    /// About cookies.
+    #[serde(default)]
+    pub(super) cookies: Cookies,
     /// About TCP.
     #[serde(default)]
     pub(super) tcp: Tcp,
@@ -47,6 +51,41 @@ pub(super) struct Answer {
     pub(super) udp_len_max: Option<u16>,
     /// Text of `version.bind`; the query is refused without it.
     pub(super) version: Option<String>,
+    /// What NSID and `id.server` say; nothing without it.
+    pub(super) nsid: Option<String>,
+}
+
+/// The table `[cookies]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cookies {
+    /// What is done about them.
+    policy: Option<Policy>,
+    /// As `--cookie-secrets`.
+    pub(super) secrets: Option<PathBuf>,
+}
+
+/// The words for [`CookiePolicy`].
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Policy {
+    /// [`CookiePolicy::Ignore`].
+    Ignore,
+    /// [`CookiePolicy::Answer`].
+    Answer,
+    /// [`CookiePolicy::Require`].
+    Require,
+}
+
+impl Cookies {
+    /// The policy; cookies are answered if nothing is said.
+    pub(super) fn policy(&self) -> CookiePolicy {
+        match self.policy {
+            Some(Policy::Ignore) => CookiePolicy::Ignore,
+            None | Some(Policy::Answer) => CookiePolicy::Answer,
+            Some(Policy::Require) => CookiePolicy::Require,
+        }
+    }
 }
 
 /// The table `[tcp]`.

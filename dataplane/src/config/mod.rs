@@ -1,6 +1,6 @@
 //! What the operator can set: command line over config file over defaults, checked once into `Config`.
 //!
-//! It opens nothing but the config file. Invariant: a `Config` needs no further checks by those who use it.
+//! It opens nothing but the config file and the cookie secrets. Invariant: a `Config` needs no further checks by those who use it.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -11,13 +11,14 @@ use std::time::Duration;
 use clap::Parser;
 use thiserror::Error;
 
-use crate::answer::Settings;
+use crate::answer::{Cookies, NSID_LEN_MAX, Settings};
 use crate::bind::{Listen, Origin, default_listen};
 use crate::engine::Choice;
 use crate::stream::Limits;
 
 mod address;
 mod file;
+mod secrets;
 
 use file::File;
 
@@ -61,6 +62,10 @@ pub struct Args {
     /// Group whose members may ask on the control socket too, but not take over
     #[arg(long, value_name = "NAME")]
     pub control_group: Option<String>,
+    /// File of cookie secrets that servers share: 32 hexadecimal digits a line, the first makes cookies, all check them
+    /// [default: a random secret of this process]
+    #[arg(long, value_name = "FILE")]
+    pub cookie_secrets: Option<PathBuf>,
     /// Configuration file (TOML); the command line wins over it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -117,6 +122,27 @@ pub(crate) enum ConfigError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A line of the secrets that is none. What it holds is not shown.
+    #[error("{path}:{line}: a cookie secret is 32 hexadecimal digits")]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A file without secrets, or with more than are checked for every cookie.
+    #[error("{path}: {count} cookie secrets where 1 to {max} can be")]
+    SecretCount {
+        /// The file.
+        path: PathBuf,
+        /// How many it has.
+        count: usize,
+        /// How many it may have.
+        max: usize,
+    },
+    /// The system gives no random secret.
+    #[error("making a cookie secret: {0}")]
+    Random(std::io::Error),
     /// The file is no TOML or has unknown or ill-typed keys; the text names line and column.
     #[error("{path}: {message}")]
     Parse {
@@ -174,9 +200,16 @@ impl Config {
         range("tcp.connections_max", 1, 1 << 20, tcp.connections_max as u64)?;
         range("tcp.idle_secs", 1, 3600, tcp.idle.as_secs())?;
         range("tcp.write_secs", 1, 3600, tcp.write.as_secs())?;
+        if let Some(nsid) = &file.answer.nsid {
+            range("length of answer.nsid", 1, NSID_LEN_MAX as u64, nsid.len() as u64)?;
+        }
         if let Some(version) = &file.answer.version {
             range("length of answer.version", 0, VERSION_LEN_MAX as u64, version.len() as u64)?;
         }
+        let secrets = match args.cookie_secrets.as_ref().or(file.cookies.secrets.as_ref()) {
+            Some(path) => secrets::read(path)?,
+            None => vec![secrets::random()?],
+        };
         Ok(Config {
             snapshots,
             listen: addresses(&listen)?,
@@ -186,7 +219,13 @@ impl Config {
             control: args.control.clone().or(file.control),
             control_group: args.control_group.clone().or(file.control_group),
             user: args.user.clone().or(file.user),
-            settings: Settings { udp_len_max, version: file.answer.version },
+            settings: Settings {
+                udp_len_max,
+                version: file.answer.version,
+                nsid: file.answer.nsid,
+                cookies: Cookies::new(file.cookies.policy(), secrets),
+                tcp_idle: Some(tcp.idle),
+            },
             tcp,
         })
     }

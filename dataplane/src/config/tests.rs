@@ -14,7 +14,7 @@ fn check_config(command: &str, file: &str, expected: &str) {
         Ok(config) => {
             let listen: Vec<_> = config.listen.iter().map(|listen| listen.addr.to_string()).collect();
             format!(
-                "{} {} {} {:?} {:?} {:?} {} {:?} {}/{:?}",
+                "{} {} {} {:?} {:?} {:?} {} {:?} {}/{:?} {:?} {:?}",
                 config.snapshots.display(),
                 listen.join(","),
                 config.threads,
@@ -25,6 +25,8 @@ fn check_config(command: &str, file: &str, expected: &str) {
                 config.settings.version,
                 config.tcp.connections_max,
                 config.tcp.idle,
+                config.settings.nsid,
+                config.settings.cookies.policy(),
             )
         }
         Err(error) => error.to_string().replace(&path.display().to_string(), "FILE"),
@@ -34,12 +36,16 @@ fn check_config(command: &str, file: &str, expected: &str) {
 
 #[test]
 fn the_command_line_wins_over_the_file_and_the_file_over_defaults() {
-    check_config("--snapshots S --threads 2", "", "S 127.0.0.1:53,[::1]:53 2 Free Auto None 1232 None 10000/10s");
+    check_config(
+        "--snapshots S --threads 2",
+        "",
+        "S 127.0.0.1:53,[::1]:53 2 Free Auto None 1232 None 10000/10s None Answer",
+    );
     check_config(
         "--threads 2 --listen 192.0.2.1 [::1]:5300",
         "snapshots = 'F'\nlisten = ['127.0.0.1']\nthreads = 4\npin = true\nengine = 'socket'\ncontrol = 'C'\n\
-         [answer]\nudp_len_max = 4096\nversion = 'v'\n[tcp]\nconnections_max = 7\nidle_secs = 3",
-        "F 192.0.2.1:53,[::1]:5300 2 Pinned Socket Some(\"C\") 4096 Some(\"v\") 7/3s",
+         [answer]\nudp_len_max = 4096\nversion = 'v'\nnsid = 'n'\n[cookies]\npolicy = 'require'\n[tcp]\nconnections_max = 7\nidle_secs = 3",
+        "F 192.0.2.1:53,[::1]:5300 2 Pinned Socket Some(\"C\") 4096 Some(\"v\") 7/3s Some(\"n\") Require",
     );
 }
 
@@ -53,6 +59,10 @@ fn mistakes_are_named() {
     check_config("--snapshots S --listen ::1 --listen [::1]:53", "", "[::1]:53 is given twice");
     check_config("--snapshots S --threads 0", "", "threads must be 1 to 1024, not 0");
     check_config("--snapshots S", "[answer]\nudp_len_max = 511", "answer.udp_len_max must be 512 to 4096, not 511");
+    check_config("--snapshots S", "[answer]\nnsid = ''", "length of answer.nsid must be 1 to 128, not 0");
+    check_config("--snapshots S", "[cookies]\npolicy = 'yes'", "FILE: TOML parse error at line 2, column 10");
+    check_config("--snapshots S", "[cookies]\nsecrets = '/nonexistent/secrets'", "reading /nonexistent/secrets: ");
+    check_config("--snapshots S --cookie-secrets /nonexistent/s", "", "reading /nonexistent/s: ");
     check_config("--snapshots S", "[tcp]\nidle_secs = 0", "tcp.idle_secs must be 1 to 3600, not 0");
 }
 

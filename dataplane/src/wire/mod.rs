@@ -4,6 +4,7 @@
 //! decided here. Invariants: parsing never allocates, never follows a compression pointer and reads each byte once; a
 //! reply never exceeds its limit. RFC 1035 section 4.1, RFC 6891, RFC 8906, RFC 9619.
 
+pub(crate) mod options;
 mod parse;
 mod reply;
 
@@ -39,4 +40,14 @@ pub(crate) enum Rcode {
     YxDomain = 6,
     /// The EDNS version is not 0.
     BadVers = 16,
+    /// The server cookie is missing or wrong (RFC 7873 section 8).
+    BadCookie = 23,
+}
+
+impl Rcode {
+    /// Whether there is no answer: the name may exist, but we do not say.
+    #[inline]
+    pub(crate) fn is_error(self) -> bool {
+        !matches!(self, Rcode::NoError | Rcode::NxDomain)
+    }
 }

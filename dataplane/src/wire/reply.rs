@@ -1,5 +1,6 @@
 //! Writes a reply over its query: the header is patched, the question stays, sections follow it.
 
+use super::options::OPTION_HEAD;
 use super::{HEADER_LEN, OPT_LEN, Query, Rcode};
 
 /// Where a record belongs; sections are written in this order.
@@ -19,8 +20,12 @@ pub(crate) struct Writer<'b> {
     buf: &'b mut [u8],
     /// Bytes of the reply so far.
     len: usize,
-    /// Bytes the reply may have, the OPT record not counted.
+    /// Bytes the reply may have, the OPT record and the room kept for its options not counted.
     limit: usize,
+    /// Bytes the whole reply may have.
+    len_max: usize,
+    /// Bytes of options so far; they lie where they will be, behind the head of an OPT that follows `len`.
+    options_len: u16,
     /// Records per section.
     counts: [u16; 3],
     /// AA is to be set.
@@ -39,12 +44,23 @@ pub(crate) struct Mark {
 }
 
 impl<'b> Writer<'b> {
-    /// Starts a reply of at most `len_max` bytes behind the question of `query`. Room for the OPT record is kept.
+    /// Starts a reply of at most `len_max` bytes behind the question of `query`. Room for the OPT record and
+    /// `options_len` bytes of options is kept.
     #[inline]
-    pub(crate) fn new(buf: &'b mut [u8], query: &Query, len_max: usize) -> Writer<'b> {
-        let opt_len = if query.edns.is_some() { OPT_LEN } else { 0 };
-        let limit = len_max.min(buf.len()).saturating_sub(opt_len);
-        Writer { buf, len: query.question_end(), limit, counts: [0; 3], authoritative: false, truncated: false }
+    pub(crate) fn new(buf: &'b mut [u8], query: &Query, len_max: usize, options_len: usize) -> Writer<'b> {
+        let opt_len = if query.edns.is_some() { OPT_LEN + options_len } else { 0 };
+        let len_max = len_max.min(buf.len());
+        let limit = len_max.saturating_sub(opt_len);
+        Writer {
+            buf,
+            len: query.question_end(),
+            limit,
+            len_max,
+            options_len: 0,
+            counts: [0; 3],
+            authoritative: false,
+            truncated: false,
+        }
     }
 
     /// Bytes of the reply so far: where the next record starts.
@@ -106,6 +122,28 @@ impl<'b> Writer<'b> {
         }
     }
 
+    /// Appends an option to the OPT record, its content in pieces; `None`, and nothing written, if it does not fit. The
+    /// body must be complete, and the query must have an OPT record.
+    pub(crate) fn put_option(&mut self, code: u16, content: &[&[u8]]) -> Option<()> {
+        let content_len = content.iter().map(|piece| piece.len()).sum::<usize>();
+        let at = self.len + OPT_LEN + usize::from(self.options_len);
+        let end = at + OPTION_HEAD + content_len;
+        if end > self.len_max {
+            return None;
+        }
+        let (head, mut rest) = self.buf.get_mut(at..end)?.split_first_chunk_mut::<OPTION_HEAD>()?;
+        let [code_high, code_low] = code.to_be_bytes();
+        let [len_high, len_low] = u16::try_from(content_len).ok()?.to_be_bytes();
+        *head = [code_high, code_low, len_high, len_low];
+        for piece in content {
+            let (target, left) = rest.split_at_mut_checked(piece.len())?;
+            target.copy_from_slice(piece);
+            rest = left;
+        }
+        self.options_len += u16::try_from(OPTION_HEAD + content_len).ok()?;
+        Some(())
+    }
+
     /// Writes header and OPT; returns the bytes of the reply. `udp_len` is what we announce to take (RFC 6891 section
     /// 6.2.3).
     #[inline]
@@ -117,9 +155,10 @@ impl<'b> Writer<'b> {
             && let Some(opt) = self.buf.get_mut(self.len..self.len + OPT_LEN)
         {
             let [udp_high, udp_low] = udp_len.to_be_bytes();
+            let [options_high, options_low] = self.options_len.to_be_bytes();
             let flags = if edns.dnssec_ok { 0x80 } else { 0 };
-            opt.copy_from_slice(&[0, 0, 41, udp_high, udp_low, rcode_high, 0, flags, 0, 0, 0]);
-            self.len += OPT_LEN;
+            opt.copy_from_slice(&[0, 0, 41, udp_high, udp_low, rcode_high, 0, flags, 0, options_high, options_low]);
+            self.len += OPT_LEN + usize::from(self.options_len);
             additional += 1;
         }
         let bit = |set: bool, bit: u8| if set { bit } else { 0 };

@@ -6,10 +6,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use dataplane::answer::{Scratch, Settings, respond};
+use dataplane::answer::{Cookies, Scratch, Secret, Settings, respond};
 use dataplane::engine::Engine;
 use dataplane::engine::memory::Memory;
-use dataplane::packet::{Outcome, Packet, Transport};
+use dataplane::packet::{Arrival, Outcome, Packet, Transport};
 use snapshot::image::View;
 
 use super::script::Script;
@@ -28,6 +28,22 @@ pub(crate) enum Batch {
     All,
 }
 
+/// What a server has with the configuration of a scenario.
+fn settings(script: &Script) -> Settings {
+    Settings {
+        udp_len_max: script.udp_len_max,
+        version: script.version.clone(),
+        nsid: script.nsid.clone(),
+        cookies: Cookies::new(script.cookies, vec![Secret([7; 16])]),
+        tcp_idle: Some(Duration::from_secs(10)),
+    }
+}
+
+/// Queries that come in 2027.
+fn arrival(transport: Transport) -> Arrival {
+    Arrival { transport, now_secs: 1_800_000_000 }
+}
+
 /// Answers `queries`, in order; `None` where nothing is to be sent.
 pub(crate) fn answer(
     script: &Script,
@@ -36,7 +52,7 @@ pub(crate) fn answer(
     batch: Batch,
     queries: &[Vec<u8>],
 ) -> Vec<Option<Vec<u8>>> {
-    let settings = Settings { udp_len_max: script.udp_len_max, version: script.version.clone() };
+    let settings = settings(script);
     let mut scratch = Scratch::new();
     // Poisoned, so that a reply that claims bytes nobody wrote is seen.
     let mut bufs: Vec<Vec<u8>> =
@@ -47,10 +63,10 @@ pub(crate) fn answer(
         .map(|(buf, query)| Packet::new(&mut buf[..BUF_LEN.max(query.len())], query.len(), CLIENT))
         .collect();
     match batch {
-        Batch::All => respond(&settings, view, transport, &mut packets, &mut scratch),
+        Batch::All => respond(&settings, view, arrival(transport), &mut packets, &mut scratch),
         Batch::One => {
             for packet in &mut packets {
-                respond(&settings, view, transport, std::slice::from_mut(packet), &mut scratch);
+                respond(&settings, view, arrival(transport), std::slice::from_mut(packet), &mut scratch);
             }
         }
     }
@@ -66,13 +82,14 @@ pub(crate) fn answer(
 
 /// Sends `queries` as datagrams through the memory engine, each from a client of its own; `None` where nothing came back.
 pub(crate) fn through_memory(script: &Script, view: &View, queries: &[Vec<u8>]) -> Vec<Option<Vec<u8>>> {
-    let settings = Settings { udp_len_max: script.udp_len_max, version: script.version.clone() };
+    let settings = settings(script);
     let mut scratch = Scratch::new();
     let clients: Vec<IpAddr> = (1..).take(queries.len()).map(|number| Ipv4Addr::from_bits(number).into()).collect();
     let mut engine = Memory::default();
     engine.queries.extend(clients.iter().copied().zip(queries.iter().cloned()));
     while !engine.queries.is_empty() {
-        let mut serve = |packets: &mut [Packet<'_>]| respond(&settings, view, Transport::Udp, packets, &mut scratch);
+        let mut serve =
+            |packets: &mut [Packet<'_>]| respond(&settings, view, arrival(Transport::Udp), packets, &mut scratch);
         engine.turn(Duration::ZERO, &mut serve).expect("memory does not fail");
     }
     let reply = |client| engine.replies.iter().find(|(to, _)| to == client).map(|(_, bytes)| bytes.clone());

@@ -42,6 +42,10 @@ impl Plane {
         if let Some(version) = &script.version {
             settings.push_str(&format!("version = {version:?}\n"));
         }
+        if let Some(nsid) = &script.nsid {
+            settings.push_str(&format!("nsid = {nsid:?}\n"));
+        }
+        settings.push_str(&format!("[cookies]\npolicy = \"{}\"\n", format!("{:?}", script.cookies).to_lowercase()));
         std::fs::write(&config, settings)?;
         let mut child = Command::new(env!("CARGO_BIN_EXE_dns-dataplane"))
             .args(["--listen", "127.0.0.1:0", "--threads", "1", "--engine", engine])

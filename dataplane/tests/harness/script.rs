@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use dataplane::answer::CookiePolicy;
 use snapshot::dns::name::Name;
 
 use super::message::{Edns, FLAGS, Query, Question, Rr, fold_rdata};
@@ -16,6 +17,10 @@ pub(crate) struct Script {
     pub(crate) name: String,
     /// The text of version.bind.
     pub(crate) version: Option<String>,
+    /// What NSID says.
+    pub(crate) nsid: Option<String>,
+    /// What is done about cookies.
+    pub(crate) cookies: CookiePolicy,
     /// The largest UDP reply.
     pub(crate) udp_len_max: u16,
     /// The zones to serve.
@@ -68,6 +73,8 @@ pub(crate) struct Expected {
     pub(crate) sections: [Section; 3],
     /// The OPT record.
     pub(crate) edns: Option<Edns>,
+    /// Options of it whose content is known in front only, and how many octets that is.
+    pub(crate) open_options: Vec<(u16, usize)>,
 }
 
 /// What a section must hold.
@@ -98,7 +105,15 @@ pub(crate) enum Look {
 pub(crate) fn read(path: &Path) -> Result<Script, Failure> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
-    let mut script = Script { name, version: None, udp_len_max: 1232, zones: Vec::new(), steps: Vec::new() };
+    let mut script = Script {
+        name,
+        version: None,
+        nsid: None,
+        cookies: CookiePolicy::Answer,
+        udp_len_max: 1232,
+        zones: Vec::new(),
+        steps: Vec::new(),
+    };
     let mut block = Block::Top;
     for (idx, line) in text.lines().enumerate() {
         take(&mut script, &mut block, idx + 1, line)
@@ -160,8 +175,11 @@ fn top(script: &mut Script, number: usize, body: &str) -> Result<Block, Failure>
         "set" => {
             match rest.split_once(' ') {
                 Some(("version", text)) => script.version = Some(text.trim().trim_matches('"').to_owned()),
+                Some(("nsid", text)) => script.nsid = Some(text.trim().trim_matches('"').to_owned()),
+                Some(("cookies", "ignore")) => script.cookies = CookiePolicy::Ignore,
+                Some(("cookies", "require")) => script.cookies = CookiePolicy::Require,
                 Some(("udp-len-max", len)) => script.udp_len_max = len.trim().parse()?,
-                _ => return Err("expected `set version \"TEXT\"` or `set udp-len-max N`".into()),
+                _ => return Err("expected `set` with version, nsid, cookies or udp-len-max".into()),
             }
             Ok(Block::Top)
         }
@@ -264,7 +282,15 @@ fn expectation(step: &mut Step, body: &str) -> Result<Block, Failure> {
             let [qname, qtype, qclass] = words[..] else { return Err("expected `question NAME TYPE CLASS`".into()) };
             expected.question = Some(Question { qname: qname.parse()?, qtype: qtype.parse()?, qclass: class(qclass)? });
         }
-        "edns" => expected.edns = Some(edns(rest)?),
+        "edns" => {
+            for word in rest.split_whitespace() {
+                if let Some(known) = word.strip_prefix("option=").and_then(|text| text.strip_suffix("..")) {
+                    let (code, content) = option(known)?;
+                    expected.open_options.push((code, content.len()));
+                }
+            }
+            expected.edns = Some(edns(rest)?);
+        }
         _ => {
             let section = ["answer", "authority", "additional"].iter().position(|name| *name == word);
             let section = section.ok_or_else(|| format!("`{word}` is no expectation"))?;
@@ -287,7 +313,7 @@ fn edns(words: &str) -> Result<Edns, Failure> {
         match word.split_once('=') {
             Some(("size", value)) => edns.size = value.parse()?,
             Some(("version", value)) => edns.version = value.parse()?,
-            Some(("option", value)) => edns.options.push(option(value)?),
+            Some(("option", value)) => edns.options.push(option(value.trim_end_matches('.'))?),
             None if word == "do" => edns.flags = 0x8000,
             _ => return Err(format!("`{word}` says nothing about EDNS").into()),
         }

@@ -13,7 +13,7 @@ use dataplane::packet::Transport;
 /// The sections in their order.
 const SECTIONS: [&str; 3] = ["answer", "authority", "additional"];
 /// RCODEs that have names in scenarios.
-const RCODES: [(u16, &str); 9] = [
+const RCODES: [(u16, &str); 10] = [
     (0, "NOERROR"),
     (1, "FORMERR"),
     (2, "SERVFAIL"),
@@ -23,6 +23,7 @@ const RCODES: [(u16, &str); 9] = [
     (6, "YXDOMAIN"),
     (9, "NOTAUTH"),
     (16, "BADVERS"),
+    (23, "BADCOOKIE"),
 ];
 
 /// Checks what came back for `sent`; `None` is silence.
@@ -105,7 +106,7 @@ fn expected_text(expected: &Expected) -> String {
     for (section, name) in expected.sections.iter().zip(SECTIONS) {
         push_section(&mut out, name, section.look, &section.records);
     }
-    push_edns(&mut out, expected.edns.as_ref());
+    push_edns(&mut out, expected.edns.as_ref(), &expected.open_options);
     out
 }
 
@@ -128,7 +129,7 @@ fn reply_text(reply: &Reply, expected: &Expected) -> String {
     for ((records, section), name) in reply.sections.iter().zip(&expected.sections).zip(SECTIONS) {
         push_section(&mut out, name, section.look, records);
     }
-    push_edns(&mut out, reply.edns.as_ref());
+    push_edns(&mut out, reply.edns.as_ref(), &expected.open_options);
     out
 }
 
@@ -162,8 +163,8 @@ fn push_section(out: &mut String, name: &str, look: Look, records: &[Rr]) {
     }
 }
 
-/// The OPT record; nothing without one.
-fn push_edns(out: &mut String, edns: Option<&Edns>) {
+/// The OPT record; nothing without one. Of options that are open, only as many octets as are known.
+fn push_edns(out: &mut String, edns: Option<&Edns>, open: &[(u16, usize)]) {
     let Some(Edns { size, version, flags, options }) = edns else { return };
     out.push_str(&format!("  edns size={size} version={version}"));
     if flags & 0x8000 != 0 {
@@ -173,7 +174,13 @@ fn push_edns(out: &mut String, edns: Option<&Edns>) {
         out.push_str(&format!(" flags={:#06x}", flags & 0x7fff));
     }
     for (code, content) in options {
-        out.push_str(&format!(" option={code}:{content:02x?}"));
+        match open.iter().find(|(known, _)| known == code) {
+            Some((_, len)) => {
+                let known = content.get(..*len).unwrap_or(content);
+                out.push_str(&format!(" option={code}:{known:02x?}.."));
+            }
+            None => out.push_str(&format!(" option={code}:{content:02x?}")),
+        }
     }
     out.push('\n');
 }

@@ -1,9 +1,10 @@
 //! Asking a view: by lookup, and by whole messages.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
-use dataplane::answer::{Scratch, Settings, respond};
-use dataplane::packet::{Outcome, Packet, Transport};
+use dataplane::answer::{CookiePolicy, Cookies, Scratch, Secret, Settings, respond};
+use dataplane::packet::{Arrival, Outcome, Packet, Transport};
 use snapshot::dns::name::NameRef;
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::lookup_name::LookupName;
@@ -14,9 +15,16 @@ const TYPES: [Rtype; 7] = [Rtype::A, Rtype::NS, Rtype::SOA, Rtype::MX, Rtype::DS
 
 /// Answers one message in `buf`, whose first `query_len` bytes it is.
 pub(crate) fn answer(view: &View, transport: Transport, buf: &mut [u8], query_len: usize) -> Outcome {
-    let settings = Settings { version: Some("petrel".into()), ..Settings::default() };
+    let settings = Settings {
+        version: Some("petrel".into()),
+        nsid: Some("fuzzed".into()),
+        cookies: Cookies::new(CookiePolicy::Require, vec![Secret([7; 16]), Secret([8; 16])]),
+        tcp_idle: Some(Duration::from_secs(10)),
+        ..Settings::default()
+    };
     let mut packets = [Packet::new(buf, query_len, IpAddr::V4(Ipv4Addr::LOCALHOST))];
-    respond(&settings, view, transport, &mut packets, &mut Scratch::new());
+    let arrival = Arrival { transport, now_secs: 1_800_000_000 };
+    respond(&settings, view, arrival, &mut packets, &mut Scratch::new());
     packets[0].outcome
 }
 

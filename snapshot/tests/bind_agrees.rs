@@ -307,7 +307,7 @@ fn generated_records_are_those_of_bind() {
 fn ttls_are_inherited_as_in_bind() {
     let directory = tempfile::tempdir().unwrap();
     for text in [
-        "$ORIGIN example.\n@ SOA ns h 1 2 3 4 300\n NS ns\nns A 192.0.2.53\na 7 A 192.0.2.1\nb A 192.0.2.1\n",
+        "$ORIGIN example.\n@ 1d SOA ns h 1 2 3 4 300\n NS ns\nns A 192.0.2.53\na 7 A 192.0.2.1\nb A 192.0.2.1\n",
         "$ORIGIN example.\n@ 9 SOA ns h 1 2 3 4 300\n NS ns\nns 7 A 192.0.2.53\nb A 192.0.2.1\n$TTL 1w\nc A 192.0.2.1\n",
         "$ORIGIN .\n$TTL 1h\nexample SOA ns.example h 1 2 3 4 300\n NS ns.example\nns.example A 192.0.2.53\n$ORIGIN example.\n$ORIGIN sub\nc A 192.0.2.1\r\n",
     ] {

@@ -41,7 +41,7 @@ pub struct Reader<R> {
     owner: Option<Name>,
     /// The RDATA of the latest record.
     rdata: Vec<u8>,
-    /// `$TTL`, or what stands in for it.
+    /// `$TTL`, or that of the options.
     default_ttl: Option<u32>,
     /// The latest TTL that was written at a record.
     stated_ttl: Option<u32>,
@@ -301,9 +301,12 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// The TTL of the record at hand: its own, `$TTL` (RFC 2308 section 4), the latest that was written (RFC 1035 section
-    /// 5.1), or else an hour, as in Knot DNS and NSD. The MINIMUM of the SOA is none since RFC 2308.
+    /// 5.1), or an hour as in Knot, NSD and PowerDNS. The MINIMUM of the SOA, which BIND takes then, has meant something
+    /// else since RFC 2308.
     fn ttl(&mut self, own: Option<u32>) -> u32 {
-        self.stated_ttl = own.or(self.stated_ttl);
+        if own.is_some() {
+            self.stated_ttl = own;
+        }
         own.or(self.default_ttl).or(self.stated_ttl).unwrap_or(FALLBACK_TTL_SECS)
     }
 

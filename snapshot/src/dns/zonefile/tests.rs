@@ -103,13 +103,13 @@ fn directives_change_origin_and_ttl() {
 }
 
 #[test]
-fn a_missing_ttl_is_that_of_the_directive_or_the_last_one() {
+fn a_missing_ttl_is_the_last_one_or_an_hour() {
     let read = |text: &str| read_with(text, Options { default_ttl: None, ..options() }).unwrap();
     assert_eq!(
-        read("@ SOA . . 1 2 3 4 300\na A 10.0.0.1\nb 7 A 10.0.0.1\nc A 10.0.0.1"),
+        read("a A 10.0.0.1\n@ SOA . . 1 2 3 4 300\nb 7 A 10.0.0.1\nc A 10.0.0.1"),
         [
-            "example. 3600 SOA . . 1 2 3 4 300",
             "a.example. 3600 A 10.0.0.1",
+            "example. 3600 SOA . . 1 2 3 4 300",
             "b.example. 7 A 10.0.0.1",
             "c.example. 7 A 10.0.0.1"
         ]

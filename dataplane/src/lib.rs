@@ -9,6 +9,7 @@ mod control;
 pub mod engine;
 mod life;
 pub mod packet;
+mod quarantine;
 pub mod responder;
 mod slot;
 mod stats;

@@ -57,6 +57,17 @@ pub enum Transport {
     Tcp,
 }
 
+impl Transport {
+    /// The word for counters and status.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+        }
+    }
+}
+
 /// How and when a batch came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {

@@ -10,6 +10,7 @@ use snapshot::handover::frames::{Counter, Counters};
 
 use crate::engine::Turn;
 use crate::packet::{DropReason, Outcome, Packet, Transport};
+use crate::quarantine::Quarantine;
 
 /// What can be counted; the position of each is its place in [`TABLE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +120,8 @@ const TABLE: [Row; 30] = [
 pub(crate) struct Block {
     /// One for each row of [`TABLE`].
     cells: CachePadded<[AtomicU64; TABLE.len()]>,
+    /// Where the thread puts packets that made it panic; one for all threads.
+    pub(crate) quarantine: Arc<Quarantine>,
 }
 
 impl Block {
@@ -197,12 +200,14 @@ fn reply_event(rcode: u16) -> Event {
 pub(crate) struct Stats {
     /// Given out by [`Stats::block`]; locked only at start and when somebody asks.
     blocks: Mutex<Vec<Arc<Block>>>,
+    /// What made a thread panic.
+    pub(crate) quarantine: Arc<Quarantine>,
 }
 
 impl Stats {
     /// A new block for a thread.
     pub(crate) fn block(&self) -> Arc<Block> {
-        let block = Arc::new(Block::default());
+        let block = Arc::new(Block { quarantine: Arc::clone(&self.quarantine), ..Block::default() });
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&block));
         block
     }
@@ -220,8 +225,12 @@ impl Stats {
             })
             .collect();
         let open = sum(Event::TcpOpened).saturating_sub(sum(Event::TcpClosed));
-        let gauges = [("tcp_connections_open", open), ("generation", generation.unwrap_or(0))];
-        counters.extend(gauges.map(|(name, value)| Counter { name: name.to_owned(), label: None, value }));
+        let others = [
+            ("quarantined_total", self.quarantine.changes()),
+            ("tcp_connections_open", open),
+            ("generation", generation.unwrap_or(0)),
+        ];
+        counters.extend(others.map(|(name, value)| Counter { name: name.to_owned(), label: None, value }));
         counters
     }
 }

@@ -223,6 +223,7 @@ pub(crate) mod tests {
             listen: vec!["127.0.0.1:5300".into()],
             workers: 2,
             retiring: false,
+            quarantine: Vec::new(),
         }
     }
 

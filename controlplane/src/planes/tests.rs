@@ -30,6 +30,7 @@ fn status(generation: Option<u64>) -> Status {
         listen: vec![],
         workers: 1,
         retiring: false,
+        quarantine: Vec::new(),
     }
 }
 

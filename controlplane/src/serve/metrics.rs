@@ -24,6 +24,7 @@ const HELP: &[(&str, &str)] = &[
     ("truncated_total", "Replies with TC set."),
     ("dropped_total", "Datagrams that got no reply, by reason."),
     ("reloads_total", "Generations asked for, by result."),
+    ("quarantined_total", "Different packets that made the answering code panic; the status shows the latest."),
     ("panics_total", "Packets that made the answering code panic."),
     ("tcp_connections", "Open TCP connections."),
     ("tcp_connections_total", "TCP connections accepted."),

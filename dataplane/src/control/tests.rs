@@ -52,6 +52,7 @@ fn status() -> Status {
         listen: Vec::new(),
         workers: 0,
         retiring: false,
+        quarantine: Vec::new(),
     }
 }
 

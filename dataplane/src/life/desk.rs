@@ -75,6 +75,7 @@ impl<S: Source> PlaneDesk<S> {
             listen: fixed.listen,
             workers: fixed.workers,
             retiring: self.retiring.load(Ordering::Acquire),
+            quarantine: self.stats.quarantine.list(),
         }
     }
 }

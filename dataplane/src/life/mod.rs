@@ -12,6 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Args, Config};
+use crate::quarantine;
 use crate::responder::Responder;
 use crate::watchdog::Watchdog;
 
@@ -49,6 +50,7 @@ enum Occasion {
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
     start_log();
+    quarantine::watch_panics();
     let config = match Config::load(args) {
         Ok(config) => config,
         Err(error) => return fail(EXIT_CONFIG, &error),

@@ -49,7 +49,7 @@ impl Source for Counted {
     }
 }
 
-/// Echoes the query and puts the generation into its first byte.
+/// Echoes the query and puts the generation into its first byte; panics if that was `!`.
 struct Echo;
 
 impl Answer for Echo {
@@ -57,6 +57,7 @@ impl Answer for Echo {
 
     fn answer(&mut self, view: &u64, _: Transport, packets: &mut [Packet<'_>]) {
         for packet in packets {
+            assert_ne!(packet.buf[0], b'!', "asked to panic");
             packet.buf[0] = u8::try_from(*view).unwrap();
             packet.outcome = Outcome::Reply { len: packet.query_len, rcode: 0, truncated: false };
         }
@@ -140,6 +141,57 @@ fn an_acknowledged_reload_is_what_the_next_query_sees() {
         assert_eq!(status.listen, [server.to_string()]);
         plane.end();
         assert!(!control.exists());
+    }
+}
+
+#[test]
+fn one_packet_in_a_thousand_panics_and_all_others_are_answered() {
+    /// Queries on the way at once: few enough for any receive buffer.
+    const BURST: u32 = 50;
+    for engine in ["uring", "socket"] {
+        let dir = tempfile::tempdir().unwrap();
+        let control = dir.path().join("control");
+        let (plane, _retired) = start(&control, "127.0.0.1:0", engine, &Counted::default());
+        let server = address(&control);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(server).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        for burst in 0..200_u32 {
+            let mut left = BURST;
+            for number in burst * BURST..(burst + 1) * BURST {
+                let culprit = number % 1000 == 17;
+                left -= u32::from(culprit);
+                let query =
+                    format!("{}killer {:05}", if culprit { "!" } else { "?" }, if culprit { 0 } else { number });
+                socket.send(query.as_bytes()).unwrap();
+            }
+            for _ in 0..left {
+                let mut buf = [0; 64];
+                let len = socket.recv(&mut buf).unwrap();
+                let number: u32 = std::str::from_utf8(&buf[8..len]).unwrap().parse().unwrap();
+                assert_eq!((buf[0], number / BURST), (0, burst), "{engine}");
+            }
+        }
+        let Reply::Status(status) = ask_control(&control, &Request::Status) else { panic!("no status") };
+        let [kept] = &status.quarantine[..] else { panic!("one packet: {:?}", status.quarantine) };
+        assert_eq!((kept.count, kept.packet_len, &kept.packet[..4]), (10, 13, "216b"), "{engine}");
+        let Reply::Stats(counters) = ask_control(&control, &Request::Stats) else { panic!("no counters") };
+        let value = |name: &str, label: &str| {
+            let counter = counters
+                .iter()
+                .find(|counter| counter.name == name && counter.label.as_ref().is_none_or(|(_, value)| value == label));
+            counter.unwrap().value
+        };
+        assert_eq!((value("drops_total", "panic"), value("quarantined_total", "")), (10, 1), "{engine}");
+        // Over TCP it costs its connection.
+        assert_eq!(ask_tcp(server, 1), Some(0));
+        let mut client = TcpStream::connect(server).unwrap();
+        client.write_all(b"\0\x0d!killer again").unwrap();
+        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
+        assert_eq!(ask_tcp(server, 2), Some(0));
+        let Reply::Status(status) = ask_control(&control, &Request::Status) else { panic!("no status") };
+        assert_eq!(status.quarantine.last().map(|kept| kept.transport.as_str()), Some("tcp"), "{engine}");
+        plane.end();
     }
 }
 

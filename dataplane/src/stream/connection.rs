@@ -6,7 +6,6 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
@@ -15,6 +14,7 @@ use tokio::time::timeout;
 
 use super::{Desk, Shared};
 use crate::packet::{Packet, Transport};
+use crate::quarantine;
 use crate::responder::Answer;
 use crate::stats::Event;
 
@@ -117,11 +117,12 @@ impl<A: Answer> Connection<'_, A> {
         let Desk { answer, message } = &mut *desk;
         message[..query.len()].copy_from_slice(query);
         let mut packet = [Packet::new(message, query.len(), self.client)];
-        let done = panic::catch_unwind(AssertUnwindSafe(|| answer.answer(&view, Transport::Tcp, &mut packet)));
+        let done = quarantine::guard(|| answer.answer(&view, Transport::Tcp, &mut packet));
         self.shared.block.count_batch(Transport::Tcp, &packet);
         let reply_len = packet[0].reply_len();
-        if done.is_err() {
+        if let Err(cause) = done {
             self.shared.block.add(Event::Panic, 1);
+            self.shared.block.quarantine.put(Transport::Tcp, query, query.len(), cause);
             // What the panic left in the answerer's memory is not to be trusted.
             *answer = answer.fork();
             return Vec::new();

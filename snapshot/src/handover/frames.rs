@@ -103,6 +103,30 @@ pub struct Status {
     pub workers: u32,
     /// Whether it is retiring.
     pub retiring: bool,
+    /// Packets that made the answering code panic, oldest first; few are kept.
+    #[serde(default)]
+    pub quarantine: Vec<Quarantined>,
+}
+
+/// A packet that made the answering code panic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// How it came, as `udp`.
+    pub transport: String,
+    /// Its bytes in hexadecimal; a long one is cut.
+    pub packet: String,
+    /// Its whole length in bytes.
+    pub packet_len: u64,
+    /// Where the panic came up, as `file:line:column`.
+    pub place: String,
+    /// What the panic said; it may hold anything.
+    pub message: String,
+    /// When the packet came first, in seconds since 1970.
+    pub first_unix_secs: u64,
+    /// When it came last.
+    pub last_unix_secs: u64,
+    /// How often it came.
+    pub count: u64,
 }
 
 /// Writes one frame.

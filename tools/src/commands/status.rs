@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
-use snapshot::handover::frames::{Counter, Counters, Status};
+use snapshot::handover::frames::{Counter, Counters, Quarantined, Status};
 
 use crate::args::{self, control_path};
 use crate::client::Client;
@@ -68,6 +68,9 @@ impl Display for Report {
         for note in engine_notes {
             writeln!(out, "            {note}")?;
         }
+        for packet in &self.status.quarantine {
+            writeln!(out, "panic       {}", Suspect(packet))?;
+        }
         for Counter { name, label, value } in self.counters.iter().flatten() {
             match label {
                 Some((key, label)) => writeln!(out, "{name} {key}={label} {value}")?,
@@ -75,6 +78,20 @@ impl Display for Report {
             }
         }
         Ok(())
+    }
+}
+
+/// A packet that made the answering code panic, for people to look at and to send again.
+struct Suspect<'q>(&'q Quarantined);
+
+impl Display for Suspect<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Quarantined { transport, packet, packet_len, place, message, last_unix_secs, count, .. } = self.0;
+        // Whatever a panic says is printed on one line, and no terminal obeys it.
+        let message = message.escape_debug();
+        let times = Counted(*count, "time");
+        writeln!(out, "{times} over {transport}, last at {last_unix_secs} (Unix time), at {place}: {message}")?;
+        write!(out, "            {packet_len} bytes: {packet}")
     }
 }
 
@@ -104,7 +121,17 @@ mod tests {
             Counter { name: "truncated_total".into(), label: None, value: 0 },
         ];
         let refused = Some("pack is broken".to_owned());
-        let report = Report { status: Status { refused, ..status() }, counters: Some(counters) };
+        let quarantine = vec![Quarantined {
+            transport: "udp".into(),
+            packet: "00ff".into(),
+            packet_len: 2,
+            place: "a.rs:1:2".into(),
+            message: "line\nbreak".into(),
+            first_unix_secs: 1,
+            last_unix_secs: 2,
+            count: 3,
+        }];
+        let report = Report { status: Status { refused, quarantine, ..status() }, counters: Some(counters) };
         let expected = "\
 data plane  0.1.0, pid 42, up 1h 1m
 serving     generation 7: 2 zones, 4,096 bytes
@@ -113,6 +140,8 @@ directory   /data
 listening   127.0.0.1:5300
 engine      uring, 2 workers
             xdp: not built in
+panic       3 times over udp, last at 2 (Unix time), at a.rs:1:2: line\\nbreak
+            2 bytes: 00ff
 queries_total transport=udp 9
 truncated_total 0
 ";

@@ -10,35 +10,13 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::common::plane::Plane;
+use super::common::random::Random;
 use super::common::reader::{Readers, Way};
 use super::common::tool::{DNSCTL, compile, document};
 use super::common::{soak, take_turn, versions};
 
 /// Names in the zone that makes a compile take its time.
 const NAME_COUNT: usize = 20_000;
-
-/// A reproducible sequence (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    /// From `PETREL_SEED`, or another seed each time.
-    fn seeded() -> Random {
-        let given = std::env::var("PETREL_SEED").ok().map(|text| text.parse().unwrap());
-        let seed = given.unwrap_or_else(|| {
-            use std::hash::{BuildHasher, Hasher};
-            std::hash::RandomState::new().build_hasher().finish()
-        });
-        Random(seed)
-    }
-
-    /// A number of 0.0..1.0.
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        f64::from(u32::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap()) / f64::from(u32::MAX)
-    }
-}
 
 /// Writes a zone that takes a while; the serial makes its pack another one each time.
 fn write_big(path: &Path, serial: usize) {

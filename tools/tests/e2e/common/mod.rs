@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod load;
 pub(crate) mod plane;
+pub(crate) mod random;
 pub(crate) mod reader;
 pub(crate) mod tool;
 pub(crate) mod versions;

@@ -1,31 +1,47 @@
 //! Asking a view: by lookup, and by whole messages.
 
+use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use dataplane::answer::{CookiePolicy, Cookies, Scratch, Secret, Settings, respond};
-use dataplane::packet::{Arrival, Outcome, Packet, Transport};
+use dataplane::answer::{CookiePolicy, Cookies, Secret, Settings};
+use dataplane::packet::{Outcome, Packet, Transport};
+use dataplane::responder::{Answer, Responder};
+use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::name::NameRef;
 use snapshot::dns::rtype::Rtype;
-use snapshot::dns::lookup_name::LookupName;
 use snapshot::image::{Found, Node, View, Zone};
 
 /// The types that take different ways through the answer.
 const TYPES: [Rtype; 7] = [Rtype::A, Rtype::NS, Rtype::SOA, Rtype::MX, Rtype::DS, Rtype::TXT, Rtype::ANY];
 
-/// Answers one message in `buf`, whose first `query_len` bytes it is.
-pub(crate) fn answer(view: &View, transport: Transport, buf: &mut [u8], query_len: usize) -> Outcome {
-    let settings = Settings {
+thread_local! {
+    /// What answers, used over and over as a worker does.
+    static RESPONDER: RefCell<Responder> =
+        RefCell::new(Responder::new(settings()));
+}
+
+/// Settings that lead through as much code as there is.
+fn settings() -> Settings {
+    Settings {
         version: Some("petrel".into()),
         nsid: Some("fuzzed".into()),
         cookies: Cookies::new(CookiePolicy::Require, vec![Secret([7; 16]), Secret([8; 16])]),
         tcp_idle: Some(Duration::from_secs(10)),
         ..Settings::default()
-    };
-    let mut packets = [Packet::new(buf, query_len, IpAddr::V4(Ipv4Addr::LOCALHOST))];
-    let arrival = Arrival { transport, now_secs: 1_800_000_000 };
-    respond(&settings, view, arrival, &mut packets, &mut Scratch::new());
-    packets[0].outcome
+    }
+}
+
+/// Answers a batch: of each message its buffer and how much of it is the query.
+pub(crate) fn answer<const N: usize>(
+    view: &View,
+    transport: Transport,
+    messages: [(&mut [u8], usize); N],
+) -> [Outcome; N] {
+    let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let mut packets = messages.map(|(buf, query_len)| Packet::new(buf, query_len, client));
+    RESPONDER.with_borrow_mut(|responder| responder.answer(view, transport, &mut packets));
+    packets.map(|packet| packet.outcome)
 }
 
 /// A query for `qname` with DO set.
@@ -91,7 +107,8 @@ fn questions(view: &View, name: &[u8], buf: &mut [u8]) {
         for qtype in TYPES {
             let query = query(name, qtype);
             buf[..query.len()].copy_from_slice(&query);
-            match answer(view, transport, buf, query.len()) {
+            let [outcome] = answer(view, transport, [(&mut *buf, query.len())]);
+            match outcome {
                 Outcome::Reply { len, .. } => assert!(len <= len_max, "{len} bytes over {transport:?}"),
                 other => panic!("a query is answered, not {other:?}"),
             }

@@ -4,9 +4,33 @@
 //! the file system, reads a clock or draws random numbers, so that every finding can be replayed.
 
 mod ask;
+mod exchange;
+mod manifest;
 mod memory;
-pub mod name;
-pub mod packet;
-pub mod rdata;
-pub mod segment_open;
-pub mod zone_file;
+mod name;
+mod opt;
+mod packet;
+mod rdata;
+mod segment;
+mod zone_file;
+
+/// What a target does with an input.
+pub type Check = fn(&[u8]);
+
+/// All targets by name.
+pub const TARGETS: [(&str, Check); 8] = [
+    ("manifest", manifest::check),
+    ("name", name::check),
+    ("opt", opt::check),
+    ("packet", packet::check),
+    ("rdata_text", rdata::check_text),
+    ("rdata_wire", rdata::check_wire),
+    ("segment", segment::check),
+    ("zone_file", zone_file::check),
+];
+
+/// The check of a target.
+#[must_use]
+pub fn check_of(target: &str) -> Option<Check> {
+    TARGETS.iter().find(|(name, _)| *name == target).map(|(_, check)| *check)
+}

@@ -1,4 +1,4 @@
-//! Packs without a disk: zone text in, view out.
+//! Snapshot files without a disk: zone text in, view out; and files with changes that their digest does not betray.
 
 use std::fs::File;
 use std::io::{Seek, Write};
@@ -8,7 +8,10 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use snapshot::dns::name::Name;
 use snapshot::dns::zone::{Zone, ZoneBuilder};
 use snapshot::dns::zonefile::{Options, Reader};
-use snapshot::image::{Digest, Generation, LoadError, Pack, PackFile, Segment, View};
+use snapshot::image::{Digest, Generation, LoadError, Manifest, Pack, PackFile, PackRef, Segment, View};
+
+/// Bytes of the header of every file.
+const HEADER_LEN: usize = 128;
 
 /// Loads a pack from these bytes, as a data plane does from a file.
 ///
@@ -42,4 +45,41 @@ fn parse(apex: &str, text: &str) -> Zone {
         builder.push(record).expect("a small zone fits");
     }
     builder.finish()
+}
+
+/// A manifest of these packs.
+pub(crate) fn manifest(packs: Vec<PackRef>) -> Manifest {
+    let previous = packs.first().map(|pack| pack.digest);
+    Manifest { epoch: 1, generation: Generation(2), created_unix_secs: 3, previous, packs }
+}
+
+/// Puts length and digest of the body into the header.
+pub(crate) fn sealed(mut file: Vec<u8>) -> Vec<u8> {
+    if let Some((header, body)) = file.split_at_mut_checked(HEADER_LEN) {
+        header[16..24].copy_from_slice(&(body.len() as u64).to_le_bytes());
+        header[32..64].copy_from_slice(&Digest::of(body).0);
+    }
+    file
+}
+
+/// A valid file with changes: each is four bytes, an operation, a place and a value.
+pub(crate) fn changed(valid: &[u8], changes: &[u8]) -> Vec<u8> {
+    let mut file = valid.to_vec();
+    let (changes, _) = changes.as_chunks::<4>();
+    for &[how, high, low, value] in changes {
+        let at = HEADER_LEN + usize::from(u16::from_be_bytes([high, low])) % (file.len() - HEADER_LEN);
+        match how % 8 {
+            0 => file[at] ^= 1 << (value % 8),
+            1 => file[at] = file[at].wrapping_add(value),
+            2 => file[at..].iter_mut().take(usize::from(value)).for_each(|octet| *octet = 0),
+            3 => {
+                // Moves something that looks right to where it is wrong.
+                let len = 8.min(file.len() - at);
+                let from = HEADER_LEN + usize::from(value) * 8 % (file.len() - HEADER_LEN - 8);
+                file.copy_within(from..from + len, at);
+            }
+            _ => file[at] = value,
+        }
+    }
+    file
 }

@@ -1,10 +1,10 @@
 //! Names: the forms of a name agree with each other.
 
-use snapshot::dns::name::{Name, NameRef};
 use snapshot::dns::lookup_name::LookupName;
+use snapshot::dns::name::{Name, NameRef};
 
 /// Takes the bytes as wire format and as text.
-pub fn check(bytes: &[u8]) {
+pub(crate) fn check(bytes: &[u8]) {
     let mut lookup = LookupName::default();
     let assigned = lookup.assign(bytes);
     match NameRef::prefix_of(bytes) {

@@ -1,10 +1,10 @@
 //! Zone files: read, checked, compiled, loaded, and every name found again.
 
+use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::name::Name;
 use snapshot::dns::rdata;
 use snapshot::dns::zone::{Zone, ZoneBuilder};
 use snapshot::dns::zonefile::{Generate, Options, Reader};
-use snapshot::dns::lookup_name::LookupName;
 use snapshot::image::{Found, PackFile, Segment, View};
 
 use crate::{ask, memory};
@@ -13,7 +13,7 @@ use crate::{ask, memory};
 const NAMES_MAX: u32 = 64;
 
 /// Takes the bytes as the file of zone `example.`.
-pub fn check(bytes: &[u8]) {
+pub(crate) fn check(bytes: &[u8]) {
     let apex: Name = "example.".parse().expect("the apex is a name");
     let generate = Generate::AtMost(64);
     let options = Options { origin: Some(apex.clone()), default_ttl: Some(60), generate, ..Options::default() };

@@ -1,6 +1,6 @@
 //! Finds and reads the files of the workspace.
 //!
-//! Only what is under version control by its place: `src`, `tests`, `benches` and `fuzz_targets` of the members. Build
+//! Only what is under version control by its place: `src`, `tests` and `benches` of the members. Build
 //! output is not looked at.
 
 use std::fs;
@@ -49,7 +49,7 @@ impl Workspace {
             let dir = root.join(krate);
             workspace.manifests.push((krate.to_owned(), read(&dir.join("Cargo.toml"))));
             let mut paths = Vec::new();
-            for part in ["src", "tests", "benches", "fuzz/fuzz_targets"] {
+            for part in ["src", "tests", "benches", "fuzz/src", "fuzz/tests"] {
                 walk(&dir.join(part), &mut paths);
             }
             paths.sort();

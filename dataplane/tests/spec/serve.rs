@@ -1,0 +1,105 @@
+//! The product: zones of the model compiled into a view in memory, and questions answered from it.
+//!
+//! It is the only place of these tests that knows the interfaces of `snapshot` and `answer`.
+
+use std::io::{Seek as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use dataplane::answer::{BATCH_LEN, Scratch, Settings, respond};
+use dataplane::packet::{Outcome, Packet, Transport};
+use snapshot::dns::name::{Name as WireName, NameRef};
+use snapshot::dns::rtype::Rtype;
+use snapshot::dns::zone::{Record as ZoneRecord, Zone as ZoneRecords, ZoneBuilder};
+use snapshot::image::{Generation, Pack, PackFile, Segment, View};
+
+use crate::message::{self, Dnssec, PAYLOAD_LEN, push_name};
+use crate::model::{Over, Question, Rdata, Zone};
+
+/// Room for a query and its reply: long answers need more than the largest datagram.
+const BUF_LEN: usize = 65_535;
+/// Who asks.
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// What lies in a buffer behind the query, so that a reply that claims bytes nobody wrote is seen.
+const POISON: u8 = 0xaa;
+/// Datagrams are as long as the queries allow.
+const SETTINGS: Settings = Settings { udp_len_max: PAYLOAD_LEN, version: None };
+
+/// Compiles zones into a view.
+pub(crate) fn view<'z>(zones: impl IntoIterator<Item = &'z Zone>) -> View {
+    let segments = zones.into_iter().map(|zone| Segment::build(&records(zone)).expect("the zone can be served"));
+    load(segments.collect())
+}
+
+/// Makes a view of compiled zones.
+pub(crate) fn load(segments: Vec<Segment>) -> View {
+    let encoded = PackFile::encode(segments).expect("small zones fit into a pack");
+    let mut file = tempfile::tempfile().expect("temporary files can be made");
+    file.write_all(&encoded.bytes).and_then(|()| file.rewind()).expect("temporary files can be written");
+    let pack = Pack::load(&file, encoded.digest).expect("what was encoded can be loaded");
+    View::assemble(Generation(1), vec![Arc::new(pack)]).expect("one pack makes a view")
+}
+
+/// A zone of the model as the compiler takes it.
+fn records(zone: &Zone) -> ZoneRecords {
+    let mut wire = Vec::new();
+    push_name(&mut wire, &zone.apex);
+    let mut builder = ZoneBuilder::new(WireName::from_wire(&wire).expect("apexes are names"));
+    let mut rdata = Vec::new();
+    for record in &zone.records {
+        wire.clear();
+        push_name(&mut wire, &record.owner);
+        rdata.clear();
+        match &record.rdata {
+            Rdata::Name(name) => push_name(&mut rdata, name),
+            Rdata::Octets(octets) => rdata.extend_from_slice(octets),
+        }
+        let owner = NameRef::prefix_of(&wire).expect("owners are names");
+        let rtype = Rtype(record.rtype);
+        let record = ZoneRecord { owner, rtype, ttl_secs: record.ttl_secs, rdata: &rdata, line: 0 };
+        builder.push(record).expect("small zones fit into memory");
+    }
+    builder.finish()
+}
+
+/// Buffers for one batch of queries, used again and again.
+pub(crate) struct Asker {
+    /// What a worker keeps.
+    scratch: Scratch,
+    /// One buffer per query of a batch.
+    bufs: Vec<Vec<u8>>,
+}
+
+impl Asker {
+    /// An asker for queries over UDP or TCP.
+    pub(crate) fn new() -> Asker {
+        Asker { scratch: Scratch::new(), bufs: vec![vec![POISON; BUF_LEN]; BATCH_LEN] }
+    }
+
+    /// Asks at most [`BATCH_LEN`] queries, given by their bytes, over one transport; shows each reply to `look`, with the
+    /// position of its query.
+    pub(crate) fn ask(&mut self, view: &View, over: Over, queries: &[Vec<u8>], mut look: impl FnMut(usize, &[u8])) {
+        let transport = if over == Over::Udp { Transport::Udp } else { Transport::Tcp };
+        let mut packets = Vec::with_capacity(queries.len());
+        for (buf, query) in self.bufs.iter_mut().zip(queries) {
+            buf[..query.len()].copy_from_slice(query);
+            packets.push(Packet::new(buf, query.len(), CLIENT));
+        }
+        assert_eq!(packets.len(), queries.len(), "a batch has at most {BATCH_LEN} queries");
+        respond(&SETTINGS, view, transport, &mut packets, &mut self.scratch);
+        for (idx, packet) in packets.iter_mut().enumerate() {
+            let Outcome::Reply { len, .. } = packet.outcome else { panic!("no reply: {:?}", packet.outcome) };
+            look(idx, &packet.buf[..len]);
+            packet.buf[..len].fill(POISON);
+        }
+    }
+
+    /// Asks one question; returns the query and the reply.
+    pub(crate) fn ask_one(&mut self, view: &View, question: &Question, dnssec: Dnssec) -> (Vec<u8>, Vec<u8>) {
+        let mut query = Vec::new();
+        message::write_query(&mut query, question, dnssec);
+        let mut reply = Vec::new();
+        self.ask(view, question.over, std::slice::from_ref(&query), |_, bytes| reply = bytes.to_vec());
+        (query, reply)
+    }
+}

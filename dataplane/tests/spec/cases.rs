@@ -17,7 +17,7 @@ use snapshot::dns::zonefile::{Generate, Include, Options, Reader};
 
 use crate::compare::{both_text, compare, name_text};
 use crate::message::{Dnssec, push_name, read_name, read_rdata, read_reply};
-use crate::model::{self, ANY, Answer, Name, Over, Question, Rdata, Record, SOA, Zone};
+use crate::model::{self, ANY, Answer, Name, Over, Question, Rdata, Record, Zone};
 use crate::serve::{self, Asker};
 
 /// Records that make a zone a signed one: RRSIG, NSEC, NSEC3.
@@ -66,11 +66,29 @@ fn read_zone(origin: &str, path: &Path) -> Option<Zone> {
         if !model::is_at_or_below(&owner, &apex) {
             return None;
         }
-        records.push(Record { owner, rtype: record.rtype.0, ttl_secs: record.ttl_secs, rdata });
+        let record = Record { owner, rtype: record.rtype.0, ttl_secs: record.ttl_secs, rdata };
+        // What is given twice counts once (RFC 2181 section 5).
+        if records.last() != Some(&record) {
+            records.push(record);
+        }
     }
-    let at_apex = |rtype| records.iter().filter(|record| record.owner == apex && record.rtype == rtype).count();
-    let is_sound = at_apex(SOA) == 1 && at_apex(model::NS) > 0;
-    is_sound.then_some(Zone { apex, records })
+    let zone = Zone { apex, records };
+    (is_valid(&zone) && serve::can_serve(&zone)).then_some(zone)
+}
+
+/// Whether aliases are as RFC 1034 section 3.6.2 and RFC 6672 section 2.4 ask for, and wildcards are not delegated (RFC
+/// 4592 section 4.2): other zones are not loaded, so no answer from them is right or wrong.
+fn is_valid(zone: &Zone) -> bool {
+    let beside = |record: &Record| zone.records.iter().filter(|other| other.owner == record.owner).count();
+    let dnames = |record: &Record| {
+        zone.records.iter().filter(|other| other.owner == record.owner && other.rtype == model::DNAME).count()
+    };
+    zone.records.iter().all(|record| match record.rtype {
+        model::CNAME => beside(record) == 1,
+        model::DNAME => dnames(record) == 1,
+        model::NS => record.owner.first().is_none_or(|label| *label != model::Label::new(b"*")),
+        _ => true,
+    })
 }
 
 /// The zones of a scene; `None` if it is not for the model.

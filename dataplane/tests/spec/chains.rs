@@ -5,7 +5,7 @@
 
 use crate::compare::{both_text, compare, name_text};
 use crate::message::{Dnssec, read_reply, write_query};
-use crate::model::{self, A, ANY, CNAME, DNAME, FOLLOWED_MAX, Name, Over, Question, Rdata, Record, Zone};
+use crate::model::{self, A, ANY, CNAME, DNAME, FOLLOWED_MAX, Label, Name, Over, Question, Rdata, Record, Zone};
 use crate::serve::{self, Asker};
 use crate::zones::{self, Numbers};
 
@@ -18,7 +18,7 @@ const SEED: u64 = 0x5eed_0014;
 
 /// An absolute name.
 fn name(text: &str) -> Name {
-    text.split('.').filter(|label| !label.is_empty()).map(|label| label.as_bytes().to_vec()).collect()
+    text.split('.').filter(|label| !label.is_empty()).map(|label| Label::new(label.as_bytes())).collect()
 }
 
 /// A record that leads from one name to another.

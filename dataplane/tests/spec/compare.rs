@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::message::Reply;
-use crate::model::{self, Answer, Name, Rdata, Record, Zone};
+use crate::model::{self, Answer, Label, Name, Rdata, Record, Zone};
 
 /// Compares a reply with what the model asks for.
 ///
@@ -78,10 +78,10 @@ fn target(record: &Record) -> Option<Name> {
 }
 
 /// A name in presentation format.
-pub(crate) fn name_text(name: &[Vec<u8>]) -> String {
+pub(crate) fn name_text(name: &[Label]) -> String {
     let mut text = String::new();
     for label in name {
-        text.push_str(&label.escape_ascii().to_string());
+        text.push_str(&label.octets().escape_ascii().to_string());
         text.push('.');
     }
     if text.is_empty() { ".".into() } else { text }

@@ -7,7 +7,10 @@ use proptest::prelude::*;
 
 use crate::compare::{both_text, compare, name_text};
 use crate::message::{Dnssec, push_name, read_reply};
-use crate::model::{self, A, AAAA, ANY, CNAME, DNAME, DS, NS, Name, Over, Question, Rdata, Record, SOA, Zone};
+use crate::model::{
+    self, A, AAAA, ANY, CNAME, DNAME, DS, Label, NAME_LEN_MAX, NS, Name, Over, Question, Rdata, Record, SOA, Zone,
+    name_len,
+};
 use crate::serve::{self, Asker};
 use crate::zones;
 
@@ -39,17 +42,17 @@ struct Drawn {
 
 /// An absolute name.
 fn name(text: &str) -> Name {
-    text.split('.').filter(|label| !label.is_empty()).map(|label| label.as_bytes().to_vec()).collect()
+    text.split('.').filter(|label| !label.is_empty()).map(|label| Label::new(label.as_bytes())).collect()
 }
 
 /// Some labels: few different ones, and a long one, so that names can become too long.
 fn labels(count: std::ops::Range<usize>) -> impl Strategy<Value = Name> {
     let label = prop_oneof![
-        6 => Just(b"a".to_vec()),
-        6 => Just(b"b".to_vec()),
-        3 => Just(b"*".to_vec()),
-        1 => Just(b"c".to_vec()),
-        1 => Just(vec![b'x'; 63]),
+        6 => Just(Label::new(b"a")),
+        6 => Just(Label::new(b"b")),
+        3 => Just(Label::new(b"*")),
+        1 => Just(Label::new(b"c")),
+        1 => Just(Label::new(&[b'x'; 63])),
     ];
     prop::collection::vec(label, count)
 }
@@ -88,8 +91,7 @@ fn rdata(drawn: &Drawn, rtype: u16) -> Rdata {
 /// Whether a zone may have a record beside those it has, as the zone checker sees it.
 fn fits(zone: &Zone, record: &Record) -> bool {
     let is_apex = record.owner == zone.apex;
-    let is_wildcard = record.owner.first().is_some_and(|label| label == b"*");
-    let len: usize = record.owner.iter().map(|label| label.len() + 1).sum();
+    let is_wildcard = record.owner.first().is_some_and(|label| *label == Label::new(b"*"));
     let beside = || zone.records.iter().filter(|other| other.owner == record.owner);
     let fits_type = match record.rtype {
         CNAME => !is_apex && beside().next().is_none(),
@@ -100,10 +102,10 @@ fn fits(zone: &Zone, record: &Record) -> bool {
     };
     let is_new = beside().all(|other| other.rtype != record.rtype || other.rdata != record.rdata);
     let name_fits = |rdata: &Rdata| match rdata {
-        Rdata::Name(name) => name.iter().map(|label| label.len() + 1).sum::<usize>() < 255,
+        Rdata::Name(name) => name_len(name) <= NAME_LEN_MAX,
         Rdata::Octets(octets) => octets.len() < 255,
     };
-    fits_type && is_new && len < 255 && name_fits(&record.rdata)
+    fits_type && is_new && name_len(&record.owner) <= NAME_LEN_MAX && name_fits(&record.rdata)
 }
 
 /// Zones of what was drawn; `served` has one bit per apex.
@@ -131,13 +133,13 @@ fn qnames(zones: &[Zone], more: &[Name]) -> Vec<Name> {
         names.extend(more.iter().map(|labels| [labels.as_slice(), &zone.apex].concat()));
         for record in &zone.records {
             names.push(record.owner.clone());
-            names.extend([b"a", b"c"].map(|label| [&[label.to_vec()], record.owner.as_slice()].concat()));
+            names.extend([b"a", b"c"].map(|label: &[u8; 1]| [&[Label::new(label)], record.owner.as_slice()].concat()));
             if let Rdata::Name(target) = &record.rdata {
                 names.push(target.clone());
             }
         }
     }
-    names.retain(|name| name.iter().map(|label| label.len() + 1).sum::<usize>() < 255);
+    names.retain(|name| name_len(name) <= NAME_LEN_MAX);
     names.sort();
     names.dedup();
     names

@@ -3,10 +3,14 @@
 //! A reader of its own, and strict: pointers lead backwards, the question comes back as it was asked, every byte belongs
 //! to a record, and no record is in a section twice (RFC 2181 section 5). Names are folded to lower case.
 
-use crate::model::{CNAME, DNAME, NS, Name, Question, Rdata, Record, SOA};
+use crate::model::{CNAME, DNAME, Label, NS, Name, Question, Rdata, Record, SOA};
 
 /// OPT (RFC 6891 section 6.1.1).
 const OPT: u16 = 41;
+/// Bytes of a header.
+const HEADER_LEN: usize = 12;
+/// Bytes of an OPT record without options, with which queries end.
+const OPT_LEN: usize = 11;
 /// The UDP payload size that queries offer: no zone of these tests has a longer answer.
 pub(crate) const PAYLOAD_LEN: u16 = 4096;
 
@@ -33,10 +37,10 @@ pub(crate) enum Dnssec {
 }
 
 /// Appends a name in wire format.
-pub(crate) fn push_name(out: &mut Vec<u8>, name: &[Vec<u8>]) {
+pub(crate) fn push_name(out: &mut Vec<u8>, name: &[Label]) {
     for label in name {
-        out.push(u8::try_from(label.len()).expect("labels are short"));
-        out.extend_from_slice(label);
+        out.push(u8::try_from(label.octets().len()).expect("labels are short"));
+        out.extend_from_slice(label.octets());
     }
     out.push(0);
 }
@@ -67,14 +71,17 @@ pub(crate) fn read_reply(query: &[u8], reply: &[u8]) -> Result<Reply, String> {
     if flags & 0xf800 != 0x8000 || counts[0] != 1 {
         return Err(format!("no reply to a query: flags {flags:04x}, {} questions", counts[0]));
     }
-    let question_len = query[12..].iter().position(|&octet| octet == 0).unwrap_or(0) + 5;
-    if cursor.take(question_len)? != &query[12..12 + question_len] {
+    let question = &query[HEADER_LEN..query.len() - OPT_LEN];
+    if cursor.take(question.len())? != question {
         return Err("another question".into());
     }
     let mut sections = [Vec::new(), Vec::new(), Vec::new()];
     for (section, &count) in sections.iter_mut().zip(&counts[1..]) {
         for _ in 0..count {
             section.extend(cursor.record()?);
+        }
+        if section.len() < 2 {
+            continue;
         }
         let mut sorted: Vec<&Record> = section.iter().collect();
         sorted.sort_unstable();
@@ -141,12 +148,15 @@ impl<'m> Cursor<'m> {
                 (at, limit) = (target, target);
                 continue;
             }
+            if len > 63 {
+                return Err(format!("a label of type {len:#04x}"));
+            }
             let label = self.bytes.get(at + 1..at + 1 + usize::from(len)).ok_or("a label ends early")?;
             at += 1 + label.len();
             if len == 0 {
                 break;
             }
-            name.push(label.to_ascii_lowercase());
+            name.push(Label::new(label));
         }
         self.off = end.unwrap_or(at);
         Ok(name)

@@ -5,8 +5,17 @@
 //! scan of that list. It follows RFC 1034 section 4.3.2 as amended by RFC 2308, 4035, 4592, 6672 and 9471. Class IN and
 //! unsigned zones only; it knows no message sizes, so nothing is ever truncated. Names are in lower case (RFC 4343).
 
+/// A label: at most 63 octets (RFC 1035 section 2.3.4), held in place because comparing makes very many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Label {
+    /// Its octets, then zeros.
+    octets: [u8; 63],
+    /// How many octets it has.
+    len: u8,
+}
+
 /// A name: its labels from left to right; the root has none.
-pub(crate) type Name = Vec<Vec<u8>>;
+pub(crate) type Name = Vec<Label>;
 
 /// The types that answering treats apart (RFC 1035 section 3.2.2, RFC 3596, 4034 and 6672).
 pub(crate) const A: u16 = 1;
@@ -37,7 +46,7 @@ pub(crate) const YXDOMAIN: u16 = 6;
 /// How many CNAMEs of one chain are followed: RFC 1034 section 3.6.2 asks for a bound and leaves it to the server.
 pub(crate) const FOLLOWED_MAX: usize = 16;
 /// A name has at most 255 octets, length octets and root included (RFC 1035 section 2.3.4).
-const NAME_LEN_MAX: usize = 255;
+pub(crate) const NAME_LEN_MAX: usize = 255;
 
 /// What follows the TTL of a record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,6 +131,21 @@ enum Found {
     Missing,
 }
 
+impl Label {
+    /// A label of at most 63 octets, in lower case.
+    pub(crate) fn new(text: &[u8]) -> Label {
+        let mut octets = [0; 63];
+        octets[..text.len()].copy_from_slice(text);
+        octets.make_ascii_lowercase();
+        Label { octets, len: u8::try_from(text.len()).expect("at most 63") }
+    }
+
+    /// Its octets.
+    pub(crate) fn octets(&self) -> &[u8] {
+        &self.octets[..usize::from(self.len)]
+    }
+}
+
 /// Answers a question (RFC 1034 section 4.3.2).
 pub(crate) fn answer(zones: &[Zone], question: &Question) -> Answer {
     let mut reply = Answer::default();
@@ -139,7 +163,7 @@ pub(crate) fn answer(zones: &[Zone], question: &Question) -> Answer {
                 refer(zone, &cut, &mut reply);
                 return reply;
             }
-            Found::Redirected(owner) => redirect(zone, &owner, &sname, &mut reply),
+            Found::Redirected(owner) => redirect(zone, &owner, &sname, question, &mut reply),
             Found::Node(records) => select(zone, records, question, &mut reply),
             Found::Missing => {
                 // RFC 6604 section 3: the code is that of the last name of a chain.
@@ -160,8 +184,8 @@ pub(crate) fn answer(zones: &[Zone], question: &Question) -> Answer {
 /// The zone that a name is looked up in: the nearest ancestor (RFC 1034 section 4.3.2 step 2). DS at an apex belongs to
 /// the parent, if we are authoritative for it (RFC 4035 section 3.1.4.1); where the zone above delegates an ancestor of
 /// the name it is not the parent, and the child says that it has no DS.
-fn nearest_zone<'z>(zones: &'z [Zone], name: &[Vec<u8>], qtype: u16) -> Option<&'z Zone> {
-    let nearest = |name: &[Vec<u8>]| {
+fn nearest_zone<'z>(zones: &'z [Zone], name: &[Label], qtype: u16) -> Option<&'z Zone> {
+    let nearest = |name: &[Label]| {
         let above = zones.iter().filter(|zone| is_at_or_below(name, &zone.apex));
         above.max_by_key(|zone| zone.apex.len())
     };
@@ -174,7 +198,7 @@ fn nearest_zone<'z>(zones: &'z [Zone], name: &[Vec<u8>], qtype: u16) -> Option<&
 }
 
 /// Looks for a name in a zone (RFC 1034 section 4.3.2 step 3, RFC 6672 section 3.2, RFC 4592 section 3.3).
-fn find(zone: &Zone, name: &[Vec<u8>], qtype: u16) -> Found {
+fn find(zone: &Zone, name: &[Label], qtype: u16) -> Found {
     // "Start matching down, label by label, in the zone": whatever comes first from the top hides what is below.
     for len in zone.apex.len()..=name.len() {
         let ancestor = &name[name.len() - len..];
@@ -197,7 +221,7 @@ fn find(zone: &Zone, name: &[Vec<u8>], qtype: u16) -> Found {
     // RFC 4592 section 3.3.1: only the wildcard at the closest encloser is a source of synthesis, and it may be an empty
     // non-terminal (section 2.2.2), which synthesizes no data. A DNAME there redirects nothing (RFC 6672 section 3.3).
     let encloser = (1..name.len()).map(|skipped| &name[skipped..]).find(|ancestor| exists(zone, ancestor));
-    let source = [&[b"*".to_vec()], encloser.unwrap_or(&zone.apex)].concat();
+    let source = [&[Label::new(b"*")], encloser.unwrap_or(&zone.apex)].concat();
     if !exists(zone, &source) {
         return Found::Missing;
     }
@@ -209,7 +233,7 @@ fn find(zone: &Zone, name: &[Vec<u8>], qtype: u16) -> Found {
 }
 
 /// Whether a name exists: it owns records, or a name below it does (RFC 4592 section 2.2.2, RFC 8020 section 2).
-fn exists(zone: &Zone, name: &[Vec<u8>]) -> bool {
+fn exists(zone: &Zone, name: &[Label]) -> bool {
     name == zone.apex || zone.records.iter().any(|record| is_at_or_below(&record.owner, name))
 }
 
@@ -254,15 +278,16 @@ fn is_placed(rrset: &[Record], reply: &Answer) -> bool {
     reply.answer.iter().flatten().any(|placed| placed == rrset)
 }
 
-/// Redirects a name below a DNAME; returns the new name (RFC 6672 section 3.2 step 3c), which is followed whatever the
-/// QTYPE is: only a CNAME that is found answers a question for CNAME or ANY.
-fn redirect(zone: &Zone, owner: &[Vec<u8>], name: &[Vec<u8>], reply: &mut Answer) -> Option<Name> {
+/// Redirects a name below a DNAME; returns the new name (RFC 6672 section 3.2 step 3c). A question for CNAME is answered
+/// by the CNAME that is made: such questions are not restarted (RFC 1034 section 3.6.2). One for ANY goes on, as step 3c
+/// makes no exception and most servers do.
+fn redirect(zone: &Zone, owner: &[Label], name: &[Label], question: &Question, reply: &mut Answer) -> Option<Name> {
     reply.authoritative = true;
     let dname = rrset(&at(zone, owner), DNAME);
     let Record { ttl_secs, rdata: Rdata::Name(target), .. } = dname[0].clone() else { return None };
     add(dname, reply);
     let new = [&name[..name.len() - owner.len()], &target].concat();
-    if new.iter().map(|label| label.len() + 1).sum::<usize>() + 1 > NAME_LEN_MAX {
+    if name_len(&new) > NAME_LEN_MAX {
         // RFC 6672 section 2.2.
         reply.rcode = YXDOMAIN;
         return None;
@@ -270,7 +295,7 @@ fn redirect(zone: &Zone, owner: &[Vec<u8>], name: &[Vec<u8>], reply: &mut Answer
     // RFC 6672 section 3.1: the TTL is that of the DNAME.
     let owner = name.to_vec();
     add(vec![Record { owner, rtype: CNAME, ttl_secs, rdata: Rdata::Name(new.clone()) }], reply);
-    Some(new)
+    (question.qtype != CNAME).then_some(new)
 }
 
 /// Says that there is no such name or no such type (RFC 2308 sections 2 and 3): the SOA, kept as long as its MINIMUM says.
@@ -288,7 +313,7 @@ fn negative(zone: &Zone, reply: &mut Answer) {
 
 /// Refers to the servers of a zone below (RFC 1034 section 4.3.2 step 3b). AA stays as it is: it speaks of the first
 /// owner of the answer section (RFC 1035 section 4.1.1), so after a chain it is set.
-fn refer(zone: &Zone, cut: &[Vec<u8>], reply: &mut Answer) {
+fn refer(zone: &Zone, cut: &[Label], reply: &mut Answer) {
     let records = at(zone, cut);
     reply.authority = rrset(&records, NS);
     // RFC 4035 section 3.1.4 asks for the DS in signed zones only; sending it from others does no harm.
@@ -304,18 +329,23 @@ fn refer(zone: &Zone, cut: &[Vec<u8>], reply: &mut Answer) {
     }
 }
 
+/// How many octets a name has in wire format.
+pub(crate) fn name_len(name: &[Label]) -> usize {
+    name.iter().map(|label| label.octets().len() + 1).sum::<usize>() + 1
+}
+
 /// Whether `name` is `ancestor` or below it.
-pub(crate) fn is_at_or_below(name: &[Vec<u8>], ancestor: &[Vec<u8>]) -> bool {
+pub(crate) fn is_at_or_below(name: &[Label], ancestor: &[Label]) -> bool {
     name.ends_with(ancestor)
 }
 
 /// Whether a name owns an RRset.
-fn has(zone: &Zone, name: &[Vec<u8>], rtype: u16) -> bool {
+fn has(zone: &Zone, name: &[Label], rtype: u16) -> bool {
     zone.records.iter().any(|record| record.rtype == rtype && record.owner == name)
 }
 
 /// The records of a name.
-fn at(zone: &Zone, name: &[Vec<u8>]) -> Vec<Record> {
+fn at(zone: &Zone, name: &[Label]) -> Vec<Record> {
     zone.records.iter().filter(|record| record.owner == name).cloned().collect()
 }
 
@@ -340,7 +370,7 @@ fn rrset(records: &[Record], rtype: u16) -> Vec<Record> {
 }
 
 /// The addresses that `zones` have for a name: what may be in an additional section (RFC 1034 section 4.3.2 step 6).
-pub(crate) fn addresses(zones: &[Zone], name: &[Vec<u8>]) -> Vec<Record> {
+pub(crate) fn addresses(zones: &[Zone], name: &[Label]) -> Vec<Record> {
     let mut addresses = Vec::new();
     for zone in zones.iter().filter(|zone| is_at_or_below(name, &zone.apex)) {
         let mut sources = vec![at(zone, name)];

@@ -31,8 +31,13 @@ pub(crate) fn view<'z>(zones: impl IntoIterator<Item = &'z Zone>) -> View {
     load(segments.collect())
 }
 
+/// Whether the compiler takes a zone.
+pub(crate) fn can_serve(zone: &Zone) -> bool {
+    Segment::build(&records(zone)).is_ok()
+}
+
 /// Makes a view of compiled zones.
-pub(crate) fn load(segments: Vec<Segment>) -> View {
+fn load(segments: Vec<Segment>) -> View {
     let encoded = PackFile::encode(segments).expect("small zones fit into a pack");
     let mut file = tempfile::tempfile().expect("temporary files can be made");
     file.write_all(&encoded.bytes).and_then(|()| file.rewind()).expect("temporary files can be written");

@@ -11,7 +11,7 @@ use dataplane::answer::BATCH_LEN;
 
 use crate::compare::{both_text, compare, name_text};
 use crate::message::{Dnssec, read_reply, write_query};
-use crate::model::{self, A, ANY, CNAME, DNAME, DS, NS, Name, Over, Question, Zone};
+use crate::model::{self, A, ANY, CNAME, DNAME, DS, Label, NS, Name, Over, Question, Zone};
 use crate::serve::{self, Asker};
 use crate::zones::{self, Shape};
 
@@ -61,7 +61,7 @@ impl Tally {
 
 /// The apex of the zone at a place in its view.
 fn apex(place: usize) -> Name {
-    vec![format!("z{place:04}").into_bytes(), b"test".to_vec()]
+    vec![Label::new(format!("z{place:04}").as_bytes()), Label::new(b"test")]
 }
 
 /// The questions about the zone at `apex`.

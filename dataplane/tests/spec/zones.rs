@@ -3,7 +3,7 @@
 //! A [`Shape`] is a zone without its apex. Shapes that differ only by exchanging the labels `a` and `b` give the same
 //! zone with other names, so one of each pair is made. Everything is a function of the level and the seed.
 
-use crate::model::{A, CNAME, DNAME, DS, NS, Name, Rdata, Record, SOA, Zone};
+use crate::model::{A, CNAME, DNAME, DS, Label, NS, Name, Rdata, Record, SOA, Zone};
 
 /// The types at an owner, together what a zone may have there: CNAME stands alone (RFC 1034 section 3.6.2), a wildcard
 /// is not delegated (RFC 4592 section 4.2).
@@ -63,7 +63,8 @@ pub(crate) fn names(labels: &[&[u8]], depth: usize) -> Vec<Name> {
     let mut all: Vec<Name> = Vec::new();
     let mut level: Vec<Name> = vec![Name::new()];
     for _ in 0..depth {
-        let longer = |name: &Name| labels.iter().map(|label| [&[label.to_vec()], name.as_slice()].concat()).collect();
+        let longer =
+            |name: &Name| labels.iter().map(|label| [&[Label::new(label)], name.as_slice()].concat()).collect();
         level = level.iter().flat_map(|name| -> Vec<Name> { longer(name) }).collect();
         all.extend(level.iter().cloned());
     }
@@ -71,8 +72,8 @@ pub(crate) fn names(labels: &[&[u8]], depth: usize) -> Vec<Name> {
 }
 
 /// Whether a name is a wildcard.
-fn is_wildcard(name: &[Vec<u8>]) -> bool {
-    name.first().is_some_and(|label| label == b"*")
+fn is_wildcard(name: &[Label]) -> bool {
+    name.first().is_some_and(|label| *label == Label::new(b"*"))
 }
 
 /// What an owner may have: all sets of types, with all kinds of targets where they have one. `targets` are those that
@@ -90,10 +91,10 @@ fn choices<'n>(labels: &'n Name, targets: &'n [u8]) -> impl Iterator<Item = Owne
 
 /// Whether this shape stands for itself and the one with `a` and `b` exchanged.
 fn is_first_of_pair(shape: &[&Name]) -> bool {
-    let swapped = |label: &Vec<u8>| match label.as_slice() {
-        b"a" => b"b".to_vec(),
-        b"b" => b"a".to_vec(),
-        _ => label.clone(),
+    let swapped = |label: &Label| match label.octets() {
+        b"a" => Label::new(b"b"),
+        b"b" => Label::new(b"a"),
+        _ => *label,
     };
     let mut own: Vec<Name> = shape.iter().map(|name| (*name).clone()).collect();
     let mut other: Vec<Name> = own.iter().map(|name| name.iter().map(swapped).collect()).collect();
@@ -180,9 +181,9 @@ pub(crate) fn qnames() -> Vec<Name> {
     all.extend(names(&LABELS, DEPTH_MAX + 1));
     let short: Vec<Name> = all.iter().filter(|name| name.len() <= DEPTH_MAX).cloned().collect();
     for name in short {
-        let missing = [&[b"c".to_vec()], name.as_slice()].concat();
+        let missing = [&[Label::new(b"c")], name.as_slice()].concat();
         if name.len() < DEPTH_MAX {
-            all.extend(LABELS.iter().chain(&[b"c".as_slice()]).map(|label| [&[label.to_vec()], &*missing].concat()));
+            all.extend(LABELS.iter().chain(&[b"c".as_slice()]).map(|label| [&[Label::new(label)], &*missing].concat()));
         }
         all.push(missing);
     }
@@ -191,10 +192,10 @@ pub(crate) fn qnames() -> Vec<Name> {
 
 /// The zone `other.test.`, where aliases lead to from the zones of shapes.
 pub(crate) fn other_zone() -> Zone {
-    let apex = vec![b"other".to_vec(), b"test".to_vec()];
+    let apex = vec![Label::new(b"other"), Label::new(b"test")];
     let mut zone = Zone { records: apex_records(&apex, 0), apex };
     for (owner, last) in [("a", 1), ("*.b", 2)] {
-        let owner = [owner.split('.').map(|label| label.as_bytes().to_vec()).collect(), zone.apex.clone()].concat();
+        let owner = [owner.split('.').map(|label| Label::new(label.as_bytes())).collect(), zone.apex.clone()].concat();
         zone.records.push(Record { owner, rtype: A, ttl_secs: 77, rdata: Rdata::Octets(vec![192, 0, 2, last]) });
     }
     zone
@@ -202,7 +203,7 @@ pub(crate) fn other_zone() -> Zone {
 
 /// SOA and NS of an apex; either the TTL of the SOA or its MINIMUM is the less.
 fn apex_records(apex: &Name, number: usize) -> Vec<Record> {
-    let server = vec![b"ns".to_vec(), b"elsewhere".to_vec()];
+    let server = vec![Label::new(b"ns"), Label::new(b"elsewhere")];
     let mut soa = Vec::new();
     crate::message::push_name(&mut soa, &server);
     crate::message::push_name(&mut soa, &server);
@@ -233,7 +234,7 @@ pub(crate) fn zone(shape: &Shape, apex: &Name, number: usize) -> Zone {
                 NS => vec![
                     Rdata::Name(own.clone()),
                     Rdata::Name([other, apex].concat()),
-                    Rdata::Name(vec![b"ns".to_vec(), b"elsewhere".to_vec()]),
+                    Rdata::Name(vec![Label::new(b"ns"), Label::new(b"elsewhere")]),
                 ],
                 _ => vec![Rdata::Name(owner.target(rtype, other, apex))],
             };
@@ -249,9 +250,9 @@ pub(crate) fn zone(shape: &Shape, apex: &Name, number: usize) -> Zone {
 
 impl Owner {
     /// Where a CNAME or DNAME of this owner leads.
-    fn target(&self, rtype: u16, other: &[Vec<u8>], apex: &[Vec<u8>]) -> Name {
-        let below = |label: &[u8], name: &[Vec<u8>]| [&[label.to_vec()], name, apex].concat();
-        let elsewhere = [b"other".to_vec(), b"test".to_vec()];
+    fn target(&self, rtype: u16, other: &[Label], apex: &[Label]) -> Name {
+        let below = |label: &[u8], name: &[Label]| [&[Label::new(label)], name, apex].concat();
+        let elsewhere = [Label::new(b"other"), Label::new(b"test")];
         let parent = other.get(1..).unwrap_or(other);
         match (rtype, self.target) {
             // Another owner.
@@ -263,7 +264,7 @@ impl Owner {
             // Itself.
             (_, 2) => [self.labels.as_slice(), apex].concat(),
             // Another zone that is served.
-            (CNAME, 3) => [[b"a".to_vec()].as_slice(), &elsewhere].concat(),
+            (CNAME, 3) => [[Label::new(b"a")].as_slice(), &elsewhere].concat(),
             (_, 3) => elsewhere.to_vec(),
             // Below itself: a name that grows with every step if this is a DNAME.
             _ => below(b"b", &self.labels),

@@ -164,7 +164,7 @@ pub(crate) fn answer(zones: &[Zone], question: &Question) -> Answer {
                 return reply;
             }
             Found::Redirected(owner) => redirect(zone, &owner, &sname, question, &mut reply),
-            Found::Node(records) => select(zone, records, question, &mut reply),
+            Found::Node(records) => select(zone, &records, question, &mut reply),
             Found::Missing => {
                 // RFC 6604 section 3: the code is that of the last name of a chain.
                 reply.rcode = NXDOMAIN;
@@ -238,10 +238,10 @@ fn exists(zone: &Zone, name: &[Label]) -> bool {
 }
 
 /// Chooses from the records of a node; returns the name to go on with (RFC 1034 section 4.3.2 step 3a).
-fn select(zone: &Zone, records: Vec<Record>, question: &Question, reply: &mut Answer) -> Option<Name> {
+fn select(zone: &Zone, records: &[Record], question: &Question, reply: &mut Answer) -> Option<Name> {
     reply.authoritative = true;
     if question.qtype == ANY && !records.is_empty() {
-        let rrsets = types(&records).into_iter().map(|rtype| rrset(&records, rtype));
+        let rrsets = types(records).into_iter().map(|rtype| rrset(records, rtype));
         // An RRset that a DNAME brought before counts as given.
         let rrsets = rrsets.map(|rrset| if is_placed(&rrset, reply) { Vec::new() } else { rrset });
         let place = match question.over {
@@ -252,12 +252,12 @@ fn select(zone: &Zone, records: Vec<Record>, question: &Question, reply: &mut An
         reply.answer.push(place);
         return None;
     }
-    let asked = rrset(&records, question.qtype);
+    let asked = rrset(records, question.qtype);
     if !asked.is_empty() {
         add(asked, reply);
         return None;
     }
-    let alias = rrset(&records, CNAME);
+    let alias = rrset(records, CNAME);
     let Some(Record { rdata: Rdata::Name(target), .. }) = alias.first().cloned() else {
         negative(zone, reply);
         return None;

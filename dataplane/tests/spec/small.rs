@@ -50,8 +50,8 @@ impl Tally {
     }
 
     /// Adds a difference.
-    fn differ(&mut self, what: String, whole: impl FnOnce() -> String) {
-        let count = self.differences.entry(what.clone()).or_default();
+    fn differ(&mut self, what: &str, whole: impl FnOnce() -> String) {
+        let count = self.differences.entry(what.to_owned()).or_default();
         *count += 1;
         if *count == 1 && self.shown.len() < SHOWN_MAX {
             self.shown.push(format!("{what}\n{}", whole()));
@@ -117,12 +117,13 @@ fn judge(served: &[Zone], question: &Question, reply: Result<&Reply, String>, ta
             format!("  {} type {qtype} over {over:?}\n{both}", name_text(qname))
         };
         // Names differ from zone to zone, kinds of differences do not.
-        let kind = what.split(':').next().unwrap_or_default().to_owned();
+        let kind = what.split(':').next().unwrap_or_default();
         tally.differ(kind, whole);
     }
 }
 
 /// Compares all zones of an iterator on two threads, prints what came of it, and fails if there are differences.
+#[expect(clippy::print_stderr, reason = "how much was compared is what a full run is for")]
 fn compare_all(title: &str, shapes: impl Iterator<Item = Shape> + Send) {
     let begun = Instant::now();
     let qnames = zones::qnames();

@@ -229,7 +229,7 @@ pub(crate) fn zone(shape: &Shape, apex: &Name, number: usize) -> Zone {
             let last = u8::try_from(idx).unwrap_or(0);
             let rdatas = match rtype {
                 A => vec![Rdata::Octets(vec![192, 0, 2, 10 + last]), Rdata::Octets(vec![192, 0, 2, 20 + last])],
-                DS => vec![Rdata::Octets(vec![[0, 1, 13, 2].as_slice(), &[last; 32]].concat())],
+                DS => vec![Rdata::Octets([[0, 1, 13, 2].as_slice(), &[last; 32]].concat())],
                 // In-domain, sibling and foreign servers, with and without addresses.
                 NS => vec![
                     Rdata::Name(own.clone()),

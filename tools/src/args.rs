@@ -110,6 +110,12 @@ pub(crate) struct Check {
     /// Origin of the one zone file given.
     #[arg(long, value_name = "NAME")]
     pub(crate) origin: Option<String>,
+    /// The zones must be signed: mistakes in their DNSSEC records are errors, not warnings.
+    #[arg(long)]
+    pub(crate) dnssec: bool,
+    /// Judge signatures for this time, YYYYMMDDHHMMSS in UTC or seconds since 1970 [default: now].
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
     /// Which parts of the zone-file language are allowed.
     #[command(flatten)]
     pub(crate) language: Language,

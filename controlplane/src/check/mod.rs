@@ -1,10 +1,13 @@
 //! Lints of a whole zone: what is wrong with it, and what is probably not meant.
 //!
-//! It reads no file, changes nothing and knows no policy of accounts. Rule of thumb: what `named` refuses to load is an
-//! [`Severity::Error`], what it only reports, or what an RFC forbids without harm to others, is a [`Severity::Warning`].
-//! Invariant: a zone without errors has one SOA and at least one NS at its apex and can be answered from. Cost: two walks
-//! over the zone, O(n) with hashing. RFC 1034, 1035, 2181, 4034, 4592, 6672.
+//! It reads no file, changes nothing and knows no policy of accounts. [`check`] asks whether a zone can be served, for
+//! `compile`; [`review`] asks whether it is right, for people, and looks at its signatures too. Rule of thumb: what no
+//! server loads is an error of both, what most checkers refuse is one of [`review`], what an RFC forbids without harm to
+//! others, or only one checker refuses, is a [`Severity::Warning`]. Invariant: a zone without errors has one SOA and can
+//! be answered from. Cost: a few walks over the zone, O(n) with hashing. RFC 1034, 1035, 2181, 4034, 4592, 6672.
 
+pub mod dnssec;
+mod limits;
 mod node;
 mod place;
 mod target;
@@ -13,9 +16,11 @@ use std::collections::HashMap;
 use std::fmt;
 
 use snapshot::dns::name::{Name, NameRef};
+use snapshot::dns::rdata::canonical_rdata;
 use snapshot::dns::rtype::Rtype;
-use snapshot::dns::zone::Zone;
+use snapshot::dns::zone::{OwnerRecords, Rrset, Zone};
 
+use dnssec::Dnssec;
 use place::Terrain;
 use target::Targets;
 
@@ -28,8 +33,21 @@ const PER_CODE_MAX: usize = 1_000;
 pub enum Severity {
     /// The zone is refused.
     Error,
-    /// The zone is served; somebody should look.
+    /// The zone passes; somebody should look.
     Warning,
+}
+
+/// What a finding says of the zone, whoever asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grade {
+    /// It cannot be answered from.
+    Unservable,
+    /// It can be answered from, but it is wrong.
+    Wrong,
+    /// Its DNSSEC records are wrong: as bad as the caller says.
+    Insecure,
+    /// It is allowed, and probably not meant.
+    Doubtful,
 }
 
 /// One thing that is wrong with a zone.
@@ -59,26 +77,48 @@ impl fmt::Display for Finding {
 
 /// Collects findings.
 struct Findings {
+    /// How bad what is wrong, but can be served, is.
+    wrong: Severity,
+    /// How bad a mistake in the DNSSEC records is.
+    insecure: Severity,
     /// Those that are listed.
     list: Vec<Finding>,
     /// How many there are of each code.
     counts: HashMap<&'static str, (Severity, usize)>,
 }
 
-/// Checks a zone. The findings come by line; those about no single line come last.
+/// Checks whether a zone can be served: errors are what no server loads. Records outside of the zone are warned about;
+/// whoever serves it leaves them out ([`Zone::drop_outside`]). Signatures are not verified. The findings come by line;
+/// those about no single line come last.
 #[must_use]
 pub fn check(zone: &Zone) -> Vec<Finding> {
-    let mut findings = Findings { list: Vec::new(), counts: HashMap::new() };
+    let mut findings = Findings::new(Severity::Warning, Severity::Warning);
+    walk(zone, &mut findings);
+    findings.finish(zone.apex())
+}
+
+/// Checks whether a zone is right, its DNSSEC records included. The findings are ordered as those of [`check`].
+#[must_use]
+pub fn review(zone: &Zone, dnssec: &Dnssec) -> Vec<Finding> {
+    let mut findings = Findings::new(Severity::Error, dnssec.severity());
+    walk(zone, &mut findings);
+    dnssec::check(zone, dnssec, &mut findings);
+    findings.finish(zone.apex())
+}
+
+/// Applies all rules but those about signatures.
+fn walk(zone: &Zone, findings: &mut Findings) {
     let mut targets = Targets::of(zone);
     let mut terrain = Terrain::new(zone.apex());
     let mut apex = node::ApexState::default();
     for owner in zone.owners() {
         let place = terrain.place(&owner);
         targets.visit(&owner, place);
-        node::check(&owner, place, &targets, &mut apex, &mut findings);
+        node::check(&owner, place, &targets, &mut apex, findings);
+        limits::check(&owner, findings);
     }
-    apex.check(zone.apex(), &mut findings);
-    targets.check(zone, &mut findings);
+    apex.check(zone.apex(), findings);
+    targets.check(zone, findings);
     let duplicate_count = zone.duplicate_count();
     if duplicate_count > 0 {
         let message = match duplicate_count {
@@ -87,22 +127,42 @@ pub fn check(zone: &Zone) -> Vec<Finding> {
         };
         findings.warning("duplicate-records", 0, zone.apex(), message);
     }
-    findings.finish(zone.apex())
 }
 
 impl Findings {
-    /// Adds an error.
-    fn error(&mut self, code: &'static str, line: u32, owner: NameRef<'_>, message: String) {
-        self.add(Severity::Error, code, line, owner, message);
+    /// No findings yet.
+    fn new(wrong: Severity, insecure: Severity) -> Findings {
+        Findings { wrong, insecure, list: Vec::new(), counts: HashMap::new() }
+    }
+
+    /// Adds what no server loads.
+    fn unservable(&mut self, code: &'static str, line: u32, owner: NameRef<'_>, message: String) {
+        self.add(Grade::Unservable, code, line, owner, message);
+    }
+
+    /// Adds what is wrong.
+    fn wrong(&mut self, code: &'static str, line: u32, owner: NameRef<'_>, message: String) {
+        self.add(Grade::Wrong, code, line, owner, message);
+    }
+
+    /// Adds what is wrong with the DNSSEC records.
+    fn insecure(&mut self, code: &'static str, line: u32, owner: NameRef<'_>, message: String) {
+        self.add(Grade::Insecure, code, line, owner, message);
     }
 
     /// Adds a warning.
     fn warning(&mut self, code: &'static str, line: u32, owner: NameRef<'_>, message: String) {
-        self.add(Severity::Warning, code, line, owner, message);
+        self.add(Grade::Doubtful, code, line, owner, message);
     }
 
     /// Adds a finding.
-    fn add(&mut self, severity: Severity, code: &'static str, line: u32, owner: NameRef<'_>, message: String) {
+    fn add(&mut self, grade: Grade, code: &'static str, line: u32, owner: NameRef<'_>, message: String) {
+        let severity = match grade {
+            Grade::Unservable => Severity::Error,
+            Grade::Wrong => self.wrong,
+            Grade::Insecure => self.insecure,
+            Grade::Doubtful => Severity::Warning,
+        };
         let (worst, count) = self.counts.entry(code).or_insert((severity, 0));
         *worst = severity.min(*worst);
         *count += 1;
@@ -122,6 +182,28 @@ impl Findings {
         self.list.sort_by_key(|finding| (finding.line == 0, finding.line, finding.code));
         self.list
     }
+}
+
+/// The first line of an owner's records.
+fn first_line(owner: &OwnerRecords<'_>) -> u32 {
+    owner.rrsets().map(|rrset| line(&rrset)).min().unwrap_or(0)
+}
+
+/// The first line of an RRset's records.
+fn line(rrset: &Rrset<'_>) -> u32 {
+    rrset.records().map(|record| record.line).min().unwrap_or(0)
+}
+
+/// How many records of an RRset differ in more than the case of names: RDATA are compared as RFC 4034 section 6.2 has
+/// them, because to everybody who asks they are one record.
+fn distinct_count(rrset: &Rrset<'_>) -> usize {
+    if rrset.record_count() == 1 {
+        return 1;
+    }
+    let mut rdata: Vec<_> = rrset.records().map(|record| canonical_rdata(record.rtype, record.rdata)).collect();
+    rdata.sort_unstable();
+    rdata.dedup();
+    rdata.len()
 }
 
 /// Whether a type may stand beside a CNAME (RFC 4035 section 2.5; KEY by RFC 3007 section 3.1.1 and RFC 4034).

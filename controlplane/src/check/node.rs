@@ -9,7 +9,7 @@ use snapshot::dns::zone::{OwnerRecords, Rrset};
 
 use super::place::Place;
 use super::target::Targets;
-use super::{Findings, is_address, is_beside_cname};
+use super::{Findings, distinct_count, first_line, is_address, is_beside_cname, line};
 
 /// The SPF type, which RFC 7208 section 3.1 gave up.
 const SPF: Rtype = Rtype(99);
@@ -46,14 +46,19 @@ pub(super) fn check(
     let name = owner.name();
     match place {
         Place::Outside => {
-            let message = format!("{name} is not in the zone");
-            return findings.error("out-of-zone", first_line(owner), name, message);
+            let message = format!("{name} is not in the zone and is left out (RFC 1035 section 5.2): check $ORIGIN and dots");
+            return findings.warning("out-of-zone", first_line(owner), name, message);
         }
         Place::BelowDname(dname) => {
-            let message = format!("{name} is hidden by the DNAME at {dname}");
-            return findings.warning("below-dname", first_line(owner), name, message);
+            let message =
+                format!("{name} is hidden by the DNAME at {dname}, below which nothing may be (RFC 6672 section 2.4)");
+            return findings.wrong("below-dname", first_line(owner), name, message);
         }
-        Place::BelowCut(cut) => occluded(owner, cut, targets, findings),
+        Place::Hashed => {}
+        Place::BelowCut(cut) => {
+            occluded(owner, cut, targets, findings);
+            soa_below_apex(owner, findings);
+        }
         Place::Cut => {
             occluded(owner, name, targets, findings);
             delegation(owner, findings);
@@ -98,8 +103,8 @@ fn delegation(owner: &OwnerRecords<'_>, findings: &mut Findings) {
     if name.is_wildcard()
         && let Some(ns) = owner.rrset(Rtype::NS)
     {
-        let message = format!("{name} is a wildcard and cannot be delegated (RFC 4592 section 4.2)");
-        findings.error("wildcard-ns", line(&ns), name, message);
+        let message = format!("{name} is a wildcard: what its NS delegate is not defined (RFC 4592 section 4.2)");
+        findings.warning("wildcard-ns", line(&ns), name, message);
     }
     if let Some(dname) = owner.rrset(Rtype::DNAME) {
         let message = format!("{name} has DNAME and NS, which only an apex may have (RFC 6672 section 2.3)");
@@ -122,7 +127,8 @@ fn inside(owner: &OwnerRecords<'_>, findings: &mut Findings) {
 fn soa_below_apex(owner: &OwnerRecords<'_>, findings: &mut Findings) {
     if let Some(soa) = owner.rrset(Rtype::SOA) {
         let name = owner.name();
-        findings.error("soa-not-at-apex", line(&soa), name, format!("{name} has a SOA but is not the apex"));
+        let message = format!("{name} has a SOA but is not the apex (RFC 1035 section 5.2): it begins another zone");
+        findings.wrong("soa-not-at-apex", line(&soa), name, message);
     }
 }
 
@@ -130,20 +136,22 @@ fn soa_below_apex(owner: &OwnerRecords<'_>, findings: &mut Findings) {
 fn aliases(owner: &OwnerRecords<'_>, place: Place<'_>, findings: &mut Findings) {
     let name = owner.name();
     if let Some(dname) = owner.rrset(Rtype::DNAME)
-        && dname.record_count() > 1
+        && distinct_count(&dname) > 1
     {
-        findings.error("multiple-dnames", line(&dname), name, format!("{name} has several DNAME records"));
+        let message = format!("{name} has several DNAME records, it can have one (RFC 6672 section 2.4)");
+        findings.unservable("multiple-dnames", line(&dname), name, message);
     }
     let Some(cname) = owner.rrset(Rtype::CNAME) else { return };
-    if cname.record_count() > 1 {
-        findings.error("multiple-cnames", line(&cname), name, format!("{name} has several CNAME records"));
+    if distinct_count(&cname) > 1 {
+        let message = format!("{name} has several CNAME records, it can have one (RFC 2181 section 10.1)");
+        findings.unservable("multiple-cnames", line(&cname), name, message);
     }
     if place == Place::Apex {
         let message = "the apex cannot be an alias: it has a SOA and NS".to_owned();
-        findings.error("cname-at-apex", line(&cname), name, message);
+        findings.unservable("cname-at-apex", line(&cname), name, message);
     } else if let Some(other) = owner.rrsets().find(|rrset| !is_beside_cname(rrset.rtype())) {
         let message = format!("{name} has a CNAME and also {} (RFC 1034 section 3.6.2)", other.rtype());
-        findings.error("cname-and-other-data", line(&other), name, message);
+        findings.unservable("cname-and-other-data", line(&other), name, message);
     }
 }
 
@@ -188,8 +196,8 @@ fn whole_rrset(rrset: &Rrset<'_>, name: NameRef<'_>, findings: &mut Findings) {
     let name_len = if name.is_wildcard() { NAME_LEN_MAX } else { name.as_wire().len() };
     let len = FRAME_LEN + name_len + rdata_len;
     if len > MESSAGE_LEN_MAX {
-        let message = format!("{rtype} at {name} needs {len} bytes, more than a message can have");
-        findings.error("rrset-too-large", line(rrset), name, message);
+        let message = format!("{rtype} at {name} needs {len} bytes, more than a message can have: nobody gets them all");
+        findings.warning("rrset-too-large", line(rrset), name, message);
     }
 }
 
@@ -199,7 +207,7 @@ impl ApexState {
         let name = owner.name();
         if let Some(soa) = owner.rrset(Rtype::SOA) {
             let last_line = soa.records().map(|record| record.line).max().unwrap_or(0);
-            self.soa = (soa.record_count(), last_line);
+            self.soa = (distinct_count(&soa), last_line);
         }
         self.has_ns = owner.rrset(Rtype::NS).is_some();
         self.dnskey_line = owner.rrset(Rtype::DNSKEY).map(|rrset| line(&rrset));
@@ -208,20 +216,23 @@ impl ApexState {
             .rrset(Rtype::RRSIG)
             .is_some_and(|rrset| rrset.records().any(|record| record.rdata.get(..2) == Some(&soa[..])));
         if let Some(ds) = owner.rrset(Rtype::DS) {
-            let message = format!("{name} is the apex; its DS belongs into the parent zone");
-            findings.error("ds-at-apex", line(&ds), name, message);
+            let message = format!("{name} is the apex; its DS belongs into the parent zone (RFC 4035 section 2.4)");
+            findings.warning("ds-at-apex", line(&ds), name, message);
         }
     }
 
     /// Applies the rules that need the whole zone.
     pub(super) fn check(&self, apex: NameRef<'_>, findings: &mut Findings) {
         match self.soa {
-            (0, _) => findings.error("no-soa", 0, apex, format!("{apex} has no SOA")),
+            (0, _) => findings.unservable("no-soa", 0, apex, format!("{apex} has no SOA (RFC 1035 section 5.2)")),
             (1, _) => {}
-            (count, line) => findings.error("multiple-soas", line, apex, format!("{apex} has {count} SOA records")),
+            (count, line) => {
+                let message = format!("{apex} has {count} SOA records, it can have one (RFC 1035 section 5.2)");
+                findings.unservable("multiple-soas", line, apex, message);
+            }
         }
         if !self.has_ns {
-            findings.error("no-ns", 0, apex, format!("{apex} has no NS"));
+            findings.wrong("no-ns", 0, apex, format!("{apex} has no NS: name the servers of the zone (RFC 1034 section 4.2.1)"));
         }
         if let (Some(line), false) = (self.dnskey_line, self.has_signed_soa) {
             let message = "the apex has DNSKEY but its SOA is not signed: the zone is served as unsigned".to_owned();
@@ -231,14 +242,4 @@ impl ApexState {
             findings.warning("partly-signed", line, apex, message);
         }
     }
-}
-
-/// The first line of an owner's records.
-fn first_line(owner: &OwnerRecords<'_>) -> u32 {
-    owner.rrsets().map(|rrset| line(&rrset)).min().unwrap_or(0)
-}
-
-/// The first line of an RRset's records.
-fn line(rrset: &Rrset<'_>) -> u32 {
-    rrset.records().map(|record| record.line).min().unwrap_or(0)
 }

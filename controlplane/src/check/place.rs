@@ -16,6 +16,8 @@ pub(super) enum Place<'z> {
     Apex,
     /// In the authoritative data below the apex.
     Inside,
+    /// An NSEC3 owner: its name is a hash and nothing that is asked for (RFC 5155 section 7.1).
+    Hashed,
     /// At a zone cut.
     Cut,
     /// Below this zone cut: glue at best.
@@ -53,6 +55,9 @@ impl<'z> Terrain<'z> {
         if !name.is_at_or_below(self.apex) {
             return Place::Outside;
         }
+        if is_hashed(owner, self.apex) {
+            return Place::Hashed;
+        }
         match self.hiding {
             Some(Hiding::Cut(cut)) if name.is_at_or_below(cut) => return Place::BelowCut(cut),
             Some(Hiding::Dname(dname)) if name.is_at_or_below(dname) => return Place::BelowDname(dname),
@@ -68,4 +73,12 @@ impl<'z> Terrain<'z> {
         }
         if is_apex { Place::Apex } else { Place::Inside }
     }
+}
+
+/// Whether an owner is one of NSEC3 records and of nothing else, right below the apex. Even a DNAME at the apex does not
+/// hide it.
+fn is_hashed(owner: &OwnerRecords<'_>, apex: NameRef<'_>) -> bool {
+    owner.rrset(Rtype::NSEC3).is_some()
+        && owner.rrsets().all(|rrset| matches!(rrset.rtype(), Rtype::NSEC3 | Rtype::RRSIG))
+        && owner.name().parent().is_some_and(|parent| parent == apex)
 }

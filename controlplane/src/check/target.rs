@@ -10,7 +10,7 @@ use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{OwnerRecords, Record, Zone};
 
 use super::place::{Place, Terrain};
-use super::{Findings, Severity, is_address};
+use super::{Findings, Grade, is_address};
 
 /// The records that point to names in the zone, and those names.
 pub(super) struct Targets<'z> {
@@ -74,7 +74,7 @@ impl<'z> Targets<'z> {
             let pointing: &[Rtype] = match place {
                 Place::Apex | Place::Inside => &[Rtype::NS, Rtype::MX, Rtype::SRV],
                 Place::Cut => &[Rtype::NS],
-                Place::Outside | Place::BelowCut(_) | Place::BelowDname(_) => continue,
+                Place::Outside | Place::Hashed | Place::BelowCut(_) | Place::BelowDname(_) => continue,
             };
             for rrset in owner.rrsets().filter(|rrset| pointing.contains(&rrset.rtype())) {
                 for record in rrset.records() {
@@ -125,11 +125,11 @@ impl<'z> Targets<'z> {
             if target.state != State::Address
                 && let Some((code, message)) = reference.problem(target, zone)
             {
-                // `named` refuses a zone whose own name servers cannot be reached, and reports all else.
-                let is_fatal =
+                // A zone whose own name servers cannot be reached is wrong; all else may be what is meant.
+                let is_wrong =
                     reference.rtype == Rtype::NS && reference.place == Place::Apex && code != "missing-sibling-glue";
-                let severity = if is_fatal { Severity::Error } else { Severity::Warning };
-                findings.add(severity, code, reference.line, reference.owner, message);
+                let grade = if is_wrong { Grade::Wrong } else { Grade::Doubtful };
+                findings.add(grade, code, reference.line, reference.owner, message);
             }
         }
     }

@@ -294,9 +294,10 @@ impl<'w> Work<'w> {
             self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
             self.report("reading");
         };
-        let zone = read_zone_counted(&self.sources[source_idx], self.read, &on_read).map_err(ZoneError::Read)?;
+        let mut zone = read_zone_counted(&self.sources[source_idx], self.read, &on_read).map_err(ZoneError::Read)?;
         let (errors, warnings): (Vec<_>, Vec<_>) =
             check(&zone).into_iter().partition(|finding| finding.severity == Severity::Error);
+        zone.drop_outside();
         if errors.is_empty() { Ok((zone, warnings)) } else { Err(ZoneError::Check(errors)) }
     }
 

@@ -1,20 +1,26 @@
 //! `dnsctl check`: looks for mistakes in zone files and writes nothing.
 //!
 //! The rules are `controlplane::check`'s. Invariant: the exit code is 1 exactly if there is an error; warnings alone
-//! are success.
+//! are success. Mistakes in DNSSEC records are errors with `--dnssec`, else warnings.
 
 use std::fmt::{self, Display};
 use std::path::Path;
+use std::time::SystemTime;
 
-use controlplane::check::{Finding, Severity, check};
+use controlplane::check::dnssec::{Dnssec, Need};
+use controlplane::check::{Finding, Severity, review};
 use controlplane::source::{Generate, Include, ReadOptions, ZoneSource, read_zone};
 use serde::Serialize;
 use snapshot::handover::explain;
 
+use super::compile::jobs_default;
 use super::parse_name;
 use crate::args::{self, Language};
 use crate::failure::Failure;
 use crate::output::{Counted, Output, printable};
+
+/// Days from the first of March of the year 0 to the first of January 1970.
+const DAYS_TO_1970: u64 = 719_468;
 
 /// The findings of all files.
 #[derive(Debug, Serialize)]
@@ -105,19 +111,54 @@ pub(crate) fn run(args: &args::Check, output: &mut Output<'_>) -> Result<(), Fai
         return Err(Failure::Usage("--origin is for one zone file; each of several needs its own".into()));
     }
     let options = read_options(&args.language);
+    let dnssec = Dnssec {
+        need: if args.dnssec { Need::Required } else { Need::Optional },
+        at_unix_secs: args.at.as_deref().map_or_else(|| Ok(now()), parse_time)?,
+        jobs: jobs_default(),
+    };
     let sources = args.files.iter().map(|path| ZoneSource { path: path.clone(), origin: origin.clone() });
-    let report = Report::new(sources.map(|source| FileRow::new(&source, &options)).collect());
+    let report = Report::new(sources.map(|source| FileRow::new(&source, &options, &dnssec)).collect());
     output.report(&report)?;
     if report.errors == 0 { Ok(()) } else { Err(Failure::Reported) }
 }
 
+/// The time of the system's clock, in seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Reads a time: `YYYYMMDDHHMMSS` in UTC, as RRSIG has it, or seconds since 1970.
+///
+/// # Errors
+/// [`Failure::Usage`] if it is neither.
+fn parse_time(text: &str) -> Result<u64, Failure> {
+    let bad = || Failure::Usage(format!("`{text}` is no time: give YYYYMMDDHHMMSS in UTC, or seconds since 1970"));
+    let number = |text: &str| text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    if text.len() != 14 {
+        return number(text).ok_or_else(bad);
+    }
+    let part = |from: usize, to: usize| text.get(from..to).and_then(number);
+    let date = || Some((part(0, 4)?, part(4, 6)?, part(6, 8)?));
+    let time = || Some((part(8, 10)?, part(10, 12)?, part(12, 14)?));
+    let ((year, month, day), (hour, minute, second)) = date().zip(time()).ok_or_else(bad)?;
+    let in_range = year >= 1970 && (1..=12).contains(&month) && (1..=31).contains(&day);
+    if !in_range || hour > 23 || minute > 59 || second > 59 {
+        return Err(bad());
+    }
+    // Years that begin with March have their leap day last, so the days before each month follow one rule.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days_before_year = year * 365 + year / 4 - year / 100 + year / 400;
+    let days = days_before_year + (month * 153 + 2) / 5 + day - 1 - DAYS_TO_1970;
+    Ok(days * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
 impl FileRow {
     /// Reads and checks one file.
-    fn new(source: &ZoneSource, options: &ReadOptions) -> FileRow {
+    fn new(source: &ZoneSource, options: &ReadOptions, dnssec: &Dnssec) -> FileRow {
         let file = source.path.display().to_string();
         match read_zone(source, options) {
             Ok(zone) => {
-                let findings = check(&zone).iter().map(|finding| FindingRow::new(&source.path, finding)).collect();
+                let findings = review(&zone, dnssec).iter().map(|finding| FindingRow::new(&source.path, finding)).collect();
                 let (origin, records) = (Some(zone.apex().to_string()), zone.record_count());
                 FileRow { file, origin, records, unreadable: None, findings }
             }
@@ -192,6 +233,25 @@ c.zone: no such file
         assert_eq!(report.to_string(), expected);
         let value = serde_json::to_value(&report).unwrap();
         assert_eq!((&value["errors"], &value["files"][0]["findings"][1]["line"]), (&3.into(), &9.into()));
+    }
+
+    #[test]
+    fn times_are_dates_or_seconds() {
+        for (text, secs) in [
+            ("0", Some(0)),
+            ("19700101000000", Some(0)),
+            ("20000229235959", Some(951_868_799)),
+            ("20000301000000", Some(951_868_800)),
+            ("21060207062816", Some(1 << 32)),
+            ("1700000000", Some(1_700_000_000)),
+            ("", None),
+            ("+1", None),
+            ("20001301000000", None),
+            ("20000101240000", None),
+            ("2000-01-01", None),
+        ] {
+            assert_eq!(parse_time(text).ok(), secs, "{text}");
+        }
     }
 
     /// A file without anything.

@@ -46,7 +46,8 @@ pub(super) fn check(
     let name = owner.name();
     match place {
         Place::Outside => {
-            let message = format!("{name} is not in the zone and is left out (RFC 1035 section 5.2): check $ORIGIN and dots");
+            let message =
+                format!("{name} is not in the zone and is left out (RFC 1035 section 5.2): check $ORIGIN and dots");
             return findings.warning("out-of-zone", first_line(owner), name, message);
         }
         Place::BelowDname(dname) => {
@@ -196,7 +197,8 @@ fn whole_rrset(rrset: &Rrset<'_>, name: NameRef<'_>, findings: &mut Findings) {
     let name_len = if name.is_wildcard() { NAME_LEN_MAX } else { name.as_wire().len() };
     let len = FRAME_LEN + name_len + rdata_len;
     if len > MESSAGE_LEN_MAX {
-        let message = format!("{rtype} at {name} needs {len} bytes, more than a message can have: nobody gets them all");
+        let message =
+            format!("{rtype} at {name} needs {len} bytes, more than a message can have: nobody gets them all");
         findings.warning("rrset-too-large", line(rrset), name, message);
     }
 }
@@ -232,7 +234,12 @@ impl ApexState {
             }
         }
         if !self.has_ns {
-            findings.wrong("no-ns", 0, apex, format!("{apex} has no NS: name the servers of the zone (RFC 1034 section 4.2.1)"));
+            findings.wrong(
+                "no-ns",
+                0,
+                apex,
+                format!("{apex} has no NS: name the servers of the zone (RFC 1034 section 4.2.1)"),
+            );
         }
         if let (Some(line), false) = (self.dnskey_line, self.has_signed_soa) {
             let message = "the apex has DNSKEY but its SOA is not signed: the zone is served as unsigned".to_owned();

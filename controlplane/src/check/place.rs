@@ -32,6 +32,8 @@ pub(super) struct Terrain<'z> {
     apex: NameRef<'z>,
     /// The latest owner that hides what is below it.
     hiding: Option<Hiding<'z>>,
+    /// The latest DNAME below the cut that hides it: what is below both is wrong in the delegated zone too.
+    hidden_dname: Option<NameRef<'z>>,
 }
 
 /// An owner that hides what is below it.
@@ -46,7 +48,7 @@ enum Hiding<'z> {
 impl<'z> Terrain<'z> {
     /// Begins a walk.
     pub(super) fn new(apex: NameRef<'z>) -> Terrain<'z> {
-        Terrain { apex, hiding: None }
+        Terrain { apex, hiding: None, hidden_dname: None }
     }
 
     /// Tells where the next owner lies.
@@ -59,7 +61,7 @@ impl<'z> Terrain<'z> {
             return Place::Hashed;
         }
         match self.hiding {
-            Some(Hiding::Cut(cut)) if name.is_at_or_below(cut) => return Place::BelowCut(cut),
+            Some(Hiding::Cut(cut)) if name.is_at_or_below(cut) => return self.below_cut(cut, owner),
             Some(Hiding::Dname(dname)) if name.is_at_or_below(dname) => return Place::BelowDname(dname),
             _ => {}
         }
@@ -72,6 +74,15 @@ impl<'z> Terrain<'z> {
             self.hiding = Some(Hiding::Dname(name));
         }
         if is_apex { Place::Apex } else { Place::Inside }
+    }
+
+    /// Tells where an owner below a zone cut lies.
+    fn below_cut(&mut self, cut: NameRef<'z>, owner: &OwnerRecords<'z>) -> Place<'z> {
+        if let Some(dname) = self.hidden_dname.filter(|&dname| owner.name().is_at_or_below(dname)) {
+            return Place::BelowDname(dname);
+        }
+        self.hidden_dname = owner.rrset(Rtype::DNAME).map(|_| owner.name());
+        Place::BelowCut(cut)
     }
 }
 

@@ -135,14 +135,14 @@ fn one_bad_zone_stops_everything_and_all_bad_ones_are_told() {
         names
     };
     let before = files();
-    bench.write("bad-1.zone", "@ 60 SOA ns hm 1 2 3 4 5\n");
+    bench.write("bad-1.zone", "@ 60 NS ns.example.\n");
     bench.write("bad-2.zone", &format!("{}a 60 CNAME b\na 60 TXT x\n", zone(1)));
     bench.write("bad-3.zone", "@ 60 A 192.0.2.256\n");
     bench.write("good.zone", &zone(2));
     let error = bench.compile(Keep::Nothing, 2).unwrap_err();
     let text = error.to_string().replace(bench.zones().to_str().unwrap(), "Z");
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[0], "Z/bad-1.zone: bad-1. has no NS [no-ns]");
+    assert_eq!(lines[0], "Z/bad-1.zone: bad-1. has no SOA (RFC 1035 section 5.2) [no-soa]");
     assert_eq!(
         lines[1],
         "Z/bad-2.zone:5: a.bad-2. has a CNAME and also TXT (RFC 1034 section 3.6.2) [cname-and-other-data]"

@@ -158,7 +158,8 @@ impl FileRow {
         let file = source.path.display().to_string();
         match read_zone(source, options) {
             Ok(zone) => {
-                let findings = review(&zone, dnssec).iter().map(|finding| FindingRow::new(&source.path, finding)).collect();
+                let findings =
+                    review(&zone, dnssec).iter().map(|finding| FindingRow::new(&source.path, finding)).collect();
                 let (origin, records) = (Some(zone.apex().to_string()), zone.record_count());
                 FileRow { file, origin, records, unreadable: None, findings }
             }

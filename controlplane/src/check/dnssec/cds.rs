@@ -77,7 +77,8 @@ fn check_rrset(
     let rtype = rrset.rtype();
     if let Some(request) = requests.iter().find(|request| request.algorithm == ALGORITHM_DELETE && !request.is_delete) {
         let form = if rtype == Rtype::CDS { "0 0 0 00" } else { "0 3 0 AA==" };
-        let message = format!("{rtype} at {name} has algorithm 0 but is not `{form}` (RFC 8078 section 4): write it so");
+        let message =
+            format!("{rtype} at {name} has algorithm 0 but is not `{form}` (RFC 8078 section 4): write it so");
         return findings.wrong("cds-delete", request.line, name, message);
     }
     if requests.iter().any(|request| request.is_delete) && requests.len() > 1 {

@@ -108,7 +108,8 @@ impl<'z> Keys<'z> {
         }
         // No message can be this short and no signature empty, so only what is not supported shows.
         if let Verdict::Unsupported(reason) = crypto::verify(algorithm, key.public_key, &[], &[]) {
-            let message = format!("signatures by DNSKEY {tag} of {apex}, algorithm {algorithm}, are not verified: {reason}");
+            let message =
+                format!("signatures by DNSKEY {tag} of {apex}, algorithm {algorithm}, are not verified: {reason}");
             findings.warning("key-not-verifiable", line, apex, message);
         } else if matches!(algorithm, 5 | 7) {
             let message = format!(

@@ -27,7 +27,8 @@ pub(super) fn check(signed: &Signed<'_>, findings: &mut Findings) {
             links.push(link);
         }
     }
-    let ttls: Vec<_> = links.iter().filter_map(|link| link.nsec.map(|(record, _)| (record.ttl_secs, record.line))).collect();
+    let ttls: Vec<_> =
+        links.iter().filter_map(|link| link.nsec.map(|(record, _)| (record.ttl_secs, record.line))).collect();
     signed.check_denial_ttls(Rtype::NSEC, &ttls, findings);
     for (idx, link) in links.iter().enumerate() {
         let Some((record, nsec)) = &link.nsec else { continue };
@@ -61,9 +62,7 @@ fn link<'s, 'z>(spot: &'s Spot<'z>, findings: &mut Findings) -> Option<Link<'s, 
         return Some(Link { spot, nsec: None });
     };
     if matches!(spot.place, Place::BelowCut(_)) {
-        let message = format!(
-            "{name} is below a zone cut and must not have NSEC (RFC 4035 section 2.3): remove it"
-        );
+        let message = format!("{name} is below a zone cut and must not have NSEC (RFC 4035 section 2.3): remove it");
         findings.insecure("nsec-below-cut", line(&rrset), name, message);
         return None;
     }

@@ -97,7 +97,10 @@ fn chains<'z>(signed: &Signed<'z>, findings: &mut Findings) -> Vec<Chain<'z>> {
         for record in rrset.records() {
             let Some(nsec3) = Nsec3::read(record.rdata) else { continue };
             if nsec3.has_unknown_flags() {
-                let message = format!("NSEC3 at {owner} has flags {}, only 0 and 1 are known (RFC 5155 section 8.2)", nsec3.flags);
+                let message = format!(
+                    "NSEC3 at {owner} has flags {}, only 0 and 1 are known (RFC 5155 section 8.2)",
+                    nsec3.flags
+                );
                 findings.insecure("nsec3-flags", record.line, owner, message);
             }
             ttls.push((record.ttl_secs, record.line));
@@ -138,7 +141,8 @@ fn check_parameters(signed: &Signed<'_>, chains: &[Chain<'_>], findings: &mut Fi
     for (line, param) in &params {
         let parameters = param.parameters;
         if param.flags != 0 {
-            let message = format!("NSEC3PARAM of {apex} has flags {}, it must have 0 (RFC 5155 section 4.1.2)", param.flags);
+            let message =
+                format!("NSEC3PARAM of {apex} has flags {}, it must have 0 (RFC 5155 section 4.1.2)", param.flags);
             findings.insecure("nsec3param-flags", *line, apex, message);
         } else if !chains.iter().any(|chain| chain.parameters == parameters) {
             let message = format!(
@@ -262,7 +266,8 @@ impl Chain<'_> {
                 findings.insecure("nsec3-chain", link.record.line, owner, message);
             }
             if !link.is_expected {
-                let message = format!("no name of the zone hashes to the NSEC3 {owner} (RFC 5155 section 7.1): remove it");
+                let message =
+                    format!("no name of the zone hashes to the NSEC3 {owner} (RFC 5155 section 7.1): remove it");
                 findings.insecure("stray-nsec3", link.record.line, owner, message);
             }
         }
@@ -273,7 +278,8 @@ impl Chain<'_> {
         let HashParameters { algorithm, iterations, salt } = self.parameters;
         let (line, owner) = (first.record.line, first.owner);
         if algorithm != ALGORITHM_SHA1 {
-            let message = format!("NSEC3 with hash algorithm {algorithm} is not verified: only 1 is known (RFC 5155 section 11)");
+            let message =
+                format!("NSEC3 with hash algorithm {algorithm} is not verified: only 1 is known (RFC 5155 section 11)");
             findings.warning("nsec3-algorithm", line, owner, message);
         } else if iterations > ITERATIONS_MAX {
             let message = format!(
@@ -282,7 +288,8 @@ impl Chain<'_> {
             );
             findings.insecure("nsec3-iterations", line, owner, message);
         } else if iterations > 0 || !salt.is_empty() {
-            let message = format!("NSEC3 with {}: sign with 0 iterations and no salt (RFC 9276 section 3.1)", self.parameters);
+            let message =
+                format!("NSEC3 with {}: sign with 0 iterations and no salt (RFC 9276 section 3.1)", self.parameters);
             findings.warning("nsec3-cost", line, owner, message);
         }
     }

@@ -167,7 +167,8 @@ impl<'z> Context<'_, 'z> {
         }
         let label_count = owner.label_count() - usize::from(owner.is_wildcard());
         if usize::from(labels) != label_count {
-            let message = format!("{subject} counts {labels} labels, the owner has {label_count} (RFC 4034 section 3.1.3)");
+            let message =
+                format!("{subject} counts {labels} labels, the owner has {label_count} (RFC 4034 section 3.1.3)");
             return Some(("rrsig-labels", message));
         }
         if let Some(found) = self.ttl_mistake(signature, ttl_secs, rrset, &subject) {
@@ -209,8 +210,9 @@ impl<'z> Context<'_, 'z> {
             return Some(("rrsig-original-ttl", message));
         }
         (ttl_secs != covered_secs).then(|| {
-            let message =
-                format!("{subject} has TTL {ttl_secs}, the records have {covered_secs} (RFC 4034 section 3): make them equal");
+            let message = format!(
+                "{subject} has TTL {ttl_secs}, the records have {covered_secs} (RFC 4034 section 3): make them equal"
+            );
             ("rrsig-ttl", message)
         })
     }
@@ -218,7 +220,8 @@ impl<'z> Context<'_, 'z> {
     /// A signature that is not valid at the time in question (RFC 4034 section 3.1.5).
     fn time_mistake(&self, signature: &Rrsig<'_>, subject: &str) -> Option<(&'static str, String)> {
         let Rrsig { expiration, inception, .. } = *signature;
-        let message = |what: &str| format!("{subject} {what} (RFC 4034 section 3.1.5): sign again, or look at the clock");
+        let message =
+            |what: &str| format!("{subject} {what} (RFC 4034 section 3.1.5): sign again, or look at the clock");
         if is_after(inception, expiration) {
             Some(("rrsig-times", message("ends before it begins")))
         } else if is_after(self.at, expiration) {

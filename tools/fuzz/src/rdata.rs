@@ -7,8 +7,7 @@ use snapshot::dns::rdata;
 use snapshot::dns::rtype::Rtype;
 
 /// Types above the dense range that have a format of their own.
-const FAR_TYPES: [u16; 16] =
-    [99, 104, 105, 106, 107, 108, 109, 256, 257, 259, 260, 261, 264, 32_768, 32_769, 65_280];
+const FAR_TYPES: [u16; 16] = [99, 104, 105, 106, 107, 108, 109, 256, 257, 259, 260, 261, 264, 32_768, 32_769, 65_280];
 
 /// The type that the first two bytes choose, and what follows.
 fn typed(bytes: &[u8]) -> Option<(Rtype, &[u8])> {

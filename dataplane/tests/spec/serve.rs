@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use dataplane::answer::{BATCH_LEN, Scratch, Settings, respond};
-use dataplane::packet::{Outcome, Packet, Transport};
+use dataplane::packet::{Arrival, Outcome, Packet, Transport};
 use snapshot::dns::name::{Name as WireName, NameRef};
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Record as ZoneRecord, Zone as ZoneRecords, ZoneBuilder};
@@ -22,8 +22,8 @@ const BUF_LEN: usize = 65_535;
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// What lies in a buffer behind the query, so that a reply that claims bytes nobody wrote is seen.
 const POISON: u8 = 0xaa;
-/// Datagrams are as long as the queries allow.
-const SETTINGS: Settings = Settings { udp_len_max: PAYLOAD_LEN, version: None };
+/// A time: no option asks for one.
+const NOW_SECS: u32 = 0;
 
 /// Compiles zones into a view.
 pub(crate) fn view<'z>(zones: impl IntoIterator<Item = &'z Zone>) -> View {
@@ -69,6 +69,8 @@ fn records(zone: &Zone) -> ZoneRecords {
 
 /// Buffers for one batch of queries, used again and again.
 pub(crate) struct Asker {
+    /// Datagrams are as long as the queries allow.
+    settings: Settings,
     /// What a worker keeps.
     scratch: Scratch,
     /// One buffer per query of a batch.
@@ -78,7 +80,8 @@ pub(crate) struct Asker {
 impl Asker {
     /// An asker for queries over UDP or TCP.
     pub(crate) fn new() -> Asker {
-        Asker { scratch: Scratch::new(), bufs: vec![vec![POISON; BUF_LEN]; BATCH_LEN] }
+        let settings = Settings { udp_len_max: PAYLOAD_LEN, ..Settings::default() };
+        Asker { settings, scratch: Scratch::new(), bufs: vec![vec![POISON; BUF_LEN]; BATCH_LEN] }
     }
 
     /// Asks at most [`BATCH_LEN`] queries, given by their bytes, over one transport; shows each reply to `look`, with the
@@ -91,7 +94,8 @@ impl Asker {
             packets.push(Packet::new(buf, query.len(), CLIENT));
         }
         assert_eq!(packets.len(), queries.len(), "a batch has at most {BATCH_LEN} queries");
-        respond(&SETTINGS, view, transport, &mut packets, &mut self.scratch);
+        let arrival = Arrival { transport, now_secs: NOW_SECS };
+        respond(&self.settings, view, arrival, &mut packets, &mut self.scratch);
         for (idx, packet) in packets.iter_mut().enumerate() {
             let Outcome::Reply { len, .. } = packet.outcome else { panic!("no reply: {:?}", packet.outcome) };
             look(idx, &packet.buf[..len]);

@@ -256,7 +256,7 @@ fn data(
     let Some(body) = body.or_else(|| node.rrset(Rtype::CNAME)) else {
         return no_data(step, source, question, writer, work);
     };
-    if body.rtype == Rtype::DNAME && work.redirects.find(step.id, node).is_some() {
+    if body.rtype == Rtype::DNAME && replaced.is_none() && work.redirects.find(step.id, node).is_some() {
         return Next::Done(Rcode::NoError);
     }
     let Ok(at) = place(writer, Section::Answer, &body, step.place, owner, sigs) else {
@@ -306,7 +306,7 @@ fn several<'v>(
     // ANY at an alias is the alias alone, as in the other servers. A wildcard's NSEC speaks of the wildcard, so it is
     // only given to those who ask for it (RFC 4592 section 4.7). A DNAME may be in the answer already.
     let is_alias = node.rrset(Rtype::CNAME).is_some() && question.query.qtype == Rtype::ANY;
-    let has_dname = work.redirects.find(step.id, node).is_some();
+    let has_dname = replaced.is_none() && work.redirects.find(step.id, node).is_some();
     let is_wanted = |body: &RrsetBody<'_>| match body.rtype {
         Rtype::NSEC => replaced.is_none() && !is_alias,
         Rtype::DNAME => !has_dname,

@@ -141,7 +141,7 @@ fn len(rest: &[u8]) -> Result<usize, RdataError> {
     if version != 0 {
         return Err(RdataError::Field("version 0"));
     }
-    if [s0, s1, s2].iter().any(|&size| size != 0 && (size < 0x10 || size > 0x99 || size & 15 > 9)) {
+    if [s0, s1, s2].iter().any(|&size| size != 0 && (!(0x10..=0x99).contains(&size) || size & 15 > 9)) {
         return Err(RdataError::Field("sizes of a digit and an exponent up to 9"));
     }
     let is_within =

@@ -19,6 +19,7 @@ mod server;
 mod compression;
 mod counts;
 mod mixing;
+mod nsec3;
 mod packets;
 mod poison;
 mod responses;

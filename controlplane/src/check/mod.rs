@@ -12,7 +12,8 @@ mod node;
 mod place;
 mod target;
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use snapshot::dns::name::{Name, NameRef};
@@ -88,8 +89,8 @@ struct Findings {
 }
 
 /// Checks whether a zone can be served: errors are what no server loads. Records outside of the zone are warned about;
-/// whoever serves it leaves them out ([`Zone::drop_outside`]). Signatures are not verified. The findings come by line;
-/// those about no single line come last.
+/// whoever serves it leaves them out ([`prune`]). Signatures are not verified. The findings come by line; those about no
+/// single line come last.
 #[must_use]
 pub fn check(zone: &Zone) -> Vec<Finding> {
     let mut findings = Findings::new(Severity::Warning, Severity::Warning);
@@ -104,6 +105,31 @@ pub fn review(zone: &Zone, dnssec: &Dnssec) -> Vec<Finding> {
     walk(zone, &mut findings);
     dnssec::check(zone, dnssec, &mut findings);
     findings.finish(zone.apex())
+}
+
+/// Drops what no server answers with: records outside of the zone (RFC 1035 section 5.2), and all but the first of those
+/// that differ only in the case of names in their RDATA (RFC 2181 section 5).
+pub fn prune(zone: &mut Zone) {
+    let mut copies: HashSet<(Name, Rtype, Vec<u8>)> = HashSet::new();
+    for owner in zone.owners() {
+        for rrset in owner.rrsets().filter(|rrset| rrset.record_count() > 1) {
+            let mut seen = HashSet::new();
+            // Almost all RDATA are canonical as they are, and then they differ, because equal records are dropped before.
+            if rrset.records().all(|record| matches!(canonical_rdata(record.rtype, record.rdata), Cow::Borrowed(_))) {
+                continue;
+            }
+            for record in rrset.records() {
+                if !seen.insert(canonical_rdata(record.rtype, record.rdata)) {
+                    copies.insert((owner.name().to_name(), record.rtype, record.rdata.to_vec()));
+                }
+            }
+        }
+    }
+    let apex = zone.apex().to_name();
+    zone.retain(|record| {
+        let key = || (record.owner.to_name(), record.rtype, record.rdata.to_vec());
+        record.owner.is_at_or_below(apex.as_ref()) && (copies.is_empty() || !copies.contains(&key()))
+    });
 }
 
 /// Applies all rules but those about signatures.

@@ -140,8 +140,20 @@ impl Reference<'_> {
     fn problem(&self, target: &Target<'_>, zone: &Zone) -> Option<(&'static str, String)> {
         let Reference { owner, rtype, .. } = self;
         let name = target.name;
-        let alias = || ("target-is-alias", format!("{rtype} of {owner} points to {name}, which is an alias"));
-        let bare = || ("target-without-address", format!("{rtype} of {owner} points to {name}, which has no address"));
+        let alias = || {
+            (
+                "target-is-alias",
+                format!(
+                    "{rtype} of {owner} points to {name}, which is an alias (RFC 2181 section 10.3): name its target"
+                ),
+            )
+        };
+        let bare = || {
+            (
+                "target-without-address",
+                format!("{rtype} of {owner} points to {name}, which has no address (RFC 1912 section 2.4)"),
+            )
+        };
         match target.state {
             State::Address => return None,
             State::Alias => return Some(alias()),

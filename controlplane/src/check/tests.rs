@@ -196,6 +196,18 @@ fn names_that_differ_in_case_are_one_record() {
 }
 
 #[test]
+fn what_no_server_answers_with_is_pruned() {
+    let mut zone =
+        sound_zone("a CNAME b\na CNAME B\nx.example. A 192.0.2.1\nxtest. TXT x\nm MX 1 B\nm MX 1 c\nm MX 2 b\n");
+    prune(&mut zone);
+    let owners: Vec<String> = zone
+        .owners()
+        .map(|owner| format!("{} {}", owner.name(), owner.rrsets().map(|set| set.record_count()).sum::<usize>()))
+        .collect();
+    assert_eq!(owners, ["test. 2", "a.test. 1", "m.test. 3", "ns.test. 1"]);
+}
+
+#[test]
 fn hashed_owners_are_hidden_by_nothing() {
     check_all(&[(
         "@ DNAME b.example.\n2t7b4g4vsa5smi47k61mv5bv1a22bojr NSEC3 1 0 0 - 2t7b4g4vsa5smi47k61mv5bv1a22bojr A\n",

@@ -15,7 +15,7 @@ use snapshot::dns::name::Name;
 use snapshot::handover::{HandoverError, Keep, Publication, Published, Writer, explain};
 use snapshot::image::{BuildError, PackFile, Segment};
 
-use crate::check::{Finding, Severity, check};
+use crate::check::{Finding, Severity, check, prune};
 use crate::source::{ReadError, ReadOptions, ZoneSource, read_zone_counted};
 
 /// Bytes of segments in one pack: half of what the format allows, so that a pack is copied and hashed in good time.
@@ -297,7 +297,7 @@ impl<'w> Work<'w> {
         let mut zone = read_zone_counted(&self.sources[source_idx], self.read, &on_read).map_err(ZoneError::Read)?;
         let (errors, warnings): (Vec<_>, Vec<_>) =
             check(&zone).into_iter().partition(|finding| finding.severity == Severity::Error);
-        zone.drop_outside();
+        prune(&mut zone);
         if errors.is_empty() { Ok((zone, warnings)) } else { Err(ZoneError::Check(errors)) }
     }
 

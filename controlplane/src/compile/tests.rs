@@ -170,13 +170,15 @@ fn two_files_for_one_zone_are_refused() {
 fn sound_zones_are_published_without_the_others_if_so_wanted() {
     let bench = Bench::new();
     assert_eq!(bench.compile_sound(), (0, vec![]));
-    bench.write("bad.zone", "@ 60 SOA ns hm 1 2 3 4 5\n");
-    assert_eq!(bench.compile_sound(), (0, vec!["Z/bad.zone: bad. has no NS [no-ns]".into()]));
+    bench.write("bad.zone", "@ 60 NS ns.example.\n");
+    assert_eq!(bench.compile_sound(), (0, vec!["Z/bad.zone: bad. has no SOA (RFC 1035 section 5.2) [no-soa]".into()]));
     assert_eq!(bench.served(), "");
     bench.write("good.zone", &zone(2));
     bench.write("other.zone", &format!("$ORIGIN good.\n{}", zone(3)));
-    let messages =
-        vec!["Z/bad.zone: bad. has no NS [no-ns]".into(), "Z/other.zone: zone good. is also in Z/good.zone".into()];
+    let messages = vec![
+        "Z/bad.zone: bad. has no SOA (RFC 1035 section 5.2) [no-soa]".into(),
+        "Z/other.zone: zone good. is also in Z/good.zone".into(),
+    ];
     assert_eq!(bench.compile_sound(), (1, messages));
     assert_eq!(bench.served(), "good.2");
 }

@@ -237,6 +237,20 @@ fn keys_that_are_missing_or_not_used() {
 }
 
 #[test]
+fn an_entry_point_that_signs_no_keys() {
+    let mut bench = Bench::new(Chain::Nsec);
+    let line_of = |bench: &Bench, flags: &str| {
+        let is_it = |record: &Vec<String>| record[3] == "DNSKEY" && record[4] == flags;
+        1 + bench.records.iter().position(is_it).expect("there is such a key")
+    };
+    let (zone_key, entry_point) = (line_of(&bench, "256"), line_of(&bench, "257"));
+    bench.at(zone_key)[4] = "257".into();
+    bench.at(entry_point)[4] = "256".into();
+    // Flags are part of what is signed and of key tags, so that more than this is wrong now.
+    bench.finds(zone_key, APEX, "entry-point-not-used");
+}
+
+#[test]
 fn an_nsec3_gap() {
     for chain in [Chain::Nsec3, Chain::Salted] {
         let mut bench = Bench::new(chain);

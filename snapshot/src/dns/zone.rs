@@ -207,13 +207,11 @@ impl Zone {
         self.apex.as_ref()
     }
 
-    /// Drops all records whose owner is not at or below the apex: no server answers with them (RFC 1035 section 5.2).
-    pub fn drop_outside(&mut self) {
-        let Zone { apex, arena, records, .. } = self;
-        records.retain(|slot| {
-            let name = &arena[slot.owner.name_off as usize..][..usize::from(slot.owner.name_len)];
-            NameRef::prefix_of(name).is_ok_and(|name| name.is_at_or_below(apex.as_ref()))
-        });
+    /// Keeps only the records that `keep` wants, in their order.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Record<'_>) -> bool) {
+        let mut records = std::mem::take(&mut self.records);
+        records.retain(|slot| keep(&self.record(slot)));
+        self.records = records;
     }
 
     /// How many records.

@@ -42,6 +42,11 @@ impl<'z> Keys<'z> {
         self.all.iter().map(|(_, key)| key)
     }
 
+    /// The keys that a DS is made of, with their lines.
+    pub(super) fn entry_points(&self) -> impl Iterator<Item = &(u32, Dnskey<'z>)> {
+        self.all.iter().filter(|(_, key)| key.is_entry_point())
+    }
+
     /// Whether there is none.
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()

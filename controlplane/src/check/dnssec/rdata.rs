@@ -12,6 +12,8 @@ use snapshot::dns::rtype::Rtype;
 const FLAG_ZONE: u16 = 0x0100;
 /// The DNSKEY flag of keys that are given up (RFC 5011 section 3).
 const FLAG_REVOKED: u16 = 0x0080;
+/// The DNSKEY flag of secure entry points (RFC 4034 section 2.1.1).
+const FLAG_ENTRY_POINT: u16 = 0x0001;
 /// The one protocol of DNSKEY (RFC 4034 section 2.1.2).
 const PROTOCOL: u8 = 3;
 /// The NSEC3 flag that lets insecure delegations be left out (RFC 5155 section 3.1.2.1).
@@ -186,6 +188,11 @@ impl<'z> Dnskey<'z> {
     /// Whether it may sign records of a zone.
     pub(super) fn signs_zones(&self) -> bool {
         self.flags & FLAG_ZONE != 0 && self.protocol == PROTOCOL
+    }
+
+    /// Whether it is marked as what a DS is made of, and not given up.
+    pub(super) fn is_entry_point(&self) -> bool {
+        self.signs_zones() && self.flags & FLAG_ENTRY_POINT != 0 && !self.is_revoked()
     }
 
     /// Whether it was given up; it then signs the DNSKEY RRset only.

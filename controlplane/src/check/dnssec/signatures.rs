@@ -44,6 +44,7 @@ struct Context<'s, 'z> {
 
 /// Applies all rules about signatures.
 pub(super) fn check(signed: &Signed<'_>, at: u32, findings: &mut Findings) {
+    check_entry_points(signed, findings);
     let context = Context { signed, algorithms: algorithms_in_use(signed, findings), at };
     let mut jobs = Vec::new();
     for spot in &signed.spots {
@@ -61,6 +62,24 @@ pub(super) fn check(signed: &Signed<'_>, at: u32, findings: &mut Findings) {
             );
             findings.insecure("bad-signature", *line, *owner, message);
         }
+    }
+}
+
+/// If keys are marked as entry points for validators (RFC 4034 section 2.1.1), one of them must sign the DNSKEY RRset: the
+/// DS at the parent are made of them.
+fn check_entry_points(signed: &Signed<'_>, findings: &mut Findings) {
+    let spot = signed.spots.iter().find(|spot| spot.place == Place::Apex);
+    let entry_points: Vec<_> = signed.keys.entry_points().collect();
+    let (Some(spot), Some((line, _))) = (spot, entry_points.first()) else { return };
+    let mut signatures =
+        spot.signatures(Rtype::DNSKEY).map(|(_, _, signature)| (signature.algorithm, signature.key_tag));
+    if !signatures.any(|by| entry_points.iter().any(|(_, key)| by == (key.algorithm, key.tag()))) {
+        let apex = signed.zone.apex();
+        let message = format!(
+            "no key of {apex} with flag 257 signs the DNSKEY records, so a DS of it proves nothing (RFC 4035 section 5.2): \
+             sign them with it"
+        );
+        findings.insecure("entry-point-not-used", *line, apex, message);
     }
 }
 

@@ -189,6 +189,10 @@ fn compare_case(
     }
     let answer = model::answer(zones, &question);
     let reply = read_reply(&asked.0, &asked.1);
+    if reply.as_ref().is_ok_and(|reply| reply.truncated) {
+        // Not even a TCP message holds it, and the model knows no sizes.
+        return answer;
+    }
     let result = reply.as_ref().map_err(Clone::clone).and_then(|reply| compare(zones, &answer, reply));
     if let Err(what) = result {
         let both = both_text(&[], &answer, reply.as_ref().ok());

@@ -108,11 +108,20 @@ fn fits(zone: &Zone, record: &Record) -> bool {
     fits_type && is_new && name_len(&record.owner) <= NAME_LEN_MAX && name_fits(&record.rdata)
 }
 
-/// Zones of what was drawn; `served` has one bit per apex.
-fn zones(served: u8, drawn: &[Drawn]) -> Vec<Zone> {
+/// Zones of what was drawn; `served` and `delegated` have one bit per apex: whether we have the zone, and whether the
+/// zone above has a cut there.
+fn zones(served: u8, delegated: u8, drawn: &[Drawn]) -> Vec<Zone> {
     let apexes = (0..).zip(APEXES).filter(|(bit, _)| (served | 1) >> bit & 1 == 1);
     let mut zones: Vec<Zone> = apexes.map(|(number, apex)| zones::zone(&Vec::new(), &name(apex), number)).collect();
     let zone_count = zones.len();
+    for (_, apex) in (0..).zip(APEXES).filter(|(bit, _)| delegated >> bit & 1 == 1) {
+        let cut = name(apex);
+        let above = zones.iter_mut().filter(|zone| zone.apex != cut && model::is_at_or_below(&cut, &zone.apex));
+        if let Some(zone) = above.max_by_key(|zone| zone.apex.len()) {
+            let server = Rdata::Name(name("ns.elsewhere"));
+            zone.records.push(Record { owner: cut, rtype: NS, ttl_secs: 90, rdata: server });
+        }
+    }
     for record in drawn {
         let zone = &mut zones[record.zone % zone_count];
         let rtype = RTYPES[record.rtype];
@@ -168,10 +177,11 @@ proptest! {
     #[test]
     fn drawn_zones_are_answered_as_specified(
         served in any::<u8>(),
+        delegated in any::<u8>(),
         drawn in prop::collection::vec(drawn(), 1..24),
         more in prop::collection::vec(labels(1..5), 8),
     ) {
-        let zones = zones(served, &drawn);
+        let zones = zones(served, delegated, &drawn);
         let view = serve::view(&zones);
         let mut asker = Asker::new();
         for qname in qnames(&zones, &more) {
@@ -183,5 +193,24 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn ds_at_an_apex_is_the_question_of_its_parent_if_that_is_served() {
+    // APEXES: 1 is a.test, 2 is b.a.test, 3 is a.b.a.test; the zone test is always served.
+    for (served, delegated, says) in [
+        // The child alone, below a cut of its grandparent: RFC 4035 section 3.1.4.1 has the child answer.
+        (0b1000, 0b0010, "a.b.a.test"),
+        (0b1010, 0b0100, "a.b.a.test"),
+        // The parent is there.
+        (0b1100, 0b1100, "b.a.test"),
+        (0b1000, 0b1000, "test"),
+    ] {
+        let zones = zones(served, delegated, &[]);
+        let question = Question { qname: name("a.b.a.test"), qtype: DS, over: Over::Udp };
+        let authority = model::answer(&zones, &question).authority;
+        assert_eq!(authority.iter().map(|soa| &soa.owner).collect::<Vec<_>>(), [&name(says)]);
+        assert_eq!(difference(&zones, &serve::view(&zones), &mut Asker::new(), &question), None);
     }
 }

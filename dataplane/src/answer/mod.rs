@@ -197,8 +197,8 @@ fn reply(context: &Context<'_>, packet: &mut Packet<'_>, lane: &Lane, work: &mut
     let rcode = match fixed {
         Some(rcode) => rcode,
         None if query.qclass == Class::IN => {
-            let question = resolve::Question { query: &query, name: &lane.name, zone: lane.zone, transport };
-            resolve::answer(view, &question, &mut writer, work)
+            let question = resolve::Question { view, query: &query, name: &lane.name, zone: &lane.zone, transport };
+            resolve::answer(&question, &mut writer, work)
         }
         None if query.qclass == Class::CH => chaos::answer(settings, &query, &lane.name, &mut writer),
         None => Rcode::Refused,

@@ -7,7 +7,7 @@
 use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::name::NAME_LEN_MAX;
 use snapshot::dns::rtype::Rtype;
-use snapshot::image::{Denial, Encloser, Hashed, HashedChain, Node, View, ZoneId};
+use snapshot::image::{Denial, Hashed, HashedChain, Node, View, ZoneId};
 
 use super::place::{Full, place_owned};
 use super::resolve::Step;
@@ -23,12 +23,12 @@ const ASTERISK: [u8; 2] = *b"\x01*";
 pub(super) enum Gap<'g, 'v> {
     /// A name, the step's or one above it, lacks a type.
     Type(&'g Node<'v>),
-    /// The name does not exist, and no wildcard stands for it.
-    Name(&'g Encloser<'v>),
-    /// A wildcard stands for the name, which is right only if nothing closer exists.
-    Closer(&'g Encloser<'v>),
-    /// A wildcard stands for the name and lacks the type.
-    WildcardType(&'g Encloser<'v>, &'g Node<'v>),
+    /// The name does not exist, and no wildcard stands for it. The closest encloser has so many labels.
+    Name(usize),
+    /// A wildcard at the closest encloser, of so many labels, stands for the name: nothing closer exists.
+    Closer(usize),
+    /// The same, and this wildcard lacks the type.
+    WildcardType(usize, &'g Node<'v>),
 }
 
 /// The nodes whose denial records a reply will have.
@@ -86,9 +86,9 @@ impl Proofs {
     fn add_nsec(&mut self, step: &Step<'_>, gap: Gap<'_, '_>) -> Option<()> {
         match gap {
             Gap::Type(node) => self.push_nsec_of(step, node),
-            Gap::Name(encloser) => {
+            Gap::Name(labels) => {
                 self.push_covering(step, step.name.as_wire())?;
-                let (wildcard, len) = wildcard_of(step.name.suffix(encloser.labels));
+                let (wildcard, len) = wildcard_of(step.name.suffix(labels));
                 self.push_covering(step, wildcard.get(..len)?)
             }
             Gap::Closer(_) => self.push_covering(step, step.name.as_wire()),
@@ -126,14 +126,14 @@ impl Proofs {
                     self.push_encloser(step, chain, labels.checked_sub(1)?)?;
                 }
             },
-            Gap::Name(encloser) => {
-                let labels = self.push_encloser(step, chain, encloser.labels)?;
+            Gap::Name(labels) => {
+                let labels = self.push_encloser(step, chain, labels)?;
                 let (wildcard, len) = wildcard_of(step.name.suffix(labels));
                 self.push_hashed(step, chain, wildcard.get(..len)?)?;
             }
-            Gap::Closer(encloser) => self.push_hashed(step, chain, step.name.suffix(encloser.labels + 1))?,
-            Gap::WildcardType(encloser, source) => {
-                self.push_encloser(step, chain, encloser.labels)?;
+            Gap::Closer(labels) => self.push_hashed(step, chain, step.name.suffix(labels + 1))?,
+            Gap::WildcardType(labels, source) => {
+                self.push_encloser(step, chain, labels)?;
                 self.push_hashed(step, chain, source.name())?;
             }
         }

@@ -23,14 +23,16 @@ const META_TYPES: std::ops::RangeInclusive<u16> = 128..=255;
 /// Obsolete mailbox queries (RFC 1035 section 3.2.3).
 const MAILBOX_TYPES: std::ops::RangeInclusive<u16> = 253..=254;
 
-/// What is asked, made ready for lookups.
+/// What is asked, and of what, made ready for lookups.
 pub(super) struct Question<'q> {
+    /// What it is answered from.
+    pub(super) view: &'q View,
     /// The parsed query.
     pub(super) query: &'q Query,
     /// Its qname.
     pub(super) name: &'q LookupName,
-    /// The zone it falls into.
-    pub(super) zone: Option<(ZoneId, NameHashes)>,
+    /// The zone it falls into, and its hashes there.
+    pub(super) zone: &'q Option<(ZoneId, NameHashes)>,
     /// How it came.
     pub(super) transport: Transport,
 }
@@ -88,11 +90,12 @@ fn is_parent(view: &View, above: ZoneId, apex: &LookupName) -> bool {
 
 /// Appends the answer to a question of class IN and returns its response code.
 #[inline]
-pub(super) fn answer(view: &View, question: &Question<'_>, writer: &mut Writer<'_>, work: &mut Work) -> Rcode {
+pub(super) fn answer(question: &Question<'_>, writer: &mut Writer<'_>, work: &mut Work) -> Rcode {
     if let Some(rcode) = refused_type(question.query.qtype) {
         return rcode;
     }
-    let Some((id, hashes)) = question.zone else {
+    let view = question.view;
+    let Some((id, hashes)) = *question.zone else {
         // Before the first generation nothing can be said about any name.
         return if view.generation().is_none() { Rcode::ServFail } else { Rcode::Refused };
     };
@@ -102,19 +105,20 @@ pub(super) fn answer(view: &View, question: &Question<'_>, writer: &mut Writer<'
     work.proofs.clear();
     work.redirects.clear();
     work.mentioned = None;
-    let rcode = match resolve(view, &step, hashes, question, writer, work) {
+    let rcode = match resolve(&step, hashes, question, writer, work) {
         Next::Done(rcode) => rcode,
-        Next::Follow(target_at) => follow(view, (id, hashes), target_at, question, writer, work),
+        Next::Follow(target_at) => follow((id, hashes), target_at, question, writer, work),
     };
     if !writer.truncated && (work.mentioned.is_some() || !work.proofs.is_empty()) {
-        conclude(view, question, writer, work);
+        conclude(question, writer, work);
     }
     rcode
 }
 
 /// Appends what follows the answers: denials of existence, then addresses of names that were mentioned.
 #[inline(never)]
-fn conclude(view: &View, question: &Question<'_>, writer: &mut Writer<'_>, work: &mut Work) {
+fn conclude(question: &Question<'_>, writer: &mut Writer<'_>, work: &mut Work) {
+    let view = question.view;
     if work.proofs.place(view, question.name, writer).is_err() {
         writer.truncated = true;
         return;
@@ -138,9 +142,10 @@ fn refused_type(qtype: Rtype) -> Option<Rcode> {
     }
 }
 
-/// Follows a chain of CNAMEs whose first target is at `target_at` in the reply.
+/// Follows a chain of CNAMEs whose first target is at `target_at` in the reply. Apart from the common path, for which its
+/// frame would be too large.
+#[inline(never)]
 fn follow(
-    view: &View,
     first: (ZoneId, NameHashes),
     mut target_at: usize,
     question: &Question<'_>,
@@ -156,8 +161,8 @@ fn follow(
         if name.assign(&buf[..len]).is_none() {
             return Rcode::ServFail;
         }
-        let Some(id) = zone_of(view, &name, question.query.qtype) else { return Rcode::NoError };
-        let Some(zone) = view.get(id) else { return Rcode::ServFail };
+        let Some(id) = zone_of(question.view, &name, question.query.qtype) else { return Rcode::NoError };
+        let Some(zone) = question.view.get(id) else { return Rcode::ServFail };
         let hashes = zone.hint_buckets(&name);
         if seen[..hop].contains(&(id, hashes.own())) {
             return Rcode::NoError;
@@ -166,7 +171,7 @@ fn follow(
             *entry = (id, hashes.own());
         }
         let step = Step { name: &name, place: Place { at: target_at, len }, zone, id };
-        match resolve(view, &step, hashes, question, writer, work) {
+        match resolve(&step, hashes, question, writer, work) {
             Next::Done(rcode) => return rcode,
             Next::Follow(at) => target_at = at,
         }
@@ -177,7 +182,6 @@ fn follow(
 /// Looks one name up and appends what it has.
 #[inline]
 fn resolve(
-    view: &View,
     step: &Step<'_>,
     hashes: NameHashes,
     question: &Question<'_>,
@@ -188,33 +192,36 @@ fn resolve(
         Some(found) => found,
         None => return Next::Done(Rcode::ServFail),
     };
-    let node = match found {
-        Found::Exact(node) => node,
-        Found::Missing(encloser) => encloser.node,
+    let (node, enclosing) = match found {
+        Found::Exact(node) => (node, None),
+        Found::Missing(Encloser { node, labels }) => (node, Some(labels)),
     };
     if let Some(cut) = node.cut_above() {
-        return refer(view, step, &cut, question, writer, work);
+        return refer(step, &cut, question, writer, work);
     }
-    match found {
-        // DS lives on the parent's side of a cut (RFC 4035 section 3.1.4.1); everything else is the child's.
-        Found::Exact(_) if node.is_cut() && question.query.qtype != Rtype::DS => {
-            refer(view, step, &node, question, writer, work)
+    // DS lives on the parent's side of a cut (RFC 4035 section 3.1.4.1); everything else is the child's.
+    if node.is_cut() && (enclosing.is_some() || question.query.qtype != Rtype::DS) {
+        return refer(step, &node, question, writer, work);
+    }
+    let mut source = &node;
+    let wildcard;
+    if let Some(labels) = enclosing {
+        if let Some(dname) = node.dname() {
+            return alias::redirect(step, (&node, &dname), question, writer, &mut work.redirects);
         }
-        Found::Exact(_) => data(step, (&node, None), question, writer, work),
-        Found::Missing(_) if node.is_cut() => refer(view, step, &node, question, writer, work),
-        Found::Missing(encloser) => match (node.dname(), node.wildcard_child()) {
-            (Some(dname), _) => alias::redirect(step, (&node, &dname), question, writer, &mut work.redirects),
-            (None, Some(wildcard)) => data(step, (&wildcard, Some(&encloser)), question, writer, work),
-            (None, None) => {
-                prove(step, Gap::Name(&encloser), question, work);
-                negative(step, Rcode::NxDomain, question, writer)
-            }
-        },
+        let Some(child) = node.wildcard_child() else {
+            prove(step, Gap::Name(labels), question, work);
+            return negative(step, Rcode::NxDomain, question, writer);
+        };
+        wildcard = child;
+        source = &wildcard;
     }
+    data(step, (source, enclosing), question, writer, work)
 }
 
-/// The node that has the data of a name, and, if it is a wildcard that stands for the name, the closest encloser of that.
-type Source<'n, 'v> = (&'n Node<'v>, Option<&'n Encloser<'v>>);
+/// The node that has the data of a name, and, if it is a wildcard that stands for the name, the labels of the closest
+/// encloser of that.
+type Source<'n, 'v> = (&'n Node<'v>, Option<usize>);
 
 /// How the owner of the data relates to the name.
 #[inline]
@@ -250,29 +257,44 @@ fn data(
             return several(step, source, question, writer, work, |body| body.signatures());
         }
         Rtype::SOA if step.is_apex() => step.zone.soa(),
+        Rtype::DNAME if replaced.is_none() && work.redirects.find(step.id, node).is_some() => {
+            return Next::Done(Rcode::NoError);
+        }
         _ => node.rrset(qtype),
     };
-    let is_alias = body.is_none();
-    let Some(body) = body.or_else(|| node.rrset(Rtype::CNAME)) else {
-        return no_data(step, source, question, writer, work);
-    };
-    if body.rtype == Rtype::DNAME && replaced.is_none() && work.redirects.find(step.id, node).is_some() {
-        return Next::Done(Rcode::NoError);
-    }
+    let Some(body) = body else { return alias(step, source, question, writer, work) };
     let Ok(at) = place(writer, Section::Answer, &body, step.place, owner, sigs) else {
         writer.truncated = true;
         return Next::Done(Rcode::NoError);
     };
-    if let Some(encloser) = replaced {
-        prove(step, Gap::Closer(encloser), question, work);
-    }
-    if is_alias {
-        return Next::Follow(at + RECORD_HEAD);
+    if let Some(labels) = replaced {
+        prove(step, Gap::Closer(labels), question, work);
     }
     if !body.targets.is_empty() {
         work.mentioned = Some(Mentioned { id: step.id, word: node.word(), rtype: body.rtype, at });
     }
     Next::Done(Rcode::NoError)
+}
+
+/// Appends the CNAME of a name that lacks the type, or says that there is none.
+#[inline(never)]
+fn alias(
+    step: &Step<'_>,
+    source: Source<'_, '_>,
+    question: &Question<'_>,
+    writer: &mut Writer<'_>,
+    work: &mut Work,
+) -> Next {
+    let (node, replaced) = source;
+    let Some(body) = node.rrset(Rtype::CNAME) else { return no_data(step, source, question, writer, work) };
+    let Ok(at) = place(writer, Section::Answer, &body, step.place, owner(source), sigs(question.query)) else {
+        writer.truncated = true;
+        return Next::Done(Rcode::NoError);
+    };
+    if let Some(labels) = replaced {
+        prove(step, Gap::Closer(labels), question, work);
+    }
+    Next::Follow(at + RECORD_HEAD)
 }
 
 /// Says that the name lacks the type.
@@ -285,7 +307,7 @@ fn no_data(
 ) -> Next {
     let gap = match source {
         (node, None) => Gap::Type(node),
-        (node, Some(encloser)) => Gap::WildcardType(encloser, node),
+        (node, Some(labels)) => Gap::WildcardType(labels, node),
     };
     prove(step, gap, question, work);
     negative(step, Rcode::NoError, question, writer)
@@ -341,8 +363,8 @@ fn several<'v>(
     if empty && !has_dname {
         return no_data(step, source, question, writer, work);
     }
-    if let Some(encloser) = replaced {
-        prove(step, Gap::Closer(encloser), question, work);
+    if let Some(labels) = replaced {
+        prove(step, Gap::Closer(labels), question, work);
     }
     Next::Done(Rcode::NoError)
 }
@@ -368,20 +390,13 @@ fn negative(step: &Step<'_>, rcode: Rcode, question: &Question<'_>, writer: &mut
 
 /// Appends a referral: the NS of the cut, its DS or the proof that it has none if signatures are asked for, and
 /// addresses of its servers.
-fn refer(
-    view: &View,
-    step: &Step<'_>,
-    cut: &Node<'_>,
-    question: &Question<'_>,
-    writer: &mut Writer<'_>,
-    work: &mut Work,
-) -> Next {
+fn refer(step: &Step<'_>, cut: &Node<'_>, question: &Question<'_>, writer: &mut Writer<'_>, work: &mut Work) -> Next {
     let Some(ns) = cut.rrset(Rtype::NS) else { return Next::Done(Rcode::ServFail) };
     let Ok(ns_at) = place(writer, Section::Authority, &ns, step.place, Owner::Suffix, Sigs::LeaveOut) else {
         writer.truncated = true;
         return Next::Done(Rcode::NoError);
     };
-    if step.zone.is_signed() && question.query.dnssec_ok() && secure(view, step, cut, question, writer, work).is_err() {
+    if step.zone.is_signed() && question.query.dnssec_ok() && secure(step, cut, question, writer, work).is_err() {
         writer.truncated = true;
         return Next::Done(Rcode::NoError);
     }
@@ -395,7 +410,6 @@ fn refer(
 /// Appends the DS of a cut, or the proof that it has none (RFC 4035 section 3.1.4), and what the names before it need.
 #[cold]
 fn secure(
-    view: &View,
     step: &Step<'_>,
     cut: &Node<'_>,
     question: &Question<'_>,
@@ -408,7 +422,7 @@ fn secure(
         }
         None => work.proofs.add(step, Gap::Type(cut)),
     }
-    work.proofs.place(view, question.name, writer)
+    work.proofs.place(question.view, question.name, writer)
 }
 
 /// Whether signatures go with what is asked.

@@ -38,8 +38,6 @@ pub(crate) struct Query {
     pub(crate) opcode: u8,
     /// RD as sent, echoed.
     pub(crate) recursion_desired: bool,
-    /// CD as sent, echoed (RFC 4035 section 3.1.6).
-    pub(crate) checking_disabled: bool,
     /// Octets of the name that starts at byte 12; 0 if there is no question to echo.
     pub(crate) qname_len: usize,
     /// Query type.
@@ -96,14 +94,13 @@ impl Query {
 #[inline]
 pub(crate) fn parse(message: &[u8], name: &mut LookupName) -> Parsed {
     let Some(header) = message.first_chunk::<HEADER_LEN>() else { return Parsed::Drop(DropReason::Short) };
-    let [_, _, flags, more_flags, counts @ ..] = *header;
+    let [_, _, flags, _, counts @ ..] = *header;
     if flags & 0x80 != 0 {
         return Parsed::Drop(DropReason::Response);
     }
     let mut query = Query {
         opcode: flags >> 3 & 0xf,
         recursion_desired: flags & 1 != 0,
-        checking_disabled: more_flags & 0x10 != 0,
         qname_len: 0,
         qtype: Rtype(0),
         qclass: Class(0),

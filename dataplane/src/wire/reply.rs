@@ -169,7 +169,8 @@ impl<'b> Writer<'b> {
                 | bit(self.authoritative, 4)
                 | bit(self.truncated, 2)
                 | bit(query.recursion_desired, 1);
-            *more_flags = bit(query.checking_disabled, 0x10) | rcode_low >> 4;
+            // AD and CD are for resolvers; an authoritative server clears them (RFC 4035 section 3.1.6).
+            *more_flags = rcode_low >> 4;
             let sections = [questions, self.counts[0], self.counts[1], additional];
             for (field, count) in counts.chunks_exact_mut(2).zip(sections) {
                 field.copy_from_slice(&count.to_be_bytes());

@@ -32,7 +32,7 @@ impl<'n> Labels<'n> {
     }
 
     /// The labels from the root down.
-    fn from_root(&self) -> impl Iterator<Item = &'n [u8]> {
+    fn root_first(&self) -> impl Iterator<Item = &'n [u8]> {
         let wire = self.wire;
         self.starts.iter().take(self.count).rev().map(move |&start| {
             let label = wire.get(usize::from(start)..).unwrap_or_default();
@@ -42,7 +42,7 @@ impl<'n> Labels<'n> {
 
     /// Compares with another name.
     pub(super) fn cmp(&self, other: &Labels<'_>) -> Ordering {
-        self.from_root().cmp(other.from_root())
+        self.root_first().cmp(other.root_first())
     }
 
     /// The start of the name's sort key below its last `skipped` labels, as an integer: if one name's is less than the
@@ -51,7 +51,7 @@ impl<'n> Labels<'n> {
         let mut key = [0; 8];
         let mut len = 0;
         // A label ends with 0; octets 0 and 1 are told apart from that by an escape.
-        for label in self.from_root().skip(skipped) {
+        for label in self.root_first().skip(skipped) {
             for octet in label {
                 let octets: &[u8] = match octet {
                     0 => &[1, 1],
@@ -112,7 +112,7 @@ mod tests {
     fn malformed_names_end_early() {
         for wire in [&b""[..], b"\x05ab", b"\x3f"] {
             let labels = Labels::of(wire);
-            assert_eq!(labels.cmp(&Labels::of(b"\x01a\x00")).is_eq(), false);
+            assert!(labels.cmp(&Labels::of(b"\x01a\x00")).is_ne());
             labels.sort_prefix(0);
         }
     }

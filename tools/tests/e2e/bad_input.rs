@@ -116,7 +116,7 @@ fn broken_zone_files_are_refused_with_their_place() {
         (format!("{head}$INCLUDE /etc/passwd\n").into_bytes(), "b.test.zone:5:10: "),
         (format!("{head}{}. A 127.0.0.1\n", "x".repeat(64)).into_bytes(), "b.test.zone:5:1: "),
         (format!("{head}a CNAME b\na A 127.0.0.1\n").into_bytes(), "b.test.zone:6"),
-        (b"a A 127.0.0.1\n".to_vec(), "b.test.zone:1:"),
+        (b"a A 127.0.0.1\n".to_vec(), "b.test.zone: "),
         (Vec::new(), "b.test.zone: "),
         (vec![0; 4096], "b.test.zone:1:1: "),
         (huge, "entry is longer than 1048576 octets"),

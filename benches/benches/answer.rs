@@ -39,10 +39,10 @@ fn answer_batch(
 fn answers(criterion: &mut Criterion) {
     let settings = Settings::default();
     for names in [100, 1_000_000] {
-        let view = view(&zone(names));
         let mut group = criterion.benchmark_group(format!("answer/{names}"));
         group.throughput(Throughput::Elements(BATCH_LEN as u64));
         for kind in KINDS {
+            let view = view(&kind.zone(names));
             let asked = queries(kind, names, QUESTIONS);
             let mut batches = asked.chunks_exact(BATCH_LEN).cycle();
             let mut scratch = Scratch::new();

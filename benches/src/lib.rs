@@ -2,6 +2,9 @@
 //!
 //! Everything is a function of its numbers, so that two runs, and two machines, measure the same work.
 
+mod signed;
+
+use signed::{Chain, signed};
 use snapshot::dns::name::{Name, NameRef};
 use snapshot::dns::rdata::Text;
 use snapshot::dns::rtype::Rtype;
@@ -24,10 +27,27 @@ pub enum Kind {
     Wildcard,
     /// A name below a zone cut with glue.
     Referral,
+    /// A name that does not exist, with the proof by NSEC.
+    Nsec,
+    /// A name that does not exist, with the proof by NSEC3.
+    Nsec3,
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 4] = [Kind::Hit, Kind::NxDomain, Kind::Wildcard, Kind::Referral];
+pub const KINDS: [Kind; 6] = [Kind::Hit, Kind::NxDomain, Kind::Wildcard, Kind::Referral, Kind::Nsec, Kind::Nsec3];
+
+impl Kind {
+    /// The zone of `names` owners that questions of this kind are asked about: [`zone`], signed where the answer is.
+    #[must_use]
+    pub fn zone(self, names: u32) -> Zone {
+        let plain = zone(names);
+        match self {
+            Kind::Nsec => signed(&plain, Chain::Nsec),
+            Kind::Nsec3 => signed(&plain, Chain::Nsec3),
+            _ => plain,
+        }
+    }
+}
 
 /// The label of owner number `i`: ten letters that can be spoken, different for every `i`.
 #[must_use]
@@ -183,21 +203,22 @@ pub fn queries(kind: Kind, names: u32, count: u32) -> Vec<Vec<u8>> {
         .map(|i| {
             let owner = match kind {
                 Kind::Hit => name(&label(pick(i % 5))),
-                Kind::NxDomain => name(&format!("x{:x}q", pick(i % 10))),
+                Kind::NxDomain | Kind::Nsec | Kind::Nsec3 => name(&format!("x{:x}q", pick(i % 10))),
                 Kind::Wildcard => name(&format!("h{}.wild", pick(i % 10))),
                 Kind::Referral => name(&format!("www.{}", label(pick(8)))),
             };
-            query(owner.as_ref(), i)
+            query(owner.as_ref(), i, matches!(kind, Kind::Nsec | Kind::Nsec3))
         })
         .collect()
 }
 
-/// One query for A with EDNS(0).
-fn query(qname: NameRef<'_>, id: u32) -> Vec<u8> {
+/// One query for A with EDNS(0), with DO if `dnssec_ok`.
+fn query(qname: NameRef<'_>, id: u32, dnssec_ok: bool) -> Vec<u8> {
     let [_, _, high, low] = id.to_be_bytes();
     let mut message = vec![high, low, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1];
     message.extend_from_slice(qname.as_wire());
     message.extend_from_slice(&[0, 1, 0, 1]);
-    message.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+    let flags = if dnssec_ok { 0x80 } else { 0 };
+    message.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, flags, 0, 0, 0]);
     message
 }

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use benches::{KINDS, queries, view, zone};
+use benches::{KINDS, queries, view};
 use dataplane::answer::{BATCH_LEN, Scratch, Settings, respond};
 use dataplane::packet::{Arrival, Packet, Transport};
 
@@ -14,7 +14,7 @@ fn main() {
     let [kind, names, count] = arguments.as_slice() else { std::process::exit(2) };
     let kind = KINDS.into_iter().find(|known| format!("{known:?}").eq_ignore_ascii_case(kind));
     let (Some(kind), Ok(names), Ok(count)) = (kind, names.parse(), count.parse::<u32>()) else { std::process::exit(2) };
-    let view = view(&zone(names));
+    let view = view(&kind.zone(names));
     // The same few thousand questions over and over: building them must not dominate what is counted.
     let asked = queries(kind, names, 4096);
     let settings = Settings::default();

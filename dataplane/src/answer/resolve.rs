@@ -396,7 +396,9 @@ fn refer(step: &Step<'_>, cut: &Node<'_>, question: &Question<'_>, writer: &mut 
         writer.truncated = true;
         return Next::Done(Rcode::NoError);
     };
-    if step.zone.is_signed() && question.query.dnssec_ok() && secure(step, cut, question, writer, work).is_err() {
+    // Names before this one may need proofs even where this zone is not signed; addresses come behind them.
+    let is_secured = question.query.dnssec_ok() && (step.zone.is_signed() || !work.proofs.is_empty());
+    if is_secured && secure(step, cut, question, writer, work).is_err() {
         writer.truncated = true;
         return Next::Done(Rcode::NoError);
     }
@@ -417,6 +419,7 @@ fn secure(
     work: &mut Work,
 ) -> Result<(), Full> {
     match cut.rrset(Rtype::DS) {
+        _ if !step.zone.is_signed() => {}
         Some(ds) => {
             place(writer, Section::Authority, &ds, step.place, Owner::Suffix, Sigs::Include)?;
         }

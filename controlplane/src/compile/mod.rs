@@ -8,7 +8,7 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam::channel;
 use snapshot::dns::name::Name;
@@ -135,8 +135,8 @@ struct Results {
     warnings: Vec<(usize, Finding)>,
 }
 
-/// What one zone came to; nothing if another zone had failed before and this one is only checked.
-type Outcome = Result<Option<Ready>, ZoneError>;
+/// What one zone came to.
+type Outcome = Result<Ready, ZoneError>;
 
 /// What the threads share.
 struct Work<'w> {
@@ -154,10 +154,6 @@ struct Work<'w> {
     bytes_done: AtomicU64,
     /// Zones finished.
     zones_done: AtomicUsize,
-    /// Whether sound zones count when others fail.
-    keep_going: bool,
-    /// Whether a zone has failed and building more segments is in vain.
-    is_lost: AtomicBool,
     /// Is told about progress, from any thread.
     progress: &'w (dyn Fn(Progress) + Sync),
 }
@@ -232,8 +228,6 @@ impl<'w> Work<'w> {
             bytes_total: lens.iter().sum(),
             bytes_done: AtomicU64::new(0),
             zones_done: AtomicUsize::new(0),
-            keep_going: options.keep_going,
-            is_lost: AtomicBool::new(false),
             progress,
         }
     }
@@ -269,20 +263,13 @@ impl<'w> Work<'w> {
     fn compile_zone(&self, source_idx: usize) -> (Outcome, Vec<Finding>) {
         let (outcome, warnings) = match self.read_and_check(source_idx) {
             Err(error) => (Err(error), Vec::new()),
-            Ok((zone, warnings)) if self.is_lost.load(Ordering::Relaxed) => {
-                drop(zone);
-                (Ok(None), warnings)
-            }
             Ok((zone, warnings)) => {
                 let mut key = Vec::new();
                 zone.apex().push_sort_key(&mut key);
                 let segment = Segment::build(&zone).map_err(ZoneError::Build);
-                (segment.map(|segment| Some(Ready { source_idx, key, segment })), warnings)
+                (segment.map(|segment| Ready { source_idx, key, segment }), warnings)
             }
         };
-        if outcome.is_err() && !self.keep_going {
-            self.is_lost.store(true, Ordering::Relaxed);
-        }
         self.zones_done.fetch_add(1, Ordering::Relaxed);
         self.report("reading");
         (outcome, warnings)
@@ -317,7 +304,7 @@ impl Results {
     /// Adds what one zone came to.
     fn add(&mut self, source_idx: usize, outcome: Outcome, warnings: Vec<Finding>, sources: &[ZoneSource]) {
         match outcome {
-            Ok(ready) => self.ready.extend(ready),
+            Ok(ready) => self.ready.push(ready),
             Err(cause) => {
                 self.failures.push(ZoneFailure { source_idx, path: sources[source_idx].path.clone(), cause });
             }

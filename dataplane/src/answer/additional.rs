@@ -43,11 +43,9 @@ pub(super) fn add(
         for rtype in [Rtype::A, Rtype::AAAA] {
             let Some(addresses) = node.rrset(rtype) else { continue };
             let target = Place { at: at + off, len };
-            // Glue is not signed, and what does not fit is left out.
+            // Glue is not signed. What does not fit is left out; what comes after it may be smaller.
             let sigs = if is_glue { Sigs::LeaveOut } else { sigs };
-            if place(writer, Section::Additional, &addresses, target, Owner::Suffix, sigs).is_err() {
-                return;
-            }
+            let _left_out = place(writer, Section::Additional, &addresses, target, Owner::Suffix, sigs);
         }
     }
 }

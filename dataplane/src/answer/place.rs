@@ -194,6 +194,9 @@ pub(super) fn place_owned(
     owner: &[u8],
     qname: &LookupName,
 ) -> Result<(), Full> {
+    if body.record_count == 0 {
+        return Err(Full);
+    }
     let mark = writer.mark();
     let mut name = [0; NAME_LEN_MAX];
     let len = compress(owner, qname, &mut name).ok_or(Full)?;

@@ -66,7 +66,7 @@ impl Proofs {
             Denial::Nsec(_) => self.add_nsec(step, gap),
             Denial::Nsec3(chain) => self.add_nsec3(step, &chain, gap),
         };
-        // Nothing to be found means a malformed index, which the loader refuses.
+        // An index that leads nowhere is malformed, and the loader refuses that.
         debug_assert!(found.is_some() || matches!(step.zone.denial(), Denial::None));
     }
 
@@ -122,8 +122,10 @@ impl Proofs {
                 Hashed::Match(own) => self.push(step.id, &own),
                 // Left out of the chain: an unsigned delegation in an opt-out span, or a name that leads to some only.
                 Hashed::Cover(_) => {
-                    let labels = labels_of(step.name, node.name());
-                    self.push_encloser(step, chain, labels.checked_sub(1)?)?;
+                    // The root has nothing above it: a chain without it proves nothing.
+                    if let Some(above) = labels_of(step.name, node.name()).checked_sub(1) {
+                        self.push_encloser(step, chain, above)?;
+                    }
                 }
             },
             Gap::Name(labels) => {
@@ -141,17 +143,33 @@ impl Proofs {
     }
 
     /// Notes the closest provable encloser with at most `labels` labels and the cover of the next closer name (RFC 5155
-    /// section 7.2.1). Returns the labels of that encloser. At most one hash for each label.
+    /// section 7.2.1). Returns the labels of that encloser.
+    ///
+    /// Usually that is the first name tried. If not, it is found by bisection, because what lies above a name of the chain
+    /// is in the chain as well: at most eight hashes, whatever a zone holds.
     fn push_encloser(&mut self, step: &Step<'_>, chain: &HashedChain<'_>, labels: usize) -> Option<usize> {
-        for labels in (step.zone.apex_labels()..=labels).rev() {
-            if let Hashed::Match(own) = chain.find(step.name.suffix(labels))? {
-                self.push(step.id, &own);
-                self.push_hashed(step, chain, step.name.suffix(labels + 1))?;
-                return Some(labels);
+        let mut low = step.zone.apex_labels();
+        let mut high = labels;
+        let mut probe = labels;
+        let mut found = None;
+        while low <= high {
+            match chain.find(step.name.suffix(probe))? {
+                Hashed::Match(own) => {
+                    found = Some((probe, own));
+                    low = probe + 1;
+                }
+                Hashed::Cover(_) => match probe.checked_sub(1) {
+                    Some(above) => high = above,
+                    None => break,
+                },
             }
+            probe = low.midpoint(high);
         }
         // Not even the apex is in the chain: a broken zone, for which nothing can be proved.
-        Some(step.zone.apex_labels())
+        let Some((labels, own)) = found else { return Some(step.zone.apex_labels()) };
+        self.push(step.id, &own);
+        self.push_hashed(step, chain, step.name.suffix(labels + 1))?;
+        Some(labels)
     }
 
     /// Notes the node that matches or covers the hash of a name.

@@ -1,6 +1,6 @@
 //! The algorithm of RFC 1034 section 4.3.2 over a view: zone, node, and what follows from them.
 //!
-//! Each step appends whole RRsets to the reply. CNAMEs are followed through every zone of the view, up to
+//! Each step appends whole RRsets to the reply, glue of a referral excepted. CNAMEs are followed through every zone of the view, up to
 //! [`CNAME_CHAIN_MAX`] of them and never in a circle; the response code is that of the last name (RFC 6604). A reply is
 //! truncated when what was asked for, or the in-domain glue of a referral (RFC 9471), does not fit; never for optional
 //! addresses.
@@ -409,7 +409,8 @@ fn refer(step: &Step<'_>, cut: &Node<'_>, question: &Question<'_>, writer: &mut 
     Next::Done(Rcode::NoError)
 }
 
-/// Appends the DS of a cut, or the proof that it has none (RFC 4035 section 3.1.4), and what the names before it need.
+/// Appends the DS of a cut, or the proof that it has none (RFC 4035 section 3.1.4), if its zone is signed, and what the
+/// names before it need.
 #[cold]
 fn secure(
     step: &Step<'_>,

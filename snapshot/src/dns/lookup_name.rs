@@ -10,6 +10,7 @@ const LABELS_MAX: usize = 127;
 
 /// Octets that are lower-cased at a time.
 const CHUNK_LEN: usize = 16;
+
 /// A name made ready for lookups: canonical, with the start of every label. Reused from query to query.
 #[derive(Clone)]
 pub struct LookupName {

@@ -13,7 +13,7 @@ pub const HASH_LEN: usize = 20;
 /// Octets of its text, which is the first label of an NSEC3 owner.
 pub const HASH_TEXT_LEN: usize = 32;
 /// The most iterations that are served. RFC 9276 section 3.2 lets resolvers treat more as insecure or bogus; each costs
-/// every negative answer three blocks of SHA-1.
+/// every negative answer three rounds of SHA-1, of one block unless the salt is long.
 pub const ITERATIONS_MAX: u16 = 150;
 /// The number of SHA-1 among the hash algorithms.
 const ALGORITHM_SHA1: u8 = 1;

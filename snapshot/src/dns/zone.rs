@@ -311,4 +311,12 @@ impl<'z> Rrset<'z> {
         let zone = self.zone;
         self.slots.iter().map(move |slot| zone.record(slot))
     }
+
+    /// The records whose RDATA begins with `prefix`: signatures of one type, for example. O(log n) and what there is.
+    pub fn records_with(&self, prefix: [u8; 2]) -> impl Iterator<Item = Record<'z>> + use<'z> {
+        let (zone, slots) = (self.zone, self.slots);
+        let first = slots.partition_point(|slot| zone.record(slot).rdata < &prefix[..]);
+        let from_first = slots[first..].iter().map(move |slot| zone.record(slot));
+        from_first.take_while(move |record| record.rdata.starts_with(&prefix))
+    }
 }

@@ -17,8 +17,16 @@ const HOLDER_LEN_MAX: usize = 200;
 
 /// The lock, until it is dropped.
 pub(super) struct Lock {
-    /// The locked file; closing it frees the lock.
-    _file: File,
+    /// The locked file.
+    file: File,
+}
+
+impl Drop for Lock {
+    /// Frees the lock. Closing the file is not enough: a process that is being started meanwhile has it, too, until its
+    /// program is in place. If freeing fails, closing frees it a little later.
+    fn drop(&mut self) {
+        let _freed = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 /// Why this process does not become the writer.
@@ -50,7 +58,7 @@ impl Lock {
             let path = disk.path_of(layout::LOCK);
             HandoverError::Io { doing: "write", path, source }
         })?;
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
     }
 }
 

@@ -20,7 +20,7 @@ use super::render::{Body, BodyTooLarge};
 use crate::dns::name::{Name, NameRef};
 use crate::dns::nsec3::ITERATIONS_MAX;
 use crate::dns::rtype::Rtype;
-use crate::dns::zone::{OwnerRecords, Rrset, Zone};
+use crate::dns::zone::{OwnerRecords, Record, Rrset, Zone};
 
 /// Names per bucket at which the index is laid out: half full is faster than fuller (measured) and still 13 bytes a name.
 const NAMES_PER_BUCKET: usize = 5;
@@ -63,6 +63,14 @@ pub enum BuildError {
         apex: Name,
         /// What its NSEC3PARAM says.
         iterations: u16,
+    },
+    /// More signatures than an RRset can have in the format.
+    #[error("the signatures of the {rtype} records of {owner} are more than 255, or exceed 65535 octets")]
+    SigsTooLarge {
+        /// Their owner.
+        owner: Name,
+        /// What they cover.
+        rtype: Rtype,
     },
     /// A zone or pack beyond the limits of the format.
     #[error("{0} exceeds 1 GiB when compiled")]
@@ -225,7 +233,7 @@ impl<'z> Nodes<'z> {
                 self.link_wildcard(word);
             }
         }
-        let rrsets = owner.map_or(Vec::new(), |owner| self.bodies(owner, is_apex, flags));
+        let rrsets = owner.map_or(Ok(Vec::new()), |owner| self.bodies(owner, is_apex, flags))?;
         self.write_node(name, flags, link, &rrsets)?;
         self.node_words.push(word);
         if self.signed && above.is_none() && owner.is_some_and(|owner| owner.rrset(Rtype::NSEC).is_some()) {
@@ -264,9 +272,10 @@ impl<'z> Nodes<'z> {
         let hashed = if self.signed { chain.hashed(self.zone, apex)? } else { None };
         let mut node_words = Vec::new();
         for (_, owner) in hashed.iter().flat_map(|hashed| &hashed.owners) {
+            let Some(rrset) = owner.rrset(Rtype::NSEC3) else { continue };
+            let body = self.body(owner, &rrset)?;
             node_words.push(self.word()?);
-            let records = owner.rrset(Rtype::NSEC3).map(|rrset| (Rtype::NSEC3, self.body(owner, &rrset)));
-            self.write_node(owner.name(), 0, 0, records.as_slice())?;
+            self.write_node(owner.name(), 0, 0, &[(Rtype::NSEC3, body)])?;
         }
         let denial = chain.write(&mut self.out, hashed.as_ref().map(|hashed| (hashed, &node_words[..])))?;
         self.word()?;
@@ -293,7 +302,7 @@ impl<'z> Nodes<'z> {
     }
 
     /// Renders the RRsets of an owner. The apex's SOA is kept apart; signatures go with what they cover.
-    fn bodies(&self, owner: &OwnerRecords<'z>, is_apex: bool, flags: u8) -> Vec<(Rtype, Body<'z>)> {
+    fn bodies(&self, owner: &OwnerRecords<'z>, is_apex: bool, flags: u8) -> Result<Vec<(Rtype, Body<'z>)>, BuildError> {
         let mut bodies = Vec::new();
         for rrset in owner.rrsets() {
             let rtype = rrset.rtype();
@@ -301,7 +310,7 @@ impl<'z> Nodes<'z> {
             if is_apart || (self.signed && matches!(rtype, Rtype::RRSIG | Rtype::NSEC3)) {
                 continue;
             }
-            let mut body = self.body(owner, &rrset);
+            let mut body = self.body(owner, &rrset)?;
             let added = if flags & NODE_CUT != 0 && rtype == Rtype::NS {
                 body.add_glue(owner.name(), self.zone.apex(), &rrset, |target| self.addresses(target))
             } else {
@@ -312,20 +321,21 @@ impl<'z> Nodes<'z> {
             }
             bodies.push((rtype, body));
         }
-        bodies
+        Ok(bodies)
     }
 
-    /// Renders one RRset with its signatures. What no message can hold becomes a body without records.
-    fn body(&self, owner: &OwnerRecords<'z>, rrset: &Rrset<'z>) -> Body<'z> {
-        let render = || {
-            let mut body = Body::new(owner.name(), rrset, rrset.ttl_secs())?;
-            if self.signed {
-                body.add_sigs(covering(owner, rrset.rtype()))?;
-            }
-            body.descriptor()?;
-            Ok(body)
-        };
-        render().unwrap_or_else(|BodyTooLarge| Body::too_large(owner.name(), rrset.rtype()))
+    /// Renders one RRset with its signatures. What no message can hold becomes a body without records; if only the
+    /// signatures make it so, those who ask for them get TC, the others their answer.
+    fn body(&self, owner: &OwnerRecords<'z>, rrset: &Rrset<'z>) -> Result<Body<'z>, BuildError> {
+        let rtype = rrset.rtype();
+        let rendered =
+            Body::new(owner.name(), rrset, rrset.ttl_secs()).and_then(|body| body.descriptor().map(|_| body));
+        let Ok(mut body) = rendered else { return Ok(Body::too_large(owner.name(), rtype)) };
+        if self.signed {
+            let too_large = |BodyTooLarge| BuildError::SigsTooLarge { owner: owner.name().to_name(), rtype };
+            body.add_sigs(covering(owner, rtype)).map_err(too_large)?;
+        }
+        Ok(body)
     }
 
     /// The address RRsets of a name.
@@ -355,7 +365,7 @@ impl<'z> Nodes<'z> {
         let (serial, minimum) = field(20).zip(field(4)).ok_or_else(missing)?;
         let nodes_end = self.word()?;
         let soa_word = nodes_end;
-        let body = self.body(&owner, &soa);
+        let body = self.body(&owner, &soa)?;
         if body.is_too_large() {
             return Err(BuildError::SoaTooLarge { apex });
         }
@@ -411,15 +421,9 @@ impl<'z> Nodes<'z> {
 }
 
 /// The signatures of an owner that cover a type.
-fn covering<'z>(
-    owner: &OwnerRecords<'z>,
-    covered: Rtype,
-) -> impl Iterator<Item = crate::dns::zone::Record<'z>> + use<'z> {
-    let sigs = owner.rrset(Rtype::RRSIG);
+fn covering<'z>(owner: &OwnerRecords<'z>, covered: Rtype) -> impl Iterator<Item = Record<'z>> + use<'z> {
     // The covered type is the first field (RFC 4034 section 3.1).
-    sigs.into_iter()
-        .flat_map(|rrset| rrset.records().collect::<Vec<_>>())
-        .filter(move |sig| sig.rdata.starts_with(&covered.0.to_be_bytes()))
+    owner.rrset(Rtype::RRSIG).into_iter().flat_map(move |sigs| sigs.records_with(covered.0.to_be_bytes()))
 }
 
 /// A finished index.

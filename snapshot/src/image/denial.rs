@@ -13,7 +13,7 @@ use super::node::Node;
 use super::order::Labels;
 use crate::dns::nsec3::{HASH_LEN, Params, text};
 
-/// Bytes of an entry's key, and of its node.
+/// Bytes of an entry's key.
 const KEY_LEN: usize = 8;
 /// Bytes of an entry's node offset.
 const WORD_LEN: usize = 4;
@@ -202,7 +202,8 @@ pub enum Hashed<'v> {
 }
 
 impl<'v> HashedChain<'v> {
-    /// Finds the record that matches or covers a name in canonical wire format. O(1) and one hash.
+    /// Finds the record that matches or covers a name in canonical wire format. One hash, then O(1) if hashes are spread as
+    /// hashes are, O(log n) at most.
     #[must_use]
     pub fn find(&self, canonical: &[u8]) -> Option<Hashed<'v>> {
         let entries = &self.entries;

@@ -225,8 +225,10 @@ impl<'s> Node<'s> {
         let mut body_off = first + DESCRIPTOR_LEN * usize::from(self.rrset_count);
         for idx in 0..usize::from(self.rrset_count) {
             let descriptor = Descriptor::read(self.segment, first + idx * DESCRIPTOR_LEN)?;
-            if descriptor.rtype == rtype.0 {
-                return descriptor.body(self.segment, body_off, self.name.len());
+            // Types ascend, so a node of many types costs no more than those below.
+            if descriptor.rtype >= rtype.0 {
+                let is_it = descriptor.rtype == rtype.0;
+                return if is_it { descriptor.body(self.segment, body_off, self.name.len()) } else { None };
             }
             body_off += descriptor.body_len();
         }

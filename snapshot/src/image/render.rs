@@ -3,7 +3,7 @@
 //! Names in RDATA are compressed against the owner (the question) and against names earlier in the same body, where RFC
 //! 3597 section 4 allows it. Bodies stay below 64 KiB: what cannot be sent in a message is refused here.
 
-use super::layout::{POINTER_MAX, QNAME_OFF, TARGETS_MAX};
+use super::layout::{POINTER_MAX, QNAME_OFF, RECORD_HEAD, TARGETS_MAX};
 use super::node::Descriptor;
 use crate::dns::name::{NAME_LEN_MAX, NameRef};
 use crate::dns::rdata::{self, Compress};
@@ -196,7 +196,8 @@ impl<'o> Body<'o> {
             self.sigs.extend_from_slice(sig.rdata);
             self.sig_count += 1;
         }
-        Ok(())
+        let fits = self.sig_count <= u8::MAX.into() && self.sigs.len() <= u16::MAX.into();
+        if fits { Ok(()) } else { Err(BodyTooLarge) }
     }
 
     /// Lists the hosts in the zone that the RRset mentions, whose addresses are looked up when it is asked for: servers,
@@ -213,13 +214,13 @@ impl<'o> Body<'o> {
         let mut off = 0;
         for record in rrset.records() {
             let start = off;
-            off = start + super::layout::RECORD_HEAD + self.rdata_len_at(start);
+            off = start + RECORD_HEAD + self.rdata_len_at(start);
             let Some(span) = rdata::names(self.rtype, record.rdata).next() else { continue };
             let Ok(target) = NameRef::prefix_of(&record.rdata[span.off..]) else { continue };
             // As the target of a service, the root stands for the owner itself (RFC 9460 section 2.5.2).
             let is_owner = is_service && target.is_root();
             let (target, target_off) =
-                if is_owner { (self.owner, start) } else { (target, start + super::layout::RECORD_HEAD + span.off) };
+                if is_owner { (self.owner, start) } else { (target, start + RECORD_HEAD + span.off) };
             if target.is_at_or_below(apex) && !seen.contains(&target) && self.targets.len() < TARGETS_MAX {
                 seen.push(target);
                 self.targets.push(u16::try_from(target_off).map_err(|_| BodyTooLarge)?);
@@ -244,7 +245,7 @@ impl<'o> Body<'o> {
     ) -> Result<(), BodyTooLarge> {
         let mut off = 0;
         for record in ns.records() {
-            let target_off = off + super::layout::RECORD_HEAD;
+            let target_off = off + RECORD_HEAD;
             off = target_off + self.rdata_len_at(off);
             let Ok(target) = NameRef::prefix_of(record.rdata) else { continue };
             if target.is_at_or_below(cut) {
@@ -260,7 +261,7 @@ impl<'o> Body<'o> {
 
     /// RDLENGTH of the record at `off`.
     fn rdata_len_at(&self, off: usize) -> usize {
-        let at = off + super::layout::RECORD_HEAD - 2;
+        let at = off + RECORD_HEAD - 2;
         usize::from(u16::from_be_bytes([self.records[at], self.records[at + 1]]))
     }
 
@@ -289,11 +290,11 @@ impl<'o> Body<'o> {
     /// The descriptor of the finished body.
     ///
     /// # Errors
-    /// [`BodyTooLarge`] if a count or length does not fit its field, or records and signatures no message.
+    /// [`BodyTooLarge`] if a count or length does not fit its field, or the records no message.
     pub(super) fn descriptor(&self) -> Result<Descriptor, BodyTooLarge> {
         // A wildcard's question may be as long as names get; an OPT record goes along.
         let owner_len = if self.owner.is_wildcard() { NAME_LEN_MAX } else { self.owner.as_wire().len() };
-        let message_len = QNAME_OFF + owner_len + QUESTION_TAIL + self.records.len() + self.sigs.len() + OPT_LEN;
+        let message_len = QNAME_OFF + owner_len + QUESTION_TAIL + self.records.len() + OPT_LEN;
         if message_len > usize::from(u16::MAX) {
             return Err(BodyTooLarge);
         }

@@ -6,14 +6,15 @@
 use super::bytes::{u16_at, u32_at, u64_at};
 use super::hash::{bucket_of, name_hash, tag_of};
 use super::layout::{
-    BUCKET_NODES, BUCKET_OVERFLOW, BUCKET_SLOTS, KIND_ZONE, NODE_BELOW_CUT, NODE_CUT, NODE_DNAME, NODE_WILDCARD,
-    NODE_WILDCARD_CHILD, QNAME_OFF, RECORD_HEAD, RUN_LINES_MAX, SEGMENT_SIGNED, header, words,
+    BUCKET_NODES, BUCKET_OVERFLOW, BUCKET_SLOTS, DESCRIPTOR_LEN, KIND_ZONE, NODE_BELOW_CUT, NODE_CUT, NODE_DNAME,
+    NODE_WILDCARD, NODE_WILDCARD_CHILD, QNAME_OFF, RECORD_HEAD, RUN_LINES_MAX, SEGMENT_SIGNED, header, words,
 };
 use super::line::LINE_LEN;
 use super::node::{Descriptor, Node, RrsetBody};
 use super::render::QUESTION_TAIL;
 use super::verify_denial::{Surroundings, verify_denial};
 use crate::dns::name::{Name, NameRef};
+use crate::dns::rtype::Rtype;
 
 /// Which rule of the format is broken.
 type Broken = &'static str;
@@ -139,8 +140,18 @@ impl<'s> Checker<'s> {
         if is_apex != (name == self.apex) {
             return Err("first node is not the apex");
         }
-        if !is_apex && name.parent().is_none_or(|parent| self.find(parent.as_wire()).is_none()) {
-            return Err("owner's parent does not exist");
+        if !is_apex {
+            let parent = name.parent().and_then(|parent| self.find(parent.as_wire()));
+            let parent =
+                parent.and_then(|word| Node::read(self.segment, word)).ok_or("owner's parent does not exist")?;
+            below(node, &parent)?;
+        }
+        let (has_ns, has_dname) = (node.rrset(Rtype::NS).is_some(), node.rrset(Rtype::DNAME).is_some());
+        let is_below = node.flags() & NODE_BELOW_CUT != 0;
+        if node.is_cut() != (has_ns && !is_apex && !is_below)
+            || (node.flags() & NODE_DNAME != 0) != (has_dname && !is_below)
+        {
+            return Err("node flags are not those of its RRsets");
         }
         self.links(node, name)?;
         rrsets(node)
@@ -237,19 +248,31 @@ impl<'s> Checker<'s> {
     fn soa(&self) -> Result<usize, Broken> {
         let off = self.nodes_end as usize * 8;
         let descriptor = Descriptor::read(self.segment, off).ok_or("SOA is cut")?;
-        let end = off + super::layout::DESCRIPTOR_LEN + descriptor.body_len();
+        let end = off + DESCRIPTOR_LEN + descriptor.body_len();
         if end > self.bucket_line * LINE_LEN {
             return Err("SOA overlaps the index");
         }
-        let soa = descriptor
-            .body(self.segment, off + super::layout::DESCRIPTOR_LEN, self.apex.as_wire().len())
-            .ok_or("SOA is cut")?;
-        if soa.rtype != crate::dns::rtype::Rtype::SOA || soa.record_count != 1 {
+        let soa = descriptor.body(self.segment, off + DESCRIPTOR_LEN, self.apex.as_wire().len()).ok_or("SOA is cut")?;
+        if soa.rtype != Rtype::SOA || soa.record_count != 1 {
             return Err("SOA is no SOA");
         }
         body(&soa)?;
         Ok(words(end))
     }
+}
+
+/// Checks that a node is below a cut if and only if its parent is one or is below one, the same, and not below a DNAME.
+fn below(node: &Node<'_>, parent: &Node<'_>) -> Result<(), Broken> {
+    let cut = match (parent.is_cut(), parent.flags() & NODE_BELOW_CUT != 0) {
+        (true, _) => Some(parent.word()),
+        (false, true) => Some(parent.link()),
+        (false, false) => None,
+    };
+    let own = (node.flags() & NODE_BELOW_CUT != 0).then(|| node.link());
+    if cut != own || parent.flags() & NODE_DNAME != 0 {
+        return Err("node is on the wrong side of a cut");
+    }
+    Ok(())
 }
 
 /// Checks the RRsets of a node.

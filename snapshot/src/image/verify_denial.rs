@@ -4,8 +4,10 @@
 //! chain yields a wrong proof, never a wrong read.
 
 use super::bytes::u32_at;
+use std::cmp::Ordering;
+
 use super::denial::{DenialRef, Entries, guide_bits, guide_len, guide_slot, hash_key};
-use super::layout::{DENIAL_NONE, DENIAL_NSEC, DENIAL_NSEC3};
+use super::layout::{DENIAL_NONE, DENIAL_NSEC, DENIAL_NSEC3, NODE_BELOW_CUT};
 use super::node::Node;
 use super::order::Labels;
 use crate::dns::name::NameRef;
@@ -29,7 +31,7 @@ pub(super) struct Surroundings<'s> {
     pub(super) signed: bool,
 }
 
-/// Checks the index. `find` yields where the node of a name is; `body` checks a node's RRsets.
+/// Checks the index. `find` yields where the node of a name is; `rrsets` checks a node's RRsets.
 pub(super) fn verify_denial<'s>(
     around: &Surroundings<'s>,
     find: impl Fn(&[u8]) -> Option<u32>,
@@ -54,23 +56,29 @@ pub(super) fn verify_denial<'s>(
     if denial.kind == DENIAL_NSEC { nsec(around, &entries, find) } else { nsec3(around, &denial, &entries, rrsets) }
 }
 
-/// Checks that every entry is a node of the zone that has NSEC, in canonical order, the apex first.
+/// Checks that every entry is a node of the zone that has NSEC and is not below a cut, in canonical order.
 fn nsec(around: &Surroundings<'_>, entries: &Entries<'_>, find: impl Fn(&[u8]) -> Option<u32>) -> Result<(), Broken> {
-    let mut previous = 0;
+    let mut previous: Option<(u64, Labels<'_>)> = None;
     for idx in 0..entries.count() {
         let (key, word) = entries.key(idx).zip(entries.word(idx)).ok_or("denial index is cut")?;
         let node = Node::read(around.segment, word).ok_or("denial leaves the nodes")?;
-        // Nodes lie in canonical order, so ascending places are ascending names.
-        if word <= previous || find(node.name()) != Some(word) {
-            return Err("denial index is not in order");
+        if find(node.name()) != Some(word) || node.flags() & NODE_BELOW_CUT != 0 {
+            return Err("denial leads to no name of the zone");
         }
-        if key != Labels::of(node.name()).sort_prefix(around.apex.label_count()) {
+        let name = Labels::of(node.name());
+        if key != name.sort_prefix(around.apex.label_count()) {
             return Err("denial key is wrong");
+        }
+        let is_ascending = |(before_key, before): &(u64, Labels<'_>)| {
+            *before_key < key || (*before_key == key && before.cmp(&name) == Ordering::Less)
+        };
+        if !previous.as_ref().is_none_or(is_ascending) {
+            return Err("denial index is not in order");
         }
         if node.rrset(Rtype::NSEC).is_none() {
             return Err("denial without its record");
         }
-        previous = word;
+        previous = Some((key, name));
     }
     Ok(())
 }
@@ -91,7 +99,8 @@ fn nsec3<'s>(
         let (key, word) = entries.key(idx).zip(entries.word(idx)).ok_or("denial index is cut")?;
         let node = Node::read(around.segment, word).ok_or("denial leaves the nodes")?;
         let name = NameRef::prefix_of(node.name()).map_err(|_| "owner is no name")?;
-        let hash = hash_of_owner(name).filter(|_| name.parent() == Some(around.apex));
+        let is_whole = name.as_wire().len() == node.name().len() && name.parent() == Some(around.apex);
+        let hash = hash_of_owner(name).filter(|_| is_whole);
         let hash = hash.ok_or("denial's owner is no hash")?;
         if word as usize != next || previous >= Some(hash) || node.name().iter().any(u8::is_ascii_uppercase) {
             return Err("denial index is not in order");

@@ -18,6 +18,7 @@ mod server;
 
 mod compression;
 mod counts;
+mod denial;
 mod mixing;
 mod nsec3;
 mod packets;

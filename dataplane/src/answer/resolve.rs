@@ -286,7 +286,12 @@ fn alias(
     work: &mut Work,
 ) -> Next {
     let (node, replaced) = source;
-    let Some(body) = node.rrset(Rtype::CNAME) else { return no_data(step, source, question, writer, work) };
+    // These two live beside a CNAME (RFC 4035 section 2.5): in a zone without them a name lacks them, and nothing is
+    // followed. A zone with NSEC3 has no NSEC, but could not prove that an alias lacks a type (RFC 5155 section 8.5).
+    let is_beside = !step.zone.is_signed() && matches!(question.query.qtype, Rtype::NSEC | Rtype::RRSIG);
+    let Some(body) = node.rrset(Rtype::CNAME).filter(|_| !is_beside) else {
+        return no_data(step, source, question, writer, work);
+    };
     let Ok(at) = place(writer, Section::Answer, &body, step.place, owner(source), sigs(question.query)) else {
         writer.truncated = true;
         return Next::Done(Rcode::NoError);

@@ -2,12 +2,18 @@
 //!
 //! For those who have more zones than fit a command line, or files whose names tell nothing. It opens no zone file.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use snapshot::dns::name::{Name, NameError};
 
 use crate::source::ZoneSource;
+
+/// The longest list: some millions of zones.
+const LIST_LEN_MAX: u64 = 1 << 30;
+/// How much of a line an error repeats, in characters.
+const SHOWN_LEN_MAX: usize = 80;
 
 /// Why a list cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +27,7 @@ pub enum ZoneListError {
         source: io::Error,
     },
     /// A line has no path.
-    #[error("{}:{line}: a line is ORIGIN, tab, PATH, and maybe a tab and flags", path.display())]
+    #[error("{}:{line}: a line is ORIGIN, tab, PATH, and maybe a tab and flags; or it begins with #", path.display())]
     Shape {
         /// The list.
         path: PathBuf,
@@ -61,8 +67,19 @@ pub enum ZoneListError {
 /// # Errors
 /// [`ZoneListError`], with the line.
 pub fn read_zone_list(path: &Path) -> Result<Vec<ZoneSource>, ZoneListError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ZoneListError::Io { path: path.to_owned(), source })?;
+    let read = || {
+        let mut text = String::new();
+        let len = File::open(path)?.take(LIST_LEN_MAX + 1).read_to_string(&mut text)?;
+        if len as u64 <= LIST_LEN_MAX {
+            Ok(text)
+        } else {
+            Err(io::Error::other(format!("longer than {LIST_LEN_MAX} bytes")))
+        }
+    };
+    let text = read().map_err(|source| ZoneListError::Io { path: path.to_owned(), source })?;
     let base = path.parent().unwrap_or(Path::new(""));
+    // Some editors put a mark of their encoding in front.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     lines.map(|(idx, line)| source_of(line, base).map_err(|fault| fault.at(path, idx + 1))).collect()
 }
@@ -89,6 +106,11 @@ impl Fault {
     }
 }
 
+/// The beginning of a text.
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_LEN_MAX).collect()
+}
+
 /// Reads one line.
 fn source_of(line: &str, base: &Path) -> Result<ZoneSource, Fault> {
     let mut fields = line.split('\t');
@@ -100,10 +122,14 @@ fn source_of(line: &str, base: &Path) -> Result<ZoneSource, Fault> {
     }
     let mut flags = flags.unwrap_or_default().split([',', ' ']).filter(|flag| !flag.is_empty());
     if let Some(unknown) = flags.find(|&flag| flag != "signed") {
-        return Err(Fault::Flag(unknown.to_owned()));
+        return Err(Fault::Flag(shown(unknown)));
+    }
+    // In zone files @ is the origin; here there is none, and the root is a dot.
+    if origin.trim() == "@" {
+        return Err(Fault::Shape);
     }
     let origin = Name::parse(origin.trim().as_bytes(), Some(Name::root().as_ref()))
-        .map_err(|cause| Fault::Origin(origin.to_owned(), cause))?;
+        .map_err(|cause| Fault::Origin(shown(origin), cause))?;
     Ok(ZoneSource { path: base.join(file), origin: Some(origin) })
 }
 
@@ -126,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_line_is_a_zone() {
-        let text = "# zones\na.test\t/zones/a\tsigned\n\nb.test.\tsub/b.zone\n.\troot\t\n";
+        let text = "\u{feff}# zones\na.test\t/zones/a\tsigned\n\nb.test.\tsub/b.zone\n.\troot\t\n";
         let expected = ["a.test. /zones/a", "b.test. DIR/sub/b.zone", ". DIR/root"];
         assert_eq!(read(text).unwrap(), expected);
         assert_eq!(read("").unwrap(), Vec::<String>::new());
@@ -134,10 +160,18 @@ mod tests {
 
     #[test]
     fn mistakes_name_the_line() {
+        let shape = "DIR/list:1: a line is ORIGIN, tab, PATH, and maybe a tab and flags; or it begins with #";
         for (text, expected) in [
-            ("a.test /zones/a\n", "DIR/list:1: a line is ORIGIN, tab, PATH, and maybe a tab and flags"),
-            ("\na.test\t\n", "DIR/list:2: a line is ORIGIN, tab, PATH, and maybe a tab and flags"),
-            ("a.test\tf\tsigned\tx\n", "DIR/list:1: a line is ORIGIN, tab, PATH, and maybe a tab and flags"),
+            ("@\t/zones/a\n", shape),
+            (
+                "a.test /zones/a\n",
+                "DIR/list:1: a line is ORIGIN, tab, PATH, and maybe a tab and flags; or it begins with #",
+            ),
+            ("\na.test\t\n", "DIR/list:2: a line is ORIGIN, tab, PATH, and maybe a tab and flags; or it begins with #"),
+            (
+                "a.test\tf\tsigned\tx\n",
+                "DIR/list:1: a line is ORIGIN, tab, PATH, and maybe a tab and flags; or it begins with #",
+            ),
             ("a..test\tf\n", "DIR/list:1: \"a..test\" is no origin: label is empty"),
             ("a.test\tf\tsined\n", "DIR/list:1: flag \"sined\" is not known; `signed` is"),
         ] {

@@ -14,6 +14,7 @@ mod message;
 mod server;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -301,6 +302,7 @@ fn requiring(dir: &Path, name: &str, secrets: &str) -> Server {
     let (config, file) = (dir.join(format!("{name}.toml")), dir.join(format!("{name}.secrets")));
     std::fs::write(&config, "[cookies]\npolicy = 'require'\n").unwrap();
     std::fs::write(&file, secrets).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     Server::start(dir, "127.0.0.1:0", &dir.join(name), |command| {
         command.arg("--config").arg(&config).arg("--cookie-secrets").arg(&file);
     })

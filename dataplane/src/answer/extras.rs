@@ -133,7 +133,7 @@ fn explain(context: &Context<'_>, lane: &Lane, rcode: Rcode) -> Option<(u16, &'s
         Rcode::Refused => Some((20, "no zone of this class")),
         Rcode::ServFail if context.view.generation().is_none() => Some((14, "no zones loaded yet")),
         Rcode::ServFail => Some((24, "the zone cannot be read")),
-        Rcode::NotImp => Some((21, "query type not implemented")),
+        Rcode::NotImp => Some((21, "not implemented")),
         Rcode::FormErr if asked => Some((0, "not a type to ask for")),
         Rcode::FormErr if query.qname_len == 0 => Some((0, "no question")),
         Rcode::FormErr => Some((0, "malformed option")),

@@ -3,6 +3,7 @@
 //! It opens nothing but the config file and the cookie secrets. Invariant: a `Config` needs no further checks by those who use it.
 
 use std::fs;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ mod secrets;
 
 use file::File;
 
+/// The longest file of settings or secrets in bytes.
+const FILE_LEN_MAX: u64 = 1 << 20;
 /// Most workers: more than cores of any host we know.
 const THREADS_MAX: usize = 1024;
 /// The largest reply over UDP: the buffers of the engines are not longer.
@@ -140,6 +143,12 @@ pub(crate) enum ConfigError {
         /// How many it may have.
         max: usize,
     },
+    /// Secrets that anybody on the machine can read.
+    #[error("{path}: cookie secrets that others can read are none: chmod o-rwx")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+    },
     /// The system gives no random secret.
     #[error("making a cookie secret: {0}")]
     Random(std::io::Error),
@@ -231,9 +240,20 @@ impl Config {
     }
 }
 
+/// Reads a file of settings, which is never long: something else was meant if it is.
+fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let read = || {
+        let mut text = String::new();
+        let len = fs::File::open(path)?.take(FILE_LEN_MAX + 1).read_to_string(&mut text)?;
+        let fits = len as u64 <= FILE_LEN_MAX;
+        if fits { Ok(text) } else { Err(io::Error::other(format!("longer than {FILE_LEN_MAX} bytes"))) }
+    };
+    read().map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+}
+
 /// Reads a config file.
 fn read(path: &Path) -> Result<File, ConfigError> {
-    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let text = read_text(path)?;
     toml::from_str(&text)
         .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string().trim_end().to_owned() })
 }

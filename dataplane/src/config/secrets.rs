@@ -5,19 +5,27 @@
 //! nobody can guess.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::ConfigError;
+use super::{ConfigError, read_text};
 use crate::answer::{SECRET_LEN, Secret};
 
 /// Most secrets: each costs a hash for every cookie that none made. Two are enough to roll over.
 const SECRET_COUNT_MAX: usize = 4;
 
+/// The permission bits of those who are neither owner nor in the group.
+const OTHERS: u32 = 0o007;
+
 /// Reads a file of secrets.
 pub(super) fn read(path: &Path) -> Result<Vec<Secret>, ConfigError> {
-    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let mode = fs::metadata(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?.mode();
+    if mode & OTHERS != 0 {
+        return Err(ConfigError::Exposed { path: path.to_owned() });
+    }
+    let text = read_text(path)?;
     let secrets = text
         .lines()
         .zip(1..)
@@ -56,6 +64,8 @@ fn parse(text: &str) -> Option<Secret> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     /// Checks what a file holds, or the error.
@@ -63,6 +73,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secrets");
         fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let came = read(&path).map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"));
         let expected = expected.map(|secrets| secrets.iter().copied().map(Secret).collect()).map_err(str::to_owned);
         assert_eq!(came, expected, "{text:?}");
@@ -84,6 +95,14 @@ mod tests {
         ] {
             check(&format!("{one}\n{bad}"), Err("FILE:2: a cookie secret is 32 hexadecimal digits"));
         }
+    }
+
+    #[test]
+    fn secrets_that_others_can_read_are_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).unwrap();
+        let error = read(file.path()).unwrap_err().to_string();
+        assert!(error.ends_with("cookie secrets that others can read are none: chmod o-rwx"), "{error}");
     }
 
     #[test]

@@ -107,8 +107,7 @@ pub(crate) fn parse(message: &[u8], name: &mut LookupName) -> Parsed {
         edns: None,
     };
     if query.opcode != 0 {
-        // Nothing is known about the rest of such a message, so only its header is answered.
-        return Parsed::Error { rcode: Rcode::NotImp, query };
+        return foreign(message, query);
     }
     let count = |at: usize| u16::from_be_bytes([counts[at], counts[at + 1]]);
     let skipped = u32::from(count(2)) + u32::from(count(4));
@@ -125,6 +124,24 @@ pub(crate) fn parse(message: &[u8], name: &mut LookupName) -> Parsed {
         }
         Err((rcode, edns)) => Parsed::Error { rcode, query: Query { edns, ..query } },
     }
+}
+
+/// Reads a message of an opcode that we do not know. Only its header is answered, because the rest may mean anything; but
+/// if that has the form of the opcodes there are, with an OPT, the reply has one too (RFC 6891 section 6.1.1).
+#[cold]
+fn foreign(message: &[u8], query: Query) -> Parsed {
+    let edns = || {
+        let [_, _, _, _, counts @ ..] = *message.first_chunk::<HEADER_LEN>()?;
+        let [questions, answers, authorities, additional] =
+            [0, 2, 4, 6].map(|at| u16::from_be_bytes([counts[at], counts[at + 1]]));
+        let mut off = HEADER_LEN;
+        for _ in 0..questions {
+            off = skip_name(message, off)? + QUESTION_TAIL;
+        }
+        let edns = records(message, off, u32::from(answers) + u32::from(authorities), additional).ok()??;
+        Some(Edns { options_off: 0, ..edns })
+    };
+    Parsed::Error { rcode: Rcode::NotImp, query: Query { edns: edns(), ..query } }
 }
 
 /// Reads a message that has not one question: without any it may be a query for a cookie, and shows its OPT.

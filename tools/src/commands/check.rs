@@ -8,10 +8,12 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use controlplane::check::dnssec::{Dnssec, Need};
-use controlplane::check::{Finding, Severity, review};
+use controlplane::check::{Finding, Severity, prune, review};
 use controlplane::source::{Generate, Include, ReadOptions, ZoneSource, read_zone};
 use serde::Serialize;
+use snapshot::dns::zone::Zone;
 use snapshot::handover::explain;
+use snapshot::image::Segment;
 
 use super::compile::jobs_default;
 use super::parse_name;
@@ -135,13 +137,21 @@ fn parse_time(text: &str) -> Result<u64, Failure> {
     let bad = || Failure::Usage(format!("`{text}` is no time: give YYYYMMDDHHMMSS in UTC, or seconds since 1970"));
     let number = |text: &str| text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse().ok()).flatten();
     if text.len() != 14 {
-        return number(text).ok_or_else(bad);
+        // Eight digits would be a date without a time, rather than a moment in 1970. RRSIG times have 32 bits.
+        let secs = number(text).filter(|_| text.len() != 8);
+        return secs.filter(|secs| u32::try_from(*secs).is_ok()).ok_or_else(bad);
     }
     let part = |from: usize, to: usize| text.get(from..to).and_then(number);
     let date = || Some((part(0, 4)?, part(4, 6)?, part(6, 8)?));
     let time = || Some((part(8, 10)?, part(10, 12)?, part(12, 14)?));
     let ((year, month, day), (hour, minute, second)) = date().zip(time()).ok_or_else(bad)?;
-    let in_range = year >= 1970 && (1..=12).contains(&month) && (1..=31).contains(&day);
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let month_days = match month {
+        2 => 28 + u64::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    let in_range = year >= 1970 && (1..=12).contains(&month) && (1..=month_days).contains(&day);
     if !in_range || hour > 23 || minute > 59 || second > 59 {
         return Err(bad());
     }
@@ -149,7 +159,23 @@ fn parse_time(text: &str) -> Result<u64, Failure> {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days_before_year = year * 365 + year / 4 - year / 100 + year / 400;
     let days = days_before_year + (month * 153 + 2) / 5 + day - 1 - DAYS_TO_1970;
-    Ok(days * 86_400 + hour * 3600 + minute * 60 + second)
+    let secs = days * 86_400 + hour * 3600 + minute * 60 + second;
+    if u32::try_from(secs).is_ok() { Ok(secs) } else { Err(bad()) }
+}
+
+/// Why a zone that breaks no rule cannot be compiled: it exceeds what a segment can hold.
+fn compile_error(zone: &mut Zone, file: &str) -> Option<FindingRow> {
+    prune(zone);
+    let message = Segment::build(zone).err()?.to_string();
+    let owner = zone.apex().to_string();
+    Some(FindingRow {
+        file: file.to_owned(),
+        line: 0,
+        severity: "error",
+        code: "cannot-compile".into(),
+        owner,
+        message,
+    })
 }
 
 impl FileRow {
@@ -157,10 +183,13 @@ impl FileRow {
     fn new(source: &ZoneSource, options: &ReadOptions, dnssec: &Dnssec) -> FileRow {
         let file = source.path.display().to_string();
         match read_zone(source, options) {
-            Ok(zone) => {
-                let findings =
+            Ok(mut zone) => {
+                let mut findings: Vec<_> =
                     review(&zone, dnssec).iter().map(|finding| FindingRow::new(&source.path, finding)).collect();
                 let (origin, records) = (Some(zone.apex().to_string()), zone.record_count());
+                if findings.iter().all(|finding| finding.severity != "error") {
+                    findings.extend(compile_error(&mut zone, &file));
+                }
                 FileRow { file, origin, records, unreadable: None, findings }
             }
             Err(cause) => {
@@ -243,7 +272,12 @@ c.zone: no such file
             ("19700101000000", Some(0)),
             ("20000229235959", Some(951_868_799)),
             ("20000301000000", Some(951_868_800)),
-            ("21060207062816", Some(1 << 32)),
+            ("21060207062815", Some(u32::MAX.into())),
+            ("21060207062816", None),
+            ("20260230000000", None),
+            ("20240229000000", Some(1_709_164_800)),
+            ("20260101", None),
+            ("4294967296", None),
             ("1700000000", Some(1_700_000_000)),
             ("", None),
             ("+1", None),

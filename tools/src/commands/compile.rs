@@ -232,7 +232,11 @@ impl Display for Report {
         let Report { directory, generation, zones, records, names, bytes, millis, .. } = self;
         write!(out, "generation {generation} in {directory}: {}, ", Counted(*zones, "zone"))?;
         write!(out, "{}, {}, ", Counted(*records, "record"), Counted(*names, "name"))?;
-        writeln!(out, "{} bytes, {millis:.0} ms", Grouped(*bytes))
+        write!(out, "{} bytes, {millis:.0} ms", Grouped(*bytes))?;
+        if !self.skipped.is_empty() {
+            write!(out, "; {} skipped", Counted(self.skipped.len() as u64, "zone"))?;
+        }
+        writeln!(out)
     }
 }
 

@@ -4,9 +4,8 @@ use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use dataplane::answer::{CookiePolicy, Cookies, Secret, Settings};
-use dataplane::packet::{Outcome, Packet, Transport};
-use dataplane::responder::{Answer, Responder};
+use dataplane::answer::{CookiePolicy, Cookies, Scratch, Secret, Settings, respond};
+use dataplane::packet::{Arrival, Outcome, Packet, Transport};
 use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::name::NameRef;
 use snapshot::dns::rtype::Rtype;
@@ -17,8 +16,8 @@ const TYPES: [Rtype; 7] = [Rtype::A, Rtype::NS, Rtype::SOA, Rtype::MX, Rtype::DS
 
 thread_local! {
     /// What answers, used over and over as a worker does.
-    static RESPONDER: RefCell<Responder> =
-        RefCell::new(Responder::new(settings()));
+    static RESPONDER: RefCell<(Settings, Scratch)> =
+        RefCell::new((settings(), Scratch::new()));
 }
 
 /// Settings that lead through as much code as there is.
@@ -40,7 +39,9 @@ pub(crate) fn answer<const N: usize>(
 ) -> [Outcome; N] {
     let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let mut packets = messages.map(|(buf, query_len)| Packet::new(buf, query_len, client));
-    RESPONDER.with_borrow_mut(|responder| responder.answer(view, transport, &mut packets));
+    // The time is the same for all: cookies tell it.
+    let arrival = Arrival { transport, now_secs: 1_800_000_000 };
+    RESPONDER.with_borrow_mut(|(settings, scratch)| respond(settings, view, arrival, &mut packets, scratch));
     packets.map(|packet| packet.outcome)
 }
 

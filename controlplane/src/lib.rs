@@ -2,7 +2,7 @@
 //!
 //! Modules `source`, `zonelist`, `check` and `compile` turn zone files into a generation; they are a library that `dnsctl` calls.
 //! [`run`] is the process: `config` says what it does, `planes` follows the data planes, `serve` tells about them over
-//! HTTP. The process only reads the snapshot directory so far, therefore it does not take the directory's writer lock
+//! HTTP. Module `rrset` is of the REST API to come. The process only reads the snapshot directory so far, therefore it does not take the directory's writer lock
 //! and `dnsctl compile` may publish while it runs. It holds no connection to the network but the HTTP listener.
 
 pub mod check;
@@ -10,6 +10,7 @@ pub mod compile;
 pub mod config;
 mod life;
 pub mod planes;
+pub mod rrset;
 pub mod serve;
 pub mod source;
 pub mod zonelist;

@@ -13,6 +13,7 @@ pub mod planes;
 pub mod rrset;
 pub mod serve;
 pub mod source;
+pub mod value;
 pub mod zonelist;
 
 pub use life::run;

@@ -9,6 +9,7 @@ pub mod check;
 pub mod compile;
 pub mod config;
 mod life;
+pub mod naming;
 pub mod planes;
 pub mod rrset;
 pub mod serve;

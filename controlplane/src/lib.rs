@@ -8,6 +8,7 @@
 pub mod check;
 pub mod compile;
 pub mod config;
+pub mod http;
 mod life;
 pub mod naming;
 pub mod planes;

@@ -24,24 +24,25 @@ pub struct Loaded {
 
 impl Directory {
     /// Loads the generation that `CURRENT` names, or `None` if nothing was published yet. `previous` is the view in
-    /// service: it is returned itself if it is current, and what both generations have is shared. O(bytes of new packs).
+    /// service: it is returned itself if it is current, and what both generations have is shared. O(bytes and zones of packs
+    /// that came or went).
     ///
     /// # Errors
     /// [`HandoverError`] naming the file that is missing or wrong; [`HandoverError::Rollback`] if `CURRENT` names a
     /// generation before the one in service. Without a view in service, only if the predecessor fails as well.
     pub fn load(&self, previous: Option<&Arc<View>>) -> Result<Option<Loaded>, HandoverError> {
         let serving = previous.and_then(|view| view.generation().map(|generation| (view, generation)));
-        let packs = HeldPacks::of(previous);
+        let held = HeldPacks::of(previous);
         let mut attempts_left = ATTEMPTS_MAX;
         loop {
             let line = match self.current_line() {
                 Ok(None) if serving.is_none() && self.manifest_names()?.is_empty() => return Ok(None),
                 Ok(None) if serving.is_none() => {
-                    return self.fall_back(None, self.current_is_missing(), &packs).map(Some);
+                    return self.fall_back(None, self.current_is_missing(), &held).map(Some);
                 }
                 Ok(None) => return Err(self.current_is_missing()),
                 Ok(Some(line)) => line,
-                Err(error) if serving.is_none() => return self.fall_back(None, error, &packs).map(Some),
+                Err(error) if serving.is_none() => return self.fall_back(None, error, &held).map(Some),
                 Err(error) => return Err(error),
             };
             if let Some((view, generation)) = serving
@@ -49,7 +50,7 @@ impl Directory {
             {
                 return in_service(view, generation, line.manifest.generation).map(Some);
             }
-            let error = match self.load_line(&line, &packs) {
+            let error = match self.load_line(&line, &held) {
                 Ok(view) => return Ok(Some(Loaded { view, fallback: None })),
                 Err(error) => error,
             };
@@ -58,14 +59,14 @@ impl Directory {
                 continue;
             }
             return match serving {
-                None => self.fall_back(Some(&line), error, &packs).map(Some),
+                None => self.fall_back(Some(&line), error, &held).map(Some),
                 Some(_) => Err(error),
             };
         }
     }
 
     /// Loads what a line of `CURRENT` names.
-    fn load_line(&self, line: &CurrentLine, held: &HeldPacks) -> Result<Arc<View>, HandoverError> {
+    fn load_line(&self, line: &CurrentLine, held: &HeldPacks<'_>) -> Result<Arc<View>, HandoverError> {
         let Current { manifest, .. } = self.resolve(line)?;
         self.load_manifest(&manifest, &line.manifest.to_string(), held)
     }
@@ -75,17 +76,18 @@ impl Directory {
         &self,
         manifest: &Manifest,
         file_name: &str,
-        held: &HeldPacks,
+        held: &HeldPacks<'_>,
     ) -> Result<Arc<View>, HandoverError> {
         let mut packs = Vec::with_capacity(manifest.packs.len());
         for pack in &manifest.packs {
-            packs.push(match held.0.get(&pack.digest) {
+            packs.push(match held.packs.get(&pack.digest) {
                 Some(held) => Arc::clone(held),
                 None => Arc::new(self.load_pack(pack)?),
             });
         }
         let refused = |source| HandoverError::Refused { path: self.disk.path_of(file_name), source };
-        View::assemble(manifest.generation, packs).map(Arc::new).map_err(refused)
+        let view = View::follow(held.view, manifest.generation, packs).map_err(refused)?;
+        Ok(Arc::new(view.of_epoch(manifest.epoch)))
     }
 
     /// Loads one pack that a manifest names.
@@ -113,7 +115,7 @@ impl Directory {
         &self,
         failed: Option<&CurrentLine>,
         error: HandoverError,
-        held: &HeldPacks,
+        held: &HeldPacks<'_>,
     ) -> Result<Loaded, HandoverError> {
         let previous = failed.and_then(|line| self.resolve(line).ok()).map(|current| current.manifest.previous);
         for name in self.manifest_names()? {
@@ -143,14 +145,20 @@ fn in_service(view: &Arc<View>, serving: Generation, found: Generation) -> Resul
     }
 }
 
-/// The packs of the view in service, by digest.
-struct HeldPacks(HashMap<Digest, Arc<Pack>>);
+/// What the view in service has.
+struct HeldPacks<'v> {
+    /// The view, if there is one.
+    view: Option<&'v View>,
+    /// Its packs, by digest.
+    packs: HashMap<Digest, Arc<Pack>>,
+}
 
-impl HeldPacks {
-    /// Those of `view`, if there is one.
-    fn of(view: Option<&Arc<View>>) -> HeldPacks {
+impl HeldPacks<'_> {
+    /// Those of `view`.
+    fn of(view: Option<&Arc<View>>) -> HeldPacks<'_> {
         let packs = view.into_iter().flat_map(|view| view.packs());
-        HeldPacks(packs.map(|pack| (pack.digest(), Arc::clone(pack))).collect())
+        let packs = packs.map(|pack| (pack.digest(), Arc::clone(pack))).collect();
+        HeldPacks { view: view.map(Arc::as_ref), packs }
     }
 }
 

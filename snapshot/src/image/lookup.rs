@@ -11,7 +11,7 @@ use super::layout::{BUCKET_NODES, BUCKET_OVERFLOW, BUCKET_SLOTS, DESCRIPTOR_LEN}
 use super::line::LINE_LEN;
 use super::node::{Descriptor, Node, RrsetBody};
 use super::prefetch::prefetch;
-use super::view::ZoneRef;
+use super::zoneref::ZoneRef;
 use crate::dns::lookup_name::LookupName;
 
 /// What each of the first 16-bit fields of a line stands for in [`tag_matches`]: ten slots; the last six are no tags.

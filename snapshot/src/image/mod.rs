@@ -6,11 +6,12 @@
 //! lookup cannot meet a malformed byte.
 //!
 //! The way up: [`Segment::build`] compiles one zone, [`PackFile::encode`] puts segments into a file, [`Manifest`] lists
-//! the packs of a generation. The way down: [`Pack::load`] checks a file, [`View::assemble`] makes zones findable.
+//! the packs of a generation. The way down: [`Pack::load`] checks a file, [`View::follow`] makes zones findable.
 
 mod build;
 mod bytes;
 mod chain;
+mod chunked;
 mod denial;
 mod digest;
 mod file;
@@ -24,9 +25,11 @@ mod order;
 mod pack;
 mod prefetch;
 mod render;
+mod succession;
 mod verify;
 mod verify_denial;
 mod view;
+mod zoneref;
 
 #[cfg(test)]
 mod tests;

@@ -64,6 +64,8 @@ pub struct Pack {
     lines_off: usize,
     /// The zones, by their position in the file.
     zones: Vec<ZoneEntry>,
+    /// The apexes of zones that are deleted.
+    deleted: Vec<Name>,
 }
 
 /// A zone of a loaded pack.
@@ -85,6 +87,8 @@ struct Stored {
     lines: Vec<Line>,
     /// One entry per segment, in the order of their lines.
     zones: Vec<StoredZone>,
+    /// The apexes of zones that earlier packs may have and that are there no more.
+    deleted: Vec<Vec<u8>>,
 }
 
 /// An entry of the archive's table of zones. The apex is in the segment.
@@ -117,12 +121,24 @@ impl PackFile {
     /// # Errors
     /// [`BuildError::TooLarge`] past [`PACK_LEN_MAX`], [`BuildError::Archive`].
     pub fn encode(segments: Vec<Segment>) -> Result<PackFile, BuildError> {
+        PackFile::encode_change(segments, &[])
+    }
+
+    /// Puts segments into one file, with the apexes of zones that are deleted: earlier packs may still have them.
+    ///
+    /// # Errors
+    /// As [`PackFile::encode`].
+    pub fn encode_change(segments: Vec<Segment>, deleted: &[Name]) -> Result<PackFile, BuildError> {
         let line_count: usize = segments.iter().map(|segment| segment.lines.len()).sum();
         if (line_count * LINE_LEN) as u64 > PACK_LEN_MAX {
             return Err(BuildError::TooLarge("a pack"));
         }
         let narrow = |value: usize| u32::try_from(value).map_err(|_| BuildError::TooLarge("a pack"));
-        let mut stored = Stored { lines: Vec::with_capacity(line_count), zones: Vec::with_capacity(segments.len()) };
+        let mut stored = Stored {
+            lines: Vec::with_capacity(line_count),
+            zones: Vec::with_capacity(segments.len()),
+            deleted: deleted.iter().map(|apex| apex.to_canonical().as_wire().to_vec()).collect(),
+        };
         for Segment { facts, lines } in segments {
             stored.zones.push(StoredZone {
                 line: narrow(stored.lines.len())?,
@@ -187,6 +203,7 @@ impl Pack {
         let lines_len = size_of_val(lines);
         let bytes = memory.get(lines_off..lines_off + lines_len).ok_or(LoadError::Archive("lines".into()))?;
         let mut zones = Vec::with_capacity(stored.zones.len());
+        let deleted = stored.deleted.iter().map(|apex| deleted_apex(apex)).collect::<Result<Vec<_>, _>>()?;
         let mut next = 0;
         for (segment, zone) in stored.zones.iter().enumerate() {
             let fail = |rule| LoadError::Segment { segment, rule };
@@ -207,7 +224,7 @@ impl Pack {
         if next != lines_len {
             return Err(LoadError::Archive("lines that belong to no segment".into()));
         }
-        Ok(Pack { digest: found, lines_off, zones, memory })
+        Ok(Pack { digest: found, lines_off, zones, deleted, memory })
     }
 
     /// The digest that names it.
@@ -225,6 +242,12 @@ impl Pack {
     /// The zones, in the order of the file.
     pub fn zones(&self) -> impl ExactSizeIterator<Item = &ZoneFacts> + '_ {
         self.zones.iter().map(|zone| &zone.facts)
+    }
+
+    /// The apexes of zones that this pack deletes, in the order of the file.
+    #[must_use]
+    pub fn deleted(&self) -> &[Name] {
+        &self.deleted
     }
 
     /// Copies the segment at a position of [`Pack::zones`], to put it into another pack.
@@ -247,6 +270,13 @@ impl Pack {
         debug_assert!(off >= self.lines_off);
         self.memory.get(off..off + len).unwrap_or_default()
     }
+}
+
+/// Reads the apex of a deleted zone, which must be canonical.
+fn deleted_apex(wire: &[u8]) -> Result<Name, LoadError> {
+    let malformed = || LoadError::Archive("a deleted apex is no canonical name".into());
+    let apex = Name::from_wire(wire).map_err(|_| malformed())?;
+    if apex.to_canonical().as_wire() == wire { Ok(apex) } else { Err(malformed()) }
 }
 
 /// The facts of a stored zone.

@@ -1,17 +1,24 @@
 //! What an RRset of the API may be: its records in canonical text, its fields, and the rules between RRsets.
 //!
-//! JSON becomes items (`item` for one, `bulk` for a list), each field checked by `fields` and each record by `canonical`. An item
-//! that was settled with what the domain holds is a [`Draft`]; `change` applies drafts. Nothing here reads a clock, a
-//! database or a zone; what an item needs to know of the domain is passed in. Invariant of a [`Draft`]: its type is one of
-//! the accepted ones, its records differ in canonical form and read back to their octets.
+//! There are two steps, because only the second needs the database. First JSON is read: one object by `item`, a list by
+//! `bulk`, each field by `fields`, each record by `canonical`. Then the result is settled with what the domain holds and becomes
+//! [`Draft`]s, which `change` applies. Errors are the bodies of the API's answers with status 400. Nothing here has a clock
+//! or a file, and what is to be known of the domain is passed in. Invariant of a [`Draft`]: its type is an accepted one,
+//! its records differ in canonical form, and their text reads back to their octets.
 
+use serde_json::{Value, json};
 use snapshot::dns::rtype::Rtype;
 
+pub mod bulk;
 pub mod canonical;
+pub mod content;
+pub mod fields;
+pub mod item;
 pub mod kinds;
 mod loosen;
-
+pub mod structure;
 mod style;
+pub mod view;
 
 /// One record of an RRset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,4 +67,30 @@ impl Limits {
     pub const HOSTING: Limits = Limits { record_count_max: 100, type_count_max: 100 };
     /// What the operator gets: the length of an RRset is bound all the same.
     pub const OPERATOR: Limits = Limits { record_count_max: usize::MAX, type_count_max: usize::MAX };
+}
+
+/// The methods that write RRsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Create.
+    Post,
+    /// Create, replace or delete, all fields given.
+    Put,
+    /// Change the fields that are given; create or delete in a list.
+    Patch,
+}
+
+/// The body of an answer for what concerns more than one field.
+fn object_error(message: impl ToString) -> Value {
+    json!({ NON_FIELD_ERRORS: [message.to_string()] })
+}
+
+/// The key of errors that belong to no field.
+const NON_FIELD_ERRORS: &str = "non_field_errors";
+
+/// The full name of an RRset, with the final dot.
+#[must_use]
+pub fn full_name(subname: &str, domain: &str) -> String {
+    let dot = if subname.is_empty() { "" } else { "." };
+    format!("{subname}{dot}{domain}.")
 }

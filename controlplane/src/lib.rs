@@ -5,6 +5,8 @@
 //! HTTP. Module `rrset` is of the REST API to come. The process only reads the snapshot directory so far, therefore it does not take the directory's writer lock
 //! and `dnsctl compile` may publish while it runs. It holds no connection to the network but the HTTP listener.
 
+pub mod auth;
+pub mod change;
 pub mod check;
 pub mod compile;
 pub mod config;
@@ -12,9 +14,11 @@ pub mod http;
 mod life;
 pub mod naming;
 pub mod planes;
+pub mod publish;
 pub mod rrset;
 pub mod serve;
 pub mod source;
+pub mod store;
 pub mod value;
 pub mod zonelist;
 

@@ -159,7 +159,14 @@ impl InService {
         let directory = Directory::create(root.path()).unwrap();
         let mut writer = directory.lock("test").unwrap();
         let mut publish = |zones| {
-            let publication = Publication { packs: vec![pack(zones)], keep: Keep::Nothing, created_unix_secs: 1 };
+            let publication = Publication {
+                packs: vec![pack(zones)],
+                keep: Keep::Nothing,
+                created_unix_secs: 1,
+                remove: Vec::new(),
+                change: 0,
+                chain: [0; 32],
+            };
             writer.publish(publication).unwrap().current
         };
         publish(&ZONES[..1]);

@@ -35,6 +35,12 @@ pub struct Publication {
     pub keep: Keep,
     /// The time to write into the manifest, in seconds since 1970.
     pub created_unix_secs: u64,
+    /// Apexes of zones that are deleted.
+    pub remove: Vec<crate::dns::name::Name>,
+    /// See [`Manifest`].
+    pub change: u64,
+    /// See [`Manifest`].
+    pub chain: [u8; 32],
 }
 
 /// What stays of the current generation when another is published.
@@ -106,7 +112,10 @@ impl Writer {
     /// [`HandoverError`] naming the file and the cause; the directory is then as it was. The one exception: if the very
     /// last sync of the directory fails, the generation is current but may not survive a power failure.
     pub fn publish(&mut self, publication: Publication) -> Result<Published, HandoverError> {
-        let Publication { packs, keep, created_unix_secs } = publication;
+        let Publication { mut packs, keep, created_unix_secs, remove, change, chain } = publication;
+        if !remove.is_empty() {
+            packs.push(PackFile::encode_change(Vec::new(), &remove).map_err(HandoverError::Encode)?);
+        }
         let base = self.base(keep)?;
         let disk = Arc::clone(&self.directory.disk);
         let mut added = Added { disk: Arc::clone(&disk), names: Vec::new(), bytes_written: 0 };
@@ -120,7 +129,7 @@ impl Writer {
         let (mut packs, packs_compacted) = self.fold(base.packs, &new, &mut added)?;
         packs.extend(new.into_iter().map(|pack| pack.pack));
         let ManifestName { epoch, generation } = base.next;
-        let manifest = Manifest { epoch, generation, created_unix_secs, previous: base.previous, packs };
+        let manifest = Manifest { epoch, generation, created_unix_secs, previous: base.previous, change, chain, packs };
         let current = add_manifest(manifest, base.next, &mut added)?;
         let bytes_written = added.bytes_written;
         let line = CurrentLine { manifest: base.next, digest: current.digest };
@@ -378,7 +387,16 @@ mod tests {
         let scratch = Scratch::new();
         let mut writer = scratch.writer();
         let packs = vec![pack("a=1"), pack("b=1"), pack("a=1")];
-        let published = writer.publish(Publication { packs, keep: Keep::Nothing, created_unix_secs: 1 }).unwrap();
+        let published = writer
+            .publish(Publication {
+                packs,
+                keep: Keep::Nothing,
+                created_unix_secs: 1,
+                remove: Vec::new(),
+                change: 0,
+                chain: [0; 32],
+            })
+            .unwrap();
         assert_eq!(published.current.manifest.packs.len(), 2);
         let again = publish(&mut writer, "a=1", Keep::Others).unwrap();
         assert_eq!(again.current.manifest.packs.len(), 2);

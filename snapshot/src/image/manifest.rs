@@ -48,6 +48,10 @@ pub struct Manifest {
     pub created_unix_secs: u64,
     /// Digest of the manifest before it; `None` for the first.
     pub previous: Option<Digest>,
+    /// The last change of the database that it has; 0 if it was compiled from files.
+    pub change: u64,
+    /// The value of the hash chain at that change; zero if it was compiled from files.
+    pub chain: [u8; 32],
     /// The packs, older first; later ones shadow earlier ones zone by zone.
     pub packs: Vec<PackRef>,
 }
@@ -64,6 +68,10 @@ struct Stored {
     created_unix_secs: u64,
     /// All zero for none.
     previous: [u8; 32],
+    /// See [`Manifest`].
+    change: u64,
+    /// See [`Manifest`].
+    chain: [u8; 32],
     /// See [`Manifest`].
     packs: Vec<StoredPack>,
 }
@@ -95,6 +103,8 @@ impl Manifest {
             generation: self.generation.0,
             created_unix_secs: self.created_unix_secs,
             previous: self.previous.map_or([0; 32], |digest| digest.0),
+            change: self.change,
+            chain: self.chain,
             packs: packs.map(|p| StoredPack { digest: p.digest.0, bytes: p.bytes, zones: p.zones }).collect(),
         };
         let body = rkyv::to_bytes::<rancor::Error>(&stored).map_err(|error| BuildError::Archive(error.to_string()))?;
@@ -130,6 +140,8 @@ impl Manifest {
             generation: Generation(stored.generation.to_native()),
             created_unix_secs: stored.created_unix_secs.to_native(),
             previous: Some(Digest(stored.previous)).filter(|digest| digest.0 != [0; 32]),
+            change: stored.change.to_native(),
+            chain: stored.chain,
             packs: packs.collect(),
         };
         Ok((manifest, digest))
@@ -148,6 +160,8 @@ mod tests {
             generation: Generation(7),
             created_unix_secs: 1_700_000_000,
             previous: Some(Digest([9; 32])),
+            change: 3,
+            chain: [5; 32],
             packs: vec![pack(1), pack(2)],
         }
     }

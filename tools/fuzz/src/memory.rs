@@ -50,7 +50,7 @@ fn parse(apex: &str, text: &str) -> Zone {
 /// A manifest of these packs.
 pub(crate) fn manifest(packs: Vec<PackRef>) -> Manifest {
     let previous = packs.first().map(|pack| pack.digest);
-    Manifest { epoch: 1, generation: Generation(2), created_unix_secs: 3, previous, packs }
+    Manifest { epoch: 1, generation: Generation(2), created_unix_secs: 3, previous, change: 4, chain: [5; 32], packs }
 }
 
 /// Puts length and digest of the body into the header.

@@ -1,0 +1,128 @@
+//! Writing RRsets as they shall be, and remembering what was there.
+
+use snapshot::dns::name::Name;
+
+use super::edits::{Edit, State};
+use super::{Actor, Refusal, Target};
+use crate::store::domains::Domain;
+use crate::store::rrsets::{Record, Rrset};
+use crate::store::{StoreError, Txn};
+
+/// What applying targets came to.
+#[derive(Debug, Default)]
+pub(super) struct Applied {
+    /// RRsets that are there now, in the order of the targets.
+    pub(super) rrsets: Vec<Rrset>,
+    /// What changed.
+    pub(super) edits: Vec<Edit>,
+    /// The sort keys of owners whose answers changed.
+    pub(super) nodes: Vec<Vec<u8>>,
+}
+
+/// The sort key of an owner below the apex (RFC 4034 section 6.1), so that a range of keys is a subtree.
+///
+/// # Errors
+/// [`Refusal::Rule`] if `subname` is no name.
+pub(super) fn node_of(subname: &str) -> Result<Vec<u8>, Refusal> {
+    let mut key = Vec::new();
+    if !subname.is_empty() {
+        let absolute = format!("{subname}.");
+        let name = Name::parse(absolute.as_bytes(), None);
+        let name = name.map_err(|_| Refusal::Rules(vec![format!("{subname} is not a name")]))?;
+        name.as_ref().push_sort_key(&mut key);
+    }
+    Ok(key)
+}
+
+/// Makes each RRset what its target says; those that are so already are only touched.
+pub(super) fn apply(
+    txn: &Txn<'_>,
+    actor: &Actor,
+    domain: &mut Domain,
+    targets: Vec<Target>,
+) -> Result<Applied, Refusal> {
+    let mut applied = Applied::default();
+    for target in targets {
+        let node = node_of(&target.subname)?;
+        let before = txn.rrset(domain.id, &node, target.rtype)?;
+        let before_state = before.as_ref().map(State::of);
+        let answers_before = before.as_ref().map(answers);
+        let after = match (before, target.state) {
+            (None, None) => None,
+            (Some(before), None) => {
+                txn.remove_rrset(before.id)?;
+                domain.rrset_count = domain.rrset_count.saturating_sub(1);
+                None
+            }
+            (before, Some((ttl_secs, records))) => {
+                let is_new = before.is_none();
+                let rrset = before.unwrap_or_else(|| Rrset {
+                    id: 0,
+                    node: node.clone(),
+                    subname: target.subname.clone(),
+                    rtype: target.rtype,
+                    ttl_secs,
+                    created_us: actor.now_us,
+                    touched_us: actor.now_us,
+                    records: Vec::new(),
+                });
+                domain.rrset_count += u32::from(is_new);
+                Some(write(txn, actor, domain, rrset, ttl_secs, records)?)
+            }
+        };
+        let after_state = after.as_ref().map(State::of);
+        if answers_before != after.as_ref().map(answers) {
+            applied.nodes.push(node);
+        }
+        if before_state != after_state {
+            let rtype = target.rtype.to_string();
+            applied.edits.push(Edit { subname: target.subname, rtype, before: before_state, after: after_state });
+        }
+        applied.rrsets.extend(after);
+    }
+    applied.nodes.sort_unstable();
+    applied.nodes.dedup();
+    Ok(applied)
+}
+
+/// What queries see of an RRset: TTL and the RDATA of enabled records.
+fn answers(rrset: &Rrset) -> (u32, Vec<Vec<u8>>) {
+    let mut rdata: Vec<Vec<u8>> = rrset.enabled().map(|record| record.rdata.clone()).collect();
+    rdata.sort_unstable();
+    (rrset.ttl_secs, rdata)
+}
+
+/// Writes one RRset. A record whose RDATA stays keeps its number and, unless the new one says otherwise, what goes
+/// with it: weights and comments survive clients that do not know them.
+fn write(
+    txn: &Txn<'_>,
+    actor: &Actor,
+    domain: &Domain,
+    mut rrset: Rrset,
+    ttl_secs: u32,
+    records: Vec<Record>,
+) -> Result<Rrset, StoreError> {
+    let mut old = std::mem::take(&mut rrset.records);
+    rrset.records = records
+        .into_iter()
+        .map(|mut record| {
+            if let Some(at) = old.iter().position(|old| old.rdata == record.rdata) {
+                let old = old.swap_remove(at);
+                record.id = old.id;
+                record.weight = record.weight.or(old.weight);
+                record.geo = record.geo.or(old.geo);
+                record.comment = record.comment.or(old.comment);
+            }
+            record
+        })
+        .collect();
+    rrset.records.sort_by_key(|record| if record.id == 0 { i64::MAX } else { record.id });
+    rrset.ttl_secs = ttl_secs;
+    rrset.touched_us = actor.now_us;
+    if rrset.id == 0 {
+        txn.add_rrset(domain.id, domain.account, &mut rrset)?;
+    } else {
+        txn.update_rrset(&mut rrset)?;
+    }
+    Ok(rrset)
+}

@@ -1,0 +1,295 @@
+//! A change of RRsets: from drafts to rows, in one transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use snapshot::dns::rtype::Rtype;
+
+use super::apply::{Applied, apply, node_of};
+use super::{Actor, Change, Committed, Edits, ItemError, Precondition, Refusal, Target, Verb, serial};
+use crate::auth;
+use crate::rrset::Draft;
+use crate::rrset::structure::{Origin, Present, cname_conflict, structure};
+use crate::store::changes::ChangeSet;
+use crate::store::domains::{Domain, Soa};
+use crate::store::rrsets::{Record, Rrset};
+use crate::store::{ChangeId, Reader, Txn};
+
+/// Makes a change, or says why not. Costs O(edits), whatever the size of the zone.
+///
+/// # Errors
+/// [`Refusal`]; nothing is changed then, which a dry run brings about with [`Refusal::DryRun`].
+pub fn commit(txn: &Txn<'_>, change: Change) -> Result<Committed, Refusal> {
+    let Change { actor, domain, precondition, edits, dry_run } = change;
+    let domain = txn.domain(domain)?.filter(|domain| domain.account == actor.account).ok_or(Refusal::NoDomain)?;
+    if let Some(precondition) = precondition {
+        compare(txn, &domain, &precondition)?;
+    }
+    let (plan, targets) = match edits {
+        Edits::Drafts(verb, drafts) => {
+            authorise(txn, &actor, &domain, drafts.iter().flatten().map(|draft| (&*draft.subname, draft.rtype)))?;
+            (Plan { kind: "edit", undoes: None, soa: None }, resolve(txn, &domain, verb, drafts)?)
+        }
+        Edits::Targets { kind, undoes, targets, soa } => {
+            authorise(txn, &actor, &domain, targets.iter().map(|target| (&*target.subname, target.rtype)))?;
+            exclusivity(txn, &domain, &targets.iter().map(Some).collect::<Vec<_>>())?;
+            (Plan { kind, undoes, soa }, targets)
+        }
+    };
+    let committed = carry_out(txn, &actor, domain, targets, plan)?;
+    if dry_run { Err(Refusal::DryRun(Box::new(committed))) } else { Ok(committed) }
+}
+
+/// What a change-set is, and what else it changes.
+pub(super) struct Plan {
+    /// Its name.
+    pub(super) kind: &'static str,
+    /// What it takes back.
+    pub(super) undoes: Option<ChangeId>,
+    /// New fields of the SOA record.
+    pub(super) soa: Option<Soa>,
+}
+
+/// Applies targets that were found right, and writes what must go with them.
+pub(super) fn carry_out(
+    txn: &Txn<'_>,
+    actor: &Actor,
+    mut domain: Domain,
+    targets: Vec<Target>,
+    plan: Plan,
+) -> Result<Committed, Refusal> {
+    let changes_soa = plan.soa.as_ref().is_some_and(|soa| *soa != domain.soa);
+    structure_of(&targets, actor)?;
+    let Applied { rrsets, edits, nodes } = apply(txn, actor, &mut domain, targets)?;
+    quota(txn, actor, &domain)?;
+    domain.touched_us = domain.touched_us.max(actor.now_us);
+    let mut change = None;
+    if !edits.is_empty() || changes_soa {
+        if let Some(soa) = plan.soa {
+            domain.soa = soa;
+        }
+        // The state before this change was published then, or will have been before this one is.
+        domain.published_us = Some(domain.changed_us);
+        let is_answered = changes_soa || !nodes.is_empty();
+        if is_answered {
+            domain.serial = serial::next(domain.serial, domain.serial_policy, actor.now_us);
+            domain.changed_us = actor.now_us;
+        }
+        domain.change = txn.next_change()?;
+        change = Some(domain.change);
+        record(txn, actor, &domain, &plan.kind, plan.undoes, &edits, Some(nodes))?;
+    }
+    txn.update_domain(&domain)?;
+    if change.is_some() {
+        limits_of_owners(txn, actor, &domain, &edits)?;
+    }
+    Ok(Committed { change, domain, rrsets, edits })
+}
+
+/// Writes the change-set of what was done.
+pub(super) fn record(
+    txn: &Txn<'_>,
+    actor: &Actor,
+    domain: &Domain,
+    kind: &str,
+    undoes: Option<ChangeId>,
+    edits: &[super::Edit],
+    nodes: Option<Vec<Vec<u8>>>,
+) -> Result<(), Refusal> {
+    let edits =
+        serde_json::to_string(edits).map_err(|_| Refusal::Rules(vec!["the change cannot be written".into()]))?;
+    let change = ChangeSet {
+        id: domain.change,
+        account: domain.account,
+        domain: domain.id,
+        name: domain.name.clone(),
+        at_us: actor.now_us,
+        via: actor.via.to_owned(),
+        token: actor.token,
+        address: actor.address.map(|address| address.to_string()),
+        kind: kind.to_owned(),
+        undoes,
+        serial: domain.serial,
+        edits,
+    };
+    Ok(txn.add_change_set(&change, nodes)?)
+}
+
+/// The entity tag of an RRset: another one for other content.
+#[must_use]
+pub fn etag(rrset: &Rrset) -> String {
+    let mut hash = blake3::Hasher::new();
+    hash.update(&rrset.id.to_le_bytes()).update(&rrset.ttl_secs.to_le_bytes());
+    for record in &rrset.records {
+        hash.update(record.content.as_bytes()).update(&[0, u8::from(record.enabled)]);
+    }
+    format!("\"{}\"", &hash.finalize().to_hex()[..16])
+}
+
+/// Compares what the caller has seen with what is there.
+fn compare(txn: &Reader<'_>, domain: &Domain, precondition: &Precondition) -> Result<(), Refusal> {
+    let found = match &precondition.rrset {
+        Some((subname, rtype)) => {
+            let rrset = txn.rrset(domain.id, &node_of(subname)?, *rtype)?;
+            rrset.as_ref().map(etag)
+        }
+        None => Some(format!("\"{}\"", domain.change.0)),
+    };
+    let is_met = found.is_some_and(|found| precondition.etags.iter().any(|etag| *etag == found || etag == "*"));
+    if is_met { Ok(()) } else { Err(Refusal::Precondition) }
+}
+
+/// Asks the token's policies about every RRset.
+fn authorise<'e>(
+    txn: &Reader<'_>,
+    actor: &Actor,
+    domain: &Domain,
+    mut rrsets: impl Iterator<Item = (&'e str, Rtype)>,
+) -> Result<(), Refusal> {
+    let Some(token) = actor.token else { return Ok(()) };
+    let token_row = txn.token(actor.account, token)?.ok_or(Refusal::Forbidden)?;
+    let policies = txn.policies(token)?;
+    let may = |(subname, rtype): (&str, Rtype)| auth::may_write(&policies, domain.id, subname, &rtype.to_string());
+    if token_row.read_only || !rrsets.all(may) { Err(Refusal::Forbidden) } else { Ok(()) }
+}
+
+/// Finds out what drafts ask for, given what is there.
+fn resolve(txn: &Reader<'_>, domain: &Domain, verb: Verb, drafts: Vec<Option<Draft>>) -> Result<Vec<Target>, Refusal> {
+    let mut errors: Vec<Vec<ItemError>> = Vec::with_capacity(drafts.len());
+    let mut targets = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let Some(draft) = draft else {
+            errors.push(Vec::new());
+            targets.push(None);
+            continue;
+        };
+        let before = txn.rrset(domain.id, &node_of(&draft.subname)?, draft.rtype)?;
+        if verb == Verb::Modify && before.is_none() {
+            return Err(Refusal::NoRrset);
+        }
+        match target(verb, draft, before) {
+            Ok(target) => {
+                errors.push(Vec::new());
+                targets.push(Some(target));
+            }
+            Err(found) => {
+                errors.push(found);
+                targets.push(None);
+            }
+        }
+    }
+    let known_wrong = targets.iter().any(Option::is_none);
+    match exclusivity(txn, domain, &targets.iter().map(Option::as_ref).collect::<Vec<_>>()) {
+        Err(Refusal::Items(found)) => {
+            errors.iter_mut().zip(found).for_each(|(errors, mut found)| errors.append(&mut found));
+            Err(Refusal::Items(errors))
+        }
+        Err(other) => Err(other),
+        Ok(()) if known_wrong => Err(Refusal::Items(errors)),
+        Ok(()) => Ok(targets.into_iter().flatten().collect()),
+    }
+}
+
+/// What one draft asks for, given what is there.
+fn target(verb: Verb, draft: Draft, before: Option<Rrset>) -> Result<Target, Vec<ItemError>> {
+    let Draft { subname, rtype, ttl, records } = draft;
+    if verb == Verb::Create && before.is_some() {
+        return Err(vec![ItemError::Exists]);
+    }
+    let is_deletion = records.as_ref().is_some_and(Vec::is_empty);
+    if is_deletion {
+        return Ok(Target { subname, rtype, state: None });
+    }
+    let records = records.map(|records| records.into_iter().map(new_record).collect());
+    let (before_ttl, before_records) = before.map(|before| (before.ttl_secs, before.records)).unzip();
+    let mut errors = Vec::new();
+    let ttl = ttl.or(before_ttl).or_else(|| {
+        errors.push(ItemError::TtlRequired);
+        None
+    });
+    let records = records.or(before_records).or_else(|| {
+        errors.push(ItemError::RecordsRequired);
+        None
+    });
+    let state = ttl.zip(records);
+    if errors.is_empty() { Ok(Target { subname, rtype, state }) } else { Err(errors) }
+}
+
+/// A record that is not stored yet.
+fn new_record(content: crate::rrset::Content) -> Record {
+    let crate::rrset::Content { text, rdata } = content;
+    Record { id: 0, content: text, rdata, weight: None, geo: None, enabled: true, comment: None }
+}
+
+/// Makes sure that a CNAME stays alone, with all of the change in view.
+fn exclusivity(txn: &Reader<'_>, domain: &Domain, targets: &[Option<&Target>]) -> Result<(), Refusal> {
+    let mut owners: BTreeMap<&str, Present> = BTreeMap::new();
+    for target in targets.iter().flatten() {
+        if !owners.contains_key(&*target.subname) {
+            let stored = txn.types_of(domain.id, &node_of(&target.subname)?)?;
+            let from_database = |rtype: Rtype| (rtype.to_string(), BTreeSet::from([Origin::Database]));
+            owners.insert(&target.subname, stored.into_iter().map(from_database).collect());
+        }
+    }
+    for (idx, target) in targets.iter().enumerate() {
+        let Some(target) = target else { continue };
+        let Some(present) = owners.get_mut(&*target.subname) else { continue };
+        let rtype = target.rtype.to_string();
+        if target.state.is_some() {
+            present.insert(rtype, BTreeSet::from([Origin::Item(idx)]));
+        } else {
+            present.remove(&rtype);
+        }
+    }
+    let conflict = |target: &Target| {
+        let present = owners.get(&*target.subname).filter(|_| target.state.is_some())?;
+        cname_conflict(&target.rtype.to_string(), present).map(ItemError::Exclusive)
+    };
+    let errors: Vec<Vec<ItemError>> =
+        targets.iter().map(|target| target.and_then(conflict).into_iter().collect()).collect();
+    if errors.iter().all(Vec::is_empty) { Ok(()) } else { Err(Refusal::Items(errors)) }
+}
+
+/// The rules of single RRsets.
+fn structure_of(targets: &[Target], actor: &Actor) -> Result<(), Refusal> {
+    for Target { subname, rtype, state } in targets {
+        let Some((_, records)) = state else { continue };
+        structure(subname, *rtype, records.len()).map_err(|errors| Refusal::Rules(texts(&errors)))?;
+        if records.len() > actor.limits.record_count_max {
+            let max = actor.limits.record_count_max;
+            return Err(Refusal::Rules(vec![format!("An RRset may have at most {max} records.")]));
+        }
+    }
+    Ok(())
+}
+
+/// Errors as texts.
+fn texts(errors: &[impl ToString]) -> Vec<String> {
+    errors.iter().map(ToString::to_string).collect()
+}
+
+/// No owner may have more types than the account's class allows.
+fn limits_of_owners(txn: &Reader<'_>, actor: &Actor, domain: &Domain, edits: &[super::Edit]) -> Result<(), Refusal> {
+    let max = actor.limits.type_count_max;
+    if max == usize::MAX {
+        return Ok(());
+    }
+    for edit in edits.iter().filter(|edit| edit.before.is_none()) {
+        if txn.types_of(domain.id, &node_of(&edit.subname)?)?.len() > max {
+            return Err(Refusal::Rules(vec![format!("A name may have at most {max} types.")]));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the account may have so many RRsets.
+fn quota(txn: &Reader<'_>, actor: &Actor, domain: &Domain) -> Result<(), Refusal> {
+    let Some(account) = txn.account(actor.account)? else { return Err(Refusal::NoDomain) };
+    let Some(max) = account.limit_rrsets else { return Ok(()) };
+    // The row of this domain still has the count from before.
+    let stored = txn.domain(domain.id)?.map_or(0, |before| u64::from(before.rrset_count));
+    let all = txn.account_rrset_count(actor.account)? - stored + u64::from(domain.rrset_count);
+    if domain.rrset_count > 0 && all > u64::from(max) && u64::from(domain.rrset_count) > stored {
+        return Err(Refusal::Limit("RRset limit exceeded. Please contact support to create additional RRsets."));
+    }
+    Ok(())
+}

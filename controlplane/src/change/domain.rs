@@ -1,0 +1,230 @@
+//! Making and deleting domains, with the delegation a parent of ours needs.
+
+use snapshot::dns::rtype::Rtype;
+
+use super::apply::apply;
+use super::commit::{Plan, carry_out, record};
+use super::{Actor, Committed, Refusal, Target, serial};
+use crate::auth;
+use crate::naming::{self, Suffixes};
+use crate::rrset::Draft;
+use crate::rrset::canonical::canonical;
+use crate::store::accounts::Class;
+use crate::store::domains::{Domain, SerialPolicy, Soa, SoaMode};
+use crate::store::rrsets::Record;
+use crate::store::{AccountId, ChangeId, DomainId, Reader, Txn};
+
+/// For how long the name of a deleted domain is kept from other tenants, in microseconds: resolvers may still be led here
+/// by a delegation that somebody forgot (RFC 9499 "lame delegation").
+const RELEASE_TIME_US: i64 = 7 * 24 * 3600 * 1_000_000;
+/// TTL of the apex NS RRset in seconds.
+const NS_TTL_SECS: u32 = 3600;
+
+/// A domain that is to be made.
+#[derive(Debug, Clone)]
+pub struct NewDomain {
+    /// Its name, which has passed the rules of [`naming`] that need no database.
+    pub name: String,
+    /// Our name servers, absolute names in presentation format.
+    pub nameservers: Vec<String>,
+    /// The SOA record.
+    pub soa: Soa,
+    /// Who writes that.
+    pub soa_mode: SoaMode,
+    /// How the serial grows.
+    pub serial_policy: SerialPolicy,
+    /// The least TTL of its RRsets in seconds.
+    pub minimum_ttl_secs: u32,
+    /// What it holds from the start, beside SOA and NS.
+    pub drafts: Vec<Draft>,
+    /// Zones below which anybody may register, of ours.
+    pub local_suffixes: Vec<String>,
+}
+
+/// A domain that was made.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// The domain.
+    pub domain: Domain,
+    /// The last change-set of it, or of the parent.
+    pub change: ChangeId,
+}
+
+/// Makes a domain.
+///
+/// # Errors
+/// [`Refusal`]; nothing is changed then.
+pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, Refusal> {
+    let account = txn.account(actor.account)?.filter(|account| account.active).ok_or(Refusal::Forbidden)?;
+    if account.limit_domains.is_some_and(|max| txn_count(txn, actor.account) >= u64::from(max)) {
+        return Err(Refusal::Limit("Domain limit exceeded. Please contact support to create additional domains."));
+    }
+    if account.class == Class::Hosting {
+        is_free_for(txn, actor, &new)?;
+    }
+    let mut domain = Domain {
+        id: DomainId(0),
+        account: actor.account,
+        name: new.name,
+        created_us: actor.now_us,
+        touched_us: actor.now_us,
+        published_us: None,
+        changed_us: actor.now_us,
+        change: txn.next_change()?,
+        minimum_ttl_secs: new.minimum_ttl_secs,
+        serial: serial::next(0, new.serial_policy, actor.now_us),
+        serial_policy: new.serial_policy,
+        soa_mode: new.soa_mode,
+        soa: new.soa,
+        rrset_count: 0,
+    };
+    domain.id = txn.add_domain(&domain)?.ok_or(Refusal::Taken)?;
+    let mut targets = Vec::with_capacity(new.drafts.len() + 1);
+    if !new.nameservers.is_empty() {
+        targets.push(delegation("", &new.nameservers)?);
+    }
+    targets.extend(new.drafts.into_iter().filter_map(target_of));
+    let applied = apply(txn, actor, &mut domain, targets)?;
+    record(txn, actor, &domain, "create", None, &applied.edits, None)?;
+    txn.update_domain(&domain)?;
+    auto_policy(txn, actor, &domain)?;
+    let parent = delegate(txn, actor, &domain, &new.local_suffixes, Some(&new.nameservers))?;
+    let change = parent.and_then(|committed| committed.change).unwrap_or(domain.change);
+    Ok(Created { domain, change })
+}
+
+/// Deletes a domain of the actor's account; `None` if there is none.
+///
+/// # Errors
+/// [`Refusal::Forbidden`] if the token may not.
+pub fn delete(
+    txn: &Txn<'_>,
+    actor: &Actor,
+    name: &str,
+    local_suffixes: &[String],
+) -> Result<Option<ChangeId>, Refusal> {
+    let domain = txn.domain_by_name(name)?.filter(|domain| domain.account == actor.account);
+    let Some(mut domain) = domain else { return Ok(None) };
+    if let Some(token) = actor.token {
+        let row = txn.token(actor.account, token)?.ok_or(Refusal::Forbidden)?;
+        if !row.perm_delete_domain || row.read_only || !auth::may_delete(&txn.policies(token)?, domain.id) {
+            return Err(Refusal::Forbidden);
+        }
+    }
+    let mut edits = Vec::new();
+    txn.each_rrset(domain.id, |rrset| {
+        let before = Some(super::State::of(&rrset));
+        edits.push(super::Edit { subname: rrset.subname, rtype: rrset.rtype.to_string(), before, after: None });
+        Ok::<_, Refusal>(())
+    })?;
+    domain.change = txn.next_change()?;
+    record(txn, actor, &domain, "delete", None, &edits, None)?;
+    txn.remove_domain(&domain, actor.now_us)?;
+    let parent = delegate(txn, actor, &domain, local_suffixes, None)?;
+    Ok(Some(parent.and_then(|committed| committed.change).unwrap_or(domain.change)))
+}
+
+/// Has all domains of an account published anew, after it was stopped or let go on: what is stopped is not served.
+///
+/// # Errors
+/// [`Refusal::Store`].
+pub fn withdraw(txn: &Txn<'_>, actor: &Actor) -> Result<Option<ChangeId>, Refusal> {
+    let mut last = None;
+    for mut domain in txn.domains_before(actor.account, None, usize::MAX)? {
+        domain.change = txn.next_change()?;
+        record(txn, actor, &domain, "withdraw", None, &[], None)?;
+        txn.update_domain(&domain)?;
+        last = Some(domain.change);
+    }
+    Ok(last)
+}
+
+/// How many domains an account has; one that cannot be counted is at its limit.
+fn txn_count(txn: &Reader<'_>, account: AccountId) -> u64 {
+    txn.domain_count(account).unwrap_or(u64::MAX)
+}
+
+/// Whether a tenant may have this name, given everybody's domains.
+fn is_free_for(txn: &Reader<'_>, actor: &Actor, new: &NewDomain) -> Result<(), Refusal> {
+    if let Some((account, at_us)) = txn.released(&new.name)?
+        && account != actor.account
+        && actor.now_us - at_us < RELEASE_TIME_US
+    {
+        return Err(Refusal::Policy);
+    }
+    if txn.domain_by_name(&new.name)?.is_some() {
+        return Err(Refusal::Taken);
+    }
+    let suffixes = Suffixes { local: &new.local_suffixes };
+    for ancestor in naming::ancestors(&new.name, &suffixes) {
+        let is_foreign = txn.domain_by_name(ancestor)?.is_some_and(|domain| domain.account != actor.account);
+        if is_foreign {
+            return Err(Refusal::Policy);
+        }
+    }
+    if txn.has_foreign_below(&new.name, actor.account)? { Err(Refusal::Policy) } else { Ok(()) }
+}
+
+/// A draft of a new domain as a target.
+fn target_of(draft: Draft) -> Option<Target> {
+    let Draft { subname, rtype, ttl, records } = draft;
+    let records = records.unwrap_or_default();
+    let record = |content: crate::rrset::Content| Record {
+        id: 0,
+        content: content.text,
+        rdata: content.rdata,
+        weight: None,
+        geo: None,
+        enabled: true,
+        comment: None,
+    };
+    let state = Some((ttl?, records.into_iter().map(record).collect()));
+    Some(Target { subname, rtype, state })
+}
+
+/// An NS RRset of name servers.
+fn delegation(subname: &str, nameservers: &[String]) -> Result<Target, Refusal> {
+    let record = |name: &String| {
+        let content = canonical(Rtype::NS, name).map_err(|error| Refusal::Rules(vec![error.to_string()]))?;
+        let crate::rrset::Content { text, rdata } = content;
+        Ok(Record { id: 0, content: text, rdata, weight: None, geo: None, enabled: true, comment: None })
+    };
+    let records = nameservers.iter().map(record).collect::<Result<Vec<_>, Refusal>>()?;
+    Ok(Target { subname: subname.to_owned(), rtype: Rtype::NS, state: Some((NS_TTL_SECS, records)) })
+}
+
+/// Gives the token that made a domain the right to write it, if that is its way.
+fn auto_policy(txn: &Txn<'_>, actor: &Actor, domain: &Domain) -> Result<(), Refusal> {
+    let Some(token) = actor.token else { return Ok(()) };
+    let Some(row) = txn.token(actor.account, token)? else { return Ok(()) };
+    if row.auto_policy {
+        let domain = Some((domain.id, domain.name.clone()));
+        let id = uuid::Uuid::new_v4();
+        let policy = crate::store::policies::Policy { id, domain, subname: None, rtype: None, perm_write: true };
+        txn.add_policy(actor.account, token, &policy)?;
+    }
+    Ok(())
+}
+
+/// Adds the delegation of a domain to its parent if that is a local public suffix we serve, or removes it.
+fn delegate(
+    txn: &Txn<'_>,
+    actor: &Actor,
+    domain: &Domain,
+    local_suffixes: &[String],
+    nameservers: Option<&[String]>,
+) -> Result<Option<Committed>, Refusal> {
+    let Some((subname, parent)) = domain.name.split_once('.') else { return Ok(None) };
+    if !local_suffixes.iter().any(|suffix| suffix == parent) {
+        return Ok(None);
+    }
+    let Some(parent) = txn.domain_by_name(parent)? else { return Ok(None) };
+    let target = match nameservers {
+        Some(nameservers) if !nameservers.is_empty() => delegation(subname, nameservers)?,
+        _ => Target { subname: subname.to_owned(), rtype: Rtype::NS, state: None },
+    };
+    // The suffix belongs to the operator; the tenant's token has no say in it and needs none.
+    let actor = Actor { account: parent.account, token: None, ..actor.clone() };
+    let plan = Plan { kind: "delegate", undoes: None, soa: None };
+    carry_out(txn, &actor, parent, vec![target], plan).map(Some)
+}

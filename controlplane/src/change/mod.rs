@@ -1,0 +1,191 @@
+//! The one way to change a zone, whatever front door a change came through.
+//!
+//! [`commit`], [`create`], [`delete`] and [`restore`] run inside one transaction of the store: authorise, compare the
+//! precondition, check the zone's rules, write rows, serial, change-set and outbox. What fails leaves nothing behind.
+//! Not here: parsing of any wire or JSON form (`rrset`, `zonetext`, `dyndns`), and publishing (`publish`), which hears of
+//! the change from the outbox. Invariants: a zone's content changes only together with its serial and a change-set that
+//! can take it back; a write without effect changes neither.
+
+mod apply;
+mod commit;
+mod domain;
+mod edits;
+mod serial;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod undo;
+
+use std::net::IpAddr;
+
+use snapshot::dns::rtype::Rtype;
+use uuid::Uuid;
+
+use crate::rrset::{Draft, Limits};
+use crate::store::domains::Domain;
+use crate::store::rrsets::{Record, Rrset};
+use crate::store::{AccountId, ChangeId, DomainId, StoreError};
+
+pub use commit::{commit, etag};
+pub use domain::{Created, NewDomain, create, delete, withdraw};
+pub use edits::{Content, Edit, State};
+pub use undo::{Restore, restore};
+
+/// Who changes something, and when.
+#[derive(Debug, Clone)]
+pub struct Actor {
+    /// The account in whose name it is done.
+    pub account: AccountId,
+    /// The token; `None` for the operator on this machine, whom nothing restricts.
+    pub token: Option<Uuid>,
+    /// Where the request came from.
+    pub address: Option<IpAddr>,
+    /// The front door, as `rest`.
+    pub via: &'static str,
+    /// The time, in microseconds since 1970.
+    pub now_us: i64,
+    /// The limits that hold.
+    pub limits: Limits,
+}
+
+/// What is to happen to the RRset of a draft.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// It is made, and must not be there.
+    Create,
+    /// It becomes what the draft says; without records it goes.
+    Put,
+    /// What the draft has of TTL and records changes; it is made if it is not there and the draft has both.
+    Patch,
+    /// As `Patch`, but it must be there.
+    Modify,
+}
+
+/// A change of RRsets.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Who.
+    pub actor: Actor,
+    /// The domain.
+    pub domain: DomainId,
+    /// The state the caller has seen; if it is another by now, nothing happens.
+    pub precondition: Option<Precondition>,
+    /// What.
+    pub edits: Edits,
+    /// Whether to find out only.
+    pub dry_run: bool,
+}
+
+/// What is to change.
+#[derive(Debug, Clone)]
+pub enum Edits {
+    /// Drafts by position, all with one verb; `None` for positions whose draft is known to be wrong, so that the others
+    /// are judged too.
+    Drafts(Verb, Vec<Option<Draft>>),
+    /// RRsets that shall be exactly so; no draft's rules but those of the zone hold.
+    Targets {
+        /// What the change-set is called.
+        kind: &'static str,
+        /// The change-set that is taken back, if one is.
+        undoes: Option<ChangeId>,
+        /// The RRsets.
+        targets: Vec<Target>,
+        /// New fields of the SOA record.
+        soa: Option<crate::store::domains::Soa>,
+    },
+}
+
+/// An RRset as it shall be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The owner below the apex.
+    pub subname: String,
+    /// The type.
+    pub rtype: Rtype,
+    /// TTL in seconds and records; `None` if it shall not be.
+    pub state: Option<(u32, Vec<Record>)>,
+}
+
+/// A state that a caller expects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Precondition {
+    /// Of which RRset; `None` for the whole domain.
+    pub rrset: Option<(String, Rtype)>,
+    /// Any of these entity tags, as [`etag`] makes them.
+    pub etags: Vec<String>,
+}
+
+/// A change that is durable.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    /// The change-set; `None` if nothing had to change.
+    pub change: Option<ChangeId>,
+    /// The domain as it is now.
+    pub domain: Domain,
+    /// The RRsets that were asked for and are there now, in the order of the edits.
+    pub rrsets: Vec<Rrset>,
+    /// What changed.
+    pub edits: Vec<Edit>,
+}
+
+/// What is wrong with an edit at one position.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ItemError {
+    /// It is there already.
+    #[error("Another RRset with the same subdomain and type exists for this domain. (Try modifying it.)")]
+    Exists,
+    /// A new RRset needs a TTL.
+    #[error("This field is required.")]
+    TtlRequired,
+    /// A new RRset needs records.
+    #[error("This field is required.")]
+    RecordsRequired,
+    /// Something beside a CNAME.
+    #[error("{0}")]
+    Exclusive(String),
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such domain in the account.
+    #[error("Not found.")]
+    NoDomain,
+    /// There is no such RRset.
+    #[error("No RRset matches the given query.")]
+    NoRrset,
+    /// There is no such change-set in the domain.
+    #[error("No change matches the given query.")]
+    NoChange,
+    /// The token's policies forbid it.
+    #[error("Insufficient token permissions.")]
+    Forbidden,
+    /// Somebody else changed it.
+    #[error("The resource has changed since it was read.")]
+    Precondition,
+    /// Mistakes by position; a position without any is fine.
+    #[error("some RRsets are wrong")]
+    Items(Vec<Vec<ItemError>>),
+    /// RRsets break rules of the zone.
+    #[error("{}", .0.join(" "))]
+    Rules(Vec<String>),
+    /// The account has as many domains or RRsets as it may.
+    #[error("{0}")]
+    Limit(&'static str),
+    /// The name is taken.
+    #[error("domain with this name already exists.")]
+    Taken,
+    /// The name is not for this account.
+    #[error("This domain name conflicts with an existing domain, or is disallowed by policy.")]
+    Policy,
+    /// What is to be taken back was changed again.
+    #[error("{0} changed since then")]
+    Overtaken(String),
+    /// Found out only; this would have happened.
+    #[error("nothing was changed")]
+    DryRun(Box<Committed>),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,105 @@
+//! Taking changes back: one change-set, or everything since a change or a time.
+
+use std::collections::BTreeMap;
+
+use snapshot::dns::rtype::Rtype;
+
+use super::{Actor, Change, Committed, Edit, Edits, Refusal, State, Target, commit};
+use crate::store::{ChangeId, DomainId, Txn};
+
+/// What is to be taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restore {
+    /// This one change-set, provided nothing it touched was changed since.
+    Undo(ChangeId),
+    /// Everything after this change-set.
+    To(ChangeId),
+    /// Everything after this time, in microseconds since 1970.
+    ToTime(i64),
+}
+
+/// Brings a domain back to what it was; with `dry_run` it only tells what that would change.
+///
+/// # Errors
+/// As [`commit`]; [`Refusal::NoChange`] if there is no such change-set, [`Refusal::Overtaken`] if an undo would take back
+/// later changes as well.
+pub fn restore(
+    txn: &Txn<'_>,
+    actor: Actor,
+    domain: DomainId,
+    what: Restore,
+    dry_run: bool,
+) -> Result<Committed, Refusal> {
+    let row = txn.domain(domain)?.filter(|row| row.account == actor.account).ok_or(Refusal::NoDomain)?;
+    let (kind, undoes, sets) = match what {
+        Restore::Undo(id) => {
+            let set = txn.change_set(id)?.filter(|set| set.domain == domain).ok_or(Refusal::NoChange)?;
+            ("undo", Some(id), vec![set])
+        }
+        Restore::To(id) => {
+            txn.change_set(id)?.filter(|set| set.domain == domain).ok_or(Refusal::NoChange)?;
+            ("restore", Some(id), txn.change_sets_since(domain, id)?)
+        }
+        Restore::ToTime(at_us) => {
+            if at_us < row.created_us {
+                return Err(Refusal::NoChange);
+            }
+            let mut sets = txn.change_sets_since(domain, ChangeId(0))?;
+            sets.retain(|set| set.at_us > at_us);
+            ("restore", None, sets)
+        }
+    };
+    let mut states: BTreeMap<(String, String), Option<State>> = BTreeMap::new();
+    // Newest first, so that what the oldest of them found remains.
+    for set in sets {
+        if set.kind == "create" {
+            return Err(Refusal::Rules(vec!["a domain's making cannot be taken back: delete the domain".into()]));
+        }
+        let edits: Vec<Edit> =
+            serde_json::from_str(&set.edits).map_err(|_| crate::store::StoreError::Damaged("a change-set"))?;
+        for Edit { subname, rtype, before, after } in edits {
+            if undoes.is_some() && kind == "undo" {
+                is_untouched(txn, domain, &subname, &rtype, after.as_ref())?;
+            }
+            states.insert((subname, rtype), before);
+        }
+    }
+    let targets = states.into_iter().map(|((subname, rtype), state)| target(subname, &rtype, state));
+    let targets = targets.collect::<Result<Vec<_>, _>>()?;
+    let edits = Edits::Targets { kind, undoes, targets, soa: None };
+    commit(txn, Change { actor, domain, precondition: None, edits, dry_run })
+}
+
+/// Makes sure that an RRset is as the change-set left it.
+fn is_untouched(
+    txn: &Txn<'_>,
+    domain: DomainId,
+    subname: &str,
+    rtype: &str,
+    after: Option<&State>,
+) -> Result<(), Refusal> {
+    let node = super::apply::node_of(subname)?;
+    let found = txn.rrset(domain, &node, type_of(rtype)?)?;
+    if found.as_ref().map(State::of).as_ref() == after {
+        return Ok(());
+    }
+    let owner = if subname.is_empty() { "@" } else { subname };
+    Err(Refusal::Overtaken(format!("{owner} {rtype}")))
+}
+
+/// A remembered state as a target.
+fn target(subname: String, rtype: &str, state: Option<State>) -> Result<Target, Refusal> {
+    let rtype = type_of(rtype)?;
+    let damaged = || crate::store::StoreError::Damaged("a change-set");
+    let state = match state {
+        None => None,
+        Some(state) => Some((state.ttl, state.to_records(rtype).ok_or_else(damaged)?)),
+    };
+    Ok(Target { subname, rtype, state })
+}
+
+/// The type of a mnemonic.
+fn type_of(text: &str) -> Result<Rtype, Refusal> {
+    let damaged = crate::store::StoreError::Damaged("a change-set");
+    Rtype::parse(text.as_bytes()).ok_or(Refusal::Store(damaged))
+}

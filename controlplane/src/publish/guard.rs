@@ -1,0 +1,46 @@
+//! Whether the database may publish: it must contain what the published manifest was made of.
+//!
+//! SQLite notices neither a lost write-ahead log nor a backup that was put back, and the data planes would follow it into
+//! the past. The manifest names the last change in it and the chain's value there; a database that has another value, or
+//! none, has lost or changed something that was acknowledged.
+
+use snapshot::image::Manifest;
+
+use crate::store::{ChangeId, Reader, StoreError};
+
+/// Why the database is not trusted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Quarantine {
+    /// Changes that were published are not in it.
+    #[error(
+        "the database ends with change {database}, but change {published} was published: \
+         it has lost changes, or an old copy was put back"
+    )]
+    Behind {
+        /// Its last change.
+        database: u64,
+        /// The last published one.
+        published: u64,
+    },
+    /// It has another history.
+    #[error("change {change} of the database is not the one that was published: it is another database")]
+    Diverged {
+        /// Where they part at the latest.
+        change: u64,
+    },
+}
+
+/// Compares the database with the manifest in service.
+pub(super) fn compare(reader: &Reader<'_>, manifest: &Manifest) -> Result<Option<Quarantine>, StoreError> {
+    let published = manifest.change;
+    if published == 0 {
+        // Compiled from files, or nothing yet.
+        return Ok(None);
+    }
+    let head = reader.head()?;
+    if head.change.0 < published {
+        return Ok(Some(Quarantine::Behind { database: head.change.0, published }));
+    }
+    let is_same = reader.chain_at(ChangeId(published))? == Some(manifest.chain);
+    Ok((!is_same).then_some(Quarantine::Diverged { change: published }))
+}

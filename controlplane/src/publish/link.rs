@@ -1,0 +1,120 @@
+//! The link to one data plane: nudges it when a generation is published, and learns when it is served.
+//!
+//! A thread of its own with plain blocking calls, so that a plane which hangs holds up nobody: it counts as attached only
+//! while it answers in time. Invariant: a change is reported as served after the plane said so over the socket.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, RecvTimeoutError};
+use snapshot::handover::frames::{Reply, Request, read_frame, write_frame};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::Progress;
+use crate::store::ChangeId;
+
+/// How long a plane may take to load a generation. Longer than callers wait: a big first load is no failure.
+const LOAD_TIME: Duration = Duration::from_secs(30);
+/// How often a plane that is not there is looked for, and one that is there is asked whether it still is.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// A published generation.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct News {
+    /// Its number.
+    pub(super) generation: u64,
+    /// The last change in it.
+    pub(super) change: ChangeId,
+}
+
+/// The state of the thread.
+pub(super) struct Link {
+    /// Its place in [`Progress::planes`].
+    pub(super) idx: usize,
+    /// The control socket.
+    pub(super) path: PathBuf,
+    /// Generations to follow; only the newest counts.
+    pub(super) news: Receiver<News>,
+    /// Where to report.
+    pub(super) progress: watch::Sender<Progress>,
+}
+
+impl Link {
+    /// Follows until the publisher ends.
+    pub(super) fn run(self) {
+        let mut latest: Option<News> = None;
+        let mut connection: Option<UnixStream> = None;
+        loop {
+            match self.news.recv_timeout(RETRY) {
+                Ok(news) => latest = Some(self.news.try_iter().last().unwrap_or(news)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            match self.reload(&mut connection) {
+                Ok(generation) => self.learn(generation, latest),
+                Err(cause) => {
+                    connection = None;
+                    self.lose(&cause);
+                }
+            }
+        }
+    }
+
+    /// Has the plane load the newest generation; the number it serves afterwards.
+    fn reload(&self, connection: &mut Option<UnixStream>) -> io::Result<Option<u64>> {
+        let stream = match connection {
+            Some(stream) => stream,
+            none => {
+                let stream = UnixStream::connect(&self.path)?;
+                stream.set_read_timeout(Some(LOAD_TIME))?;
+                stream.set_write_timeout(Some(LOAD_TIME))?;
+                none.insert(stream)
+            }
+        };
+        let mut frame = Vec::new();
+        write_frame(&mut frame, &Request::Reload)?;
+        io::Write::write_all(stream, &frame)?;
+        match read_frame(stream)? {
+            Some(Reply::Serving(serving)) => Ok(Some(serving.generation)),
+            // It has reasons not to serve the newest; it is there all the same.
+            Some(Reply::Error { message }) => {
+                warn!("data plane {}: {message}", self.path.display());
+                Ok(None)
+            }
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is none to the question")),
+        }
+    }
+
+    /// Reports what the plane serves.
+    fn learn(&self, generation: Option<u64>, latest: Option<News>) {
+        self.progress.send_if_modified(|progress| {
+            let Some(plane) = progress.planes.get_mut(self.idx) else { return false };
+            let was = (plane.attached, plane.generation, plane.change);
+            plane.attached = true;
+            plane.generation = generation.or(plane.generation);
+            if let (Some(generation), Some(latest)) = (generation, latest)
+                && generation >= latest.generation
+            {
+                plane.change = plane.change.max(latest.change);
+            }
+            if !was.0 {
+                info!("data plane {} is attached", self.path.display());
+            }
+            was != (plane.attached, plane.generation, plane.change)
+        });
+    }
+
+    /// Reports that the plane does not answer.
+    fn lose(&self, cause: &io::Error) {
+        self.progress.send_if_modified(|progress| {
+            let Some(plane) = progress.planes.get_mut(self.idx) else { return false };
+            if plane.attached {
+                warn!("data plane {} is lost: {cause}", self.path.display());
+            }
+            std::mem::replace(&mut plane.attached, false)
+        });
+    }
+}

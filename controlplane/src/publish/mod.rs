@@ -1,0 +1,184 @@
+//! From committed to served: compiles what changed, publishes a generation, and knows when the data planes serve it.
+//!
+//! One thread takes what waits in the outbox, all of it at once, so that a burst becomes one generation while a change
+//! alone waits for nothing. Links (one thread per data plane) nudge and take the acknowledgements. Not here: what a zone
+//! may contain (`change`). Invariants: what is published is one committed state of the database, and its manifest names
+//! the last change in it; a zone that cannot be compiled keeps its last good segment and holds up no other; a database
+//! that is behind the published manifest publishes nothing.
+
+mod guard;
+mod link;
+mod worker;
+mod zone;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use snapshot::handover::{HandoverError, LockError};
+use tokio::sync::watch;
+
+use crate::store::{ChangeId, Store, StoreError};
+
+pub use guard::Quarantine;
+
+/// How the publisher starts.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The snapshot directory.
+    pub snapshots: PathBuf,
+    /// The control sockets of the data planes.
+    pub planes: Vec<PathBuf>,
+}
+
+/// How far publishing is, for whoever waits for it.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    /// The last change that is in a published generation.
+    pub change: ChangeId,
+    /// That generation; `None` before the first.
+    pub generation: Option<u64>,
+    /// When it was published, in microseconds since 1970.
+    pub at_us: i64,
+    /// What each data plane serves, in the order of the settings.
+    pub planes: Vec<PlaneProgress>,
+    /// Zones that keep an older segment, by name, and why.
+    pub refused: HashMap<String, String>,
+    /// Why nothing is published at all, if so.
+    pub stopped: Option<String>,
+    /// Counters for the metrics.
+    pub counts: Counts,
+}
+
+/// Counters since start.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
+    /// Generations published.
+    pub generations: u64,
+    /// Changes in them.
+    pub changes: u64,
+    /// Zones compiled.
+    pub zones: u64,
+    /// Overlays among them.
+    pub overlays: u64,
+    /// Attempts that failed.
+    pub failures: u64,
+    /// Time from taking the outbox to `CURRENT`, summed, in microseconds.
+    pub publish_us: u64,
+    /// Packs of the newest generation.
+    pub packs: u64,
+}
+
+/// What is known of a data plane.
+#[derive(Debug, Clone)]
+pub struct PlaneProgress {
+    /// Its control socket.
+    pub path: PathBuf,
+    /// Whether it answers.
+    pub attached: bool,
+    /// The last change it serves.
+    pub change: ChangeId,
+    /// The generation it serves.
+    pub generation: Option<u64>,
+}
+
+/// Who serves a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Served {
+    /// Every data plane that is attached, and one is.
+    Yes,
+    /// Not all of them, in the time that was given.
+    NotYet,
+    /// No data plane is attached.
+    Nobody,
+}
+
+/// Why the publisher did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another process publishes into the directory, or it cannot be used.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The directory.
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A thread could not be started.
+    #[error("starting a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// The publisher, as the rest of the process sees it. Dropping it ends its threads.
+pub struct Publisher {
+    /// How far it is.
+    progress: watch::Receiver<Progress>,
+    /// Why the database is not trusted, if it is not.
+    quarantine: Option<Quarantine>,
+    /// The threads.
+    threads: worker::Threads,
+}
+
+impl Publisher {
+    /// Becomes the writer of the snapshot directory, compares it with the database, and starts publishing.
+    ///
+    /// # Errors
+    /// [`StartError`]. A database that is behind the directory is no error: see [`Publisher::quarantine`].
+    pub fn start(store: Arc<Store>, settings: Settings) -> Result<Publisher, StartError> {
+        worker::start(store, settings)
+    }
+
+    /// How far it is now.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.progress.borrow().clone()
+    }
+
+    /// Why the database is not trusted, if it is not: nothing is published then, and nothing should be written.
+    #[must_use]
+    pub fn quarantine(&self) -> Option<&Quarantine> {
+        self.quarantine.as_ref()
+    }
+
+    /// Waits until all attached data planes serve a change, at most for `patience`.
+    pub async fn wait(&self, change: ChangeId, patience: Duration) -> Served {
+        let deadline = tokio::time::Instant::from_std(Instant::now() + patience);
+        let mut progress = self.progress.clone();
+        let mut last = progress.borrow_and_update().served(change);
+        while last != Served::Yes {
+            // Nobody to wait for: the change is published, or will be without us.
+            if last == Served::Nobody && progress.borrow().change >= change {
+                return last;
+            }
+            let changed = tokio::time::timeout_at(deadline, progress.changed()).await;
+            if !matches!(changed, Ok(Ok(()))) {
+                return last;
+            }
+            last = progress.borrow_and_update().served(change);
+        }
+        last
+    }
+
+    /// Ends the threads and waits for them.
+    pub fn stop(self) {
+        self.threads.stop();
+    }
+}
+
+impl Progress {
+    /// Who serves a change.
+    #[must_use]
+    pub fn served(&self, change: ChangeId) -> Served {
+        let mut attached = self.planes.iter().filter(|plane| plane.attached).map(|plane| plane.change);
+        match attached.next().map(|first| attached.fold(first, ChangeId::min)) {
+            None => Served::Nobody,
+            Some(least) if least >= change => Served::Yes,
+            Some(_) => Served::NotYet,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

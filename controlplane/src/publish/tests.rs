@@ -1,0 +1,171 @@
+//! Publishing on a real disk, with the snapshot directory read back as a data plane would.
+
+use snapshot::handover::Directory;
+
+use super::*;
+use crate::change::{Actor, Change, Edits, NewDomain, Target, commit, create, delete, testing};
+use crate::rrset::Limits;
+use crate::store::accounts::{Class, NewAccount};
+use crate::store::domains::{SerialPolicy, SoaMode};
+use crate::store::{DomainId, Store};
+
+/// A database, a directory, and who writes.
+struct Bench {
+    /// Where both lie.
+    dir: tempfile::TempDir,
+    /// The database.
+    store: Arc<Store>,
+    /// Who writes.
+    actor: Actor,
+}
+
+impl Bench {
+    /// A fresh one.
+    fn new() -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(&dir.path().join("state")).unwrap());
+        let uuid = uuid::Uuid::new_v4();
+        let new = NewAccount { uuid, email: "a@b".into(), class: Class::Operator, created_us: 1, limit_domains: None };
+        let account = store.write_blocking(move |txn| txn.add_account(&new)).unwrap().unwrap().id;
+        let limits = Limits::OPERATOR;
+        let actor = Actor { account, token: None, address: None, via: "test", now_us: 1_000_000, limits };
+        Bench { dir, store, actor }
+    }
+
+    /// Starts a publisher without data planes.
+    fn publisher(&self) -> Publisher {
+        let settings = Settings { snapshots: self.dir.path().join("snapshots"), planes: Vec::new() };
+        Publisher::start(Arc::clone(&self.store), settings).unwrap()
+    }
+
+    /// Makes a domain.
+    fn create(&self, name: &str) -> (DomainId, ChangeId) {
+        let actor = self.actor.clone();
+        let new = NewDomain {
+            name: name.to_owned(),
+            nameservers: vec!["ns1.petrel.test.".into()],
+            soa: testing::soa(),
+            soa_mode: SoaMode::Managed,
+            serial_policy: SerialPolicy::Increment,
+            minimum_ttl_secs: 0,
+            drafts: Vec::new(),
+            local_suffixes: Vec::new(),
+        };
+        let created = self.store.write_blocking(move |txn| create(txn, &actor, new)).unwrap();
+        (created.domain.id, created.change)
+    }
+
+    /// Sets an A record.
+    fn set(&self, domain: DomainId, subname: &str, address: &str) -> ChangeId {
+        let rrset = testing::rrset(subname, address);
+        let target = Target { subname: subname.into(), rtype: rrset.rtype, state: Some((60, rrset.records)) };
+        let edits = Edits::Targets { kind: "edit", undoes: None, targets: vec![target], soa: None };
+        let change = Change { actor: self.actor.clone(), domain, precondition: None, edits, dry_run: false };
+        self.store.write_blocking(move |txn| commit(txn, change)).unwrap().change.unwrap()
+    }
+
+    /// What a data plane would serve: "name serial" of each zone.
+    fn served(&self) -> String {
+        let directory = Directory::open(&self.dir.path().join("snapshots")).unwrap();
+        let Some(loaded) = directory.load(None).unwrap() else { return "nothing".into() };
+        let zones = loaded.view.zones().into_iter().map(|facts| format!("{}{}", facts.apex, facts.serial));
+        zones.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Waits until a change is published.
+fn published(publisher: &Publisher, change: ChangeId) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let served = runtime.block_on(publisher.wait(change, Duration::from_secs(30)));
+    assert_eq!(served, Served::Nobody);
+    assert!(publisher.progress().change >= change);
+}
+
+#[test]
+fn what_is_committed_is_published_and_deleted_zones_go() {
+    let bench = Bench::new();
+    let publisher = bench.publisher();
+    let (domain, _) = bench.create("one.test");
+    let (_, change) = bench.create("two.test");
+    published(&publisher, change);
+    assert_eq!(bench.served(), "one.test.1 two.test.1");
+    published(&publisher, bench.set(domain, "www", "192.0.2.1"));
+    assert_eq!(bench.served(), "one.test.2 two.test.1");
+    let actor = bench.actor.clone();
+    let gone = bench.store.write_blocking(move |txn| delete(txn, &actor, "one.test", &[])).unwrap().unwrap();
+    published(&publisher, gone);
+    assert_eq!(bench.served(), "two.test.1");
+    publisher.stop();
+}
+
+#[test]
+fn what_was_committed_while_nobody_published_is_published_at_the_start() {
+    let bench = Bench::new();
+    let (domain, first) = bench.create("one.test");
+    let publisher = bench.publisher();
+    published(&publisher, first);
+    publisher.stop();
+    let change = bench.set(domain, "www", "192.0.2.1");
+    assert_eq!(bench.served(), "one.test.1");
+    let publisher = bench.publisher();
+    published(&publisher, change);
+    assert_eq!(bench.served(), "one.test.2");
+    publisher.stop();
+}
+
+#[test]
+fn a_lost_snapshot_directory_is_made_anew_from_the_database() {
+    let bench = Bench::new();
+    let publisher = bench.publisher();
+    let (_, change) = bench.create("one.test");
+    published(&publisher, change);
+    publisher.stop();
+    std::fs::remove_dir_all(bench.dir.path().join("snapshots")).unwrap();
+    let publisher = bench.publisher();
+    published(&publisher, change);
+    assert_eq!(bench.served(), "one.test.1");
+    publisher.stop();
+}
+
+#[test]
+fn a_database_that_lost_changes_publishes_nothing() {
+    let mut bench = Bench::new();
+    let (domain, _) = bench.create("one.test");
+    let copy = bench.dir.path().join("copy.db");
+    bench.store.back_up(&copy).unwrap();
+    let publisher = bench.publisher();
+    published(&publisher, bench.set(domain, "www", "192.0.2.1"));
+    publisher.stop();
+    let state = bench.dir.path().join("restored");
+    std::fs::create_dir(&state).unwrap();
+    std::fs::rename(&copy, state.join("petrel.db")).unwrap();
+    bench.store = Arc::new(Store::open(&state).unwrap());
+    let publisher = bench.publisher();
+    assert_eq!(publisher.quarantine(), Some(&Quarantine::Behind { database: 1, published: 2 }));
+    publisher.stop();
+    // With other changes instead of the lost ones it is found out as well.
+    bench.set(domain, "other", "192.0.2.1");
+    let publisher = bench.publisher();
+    assert_eq!(publisher.quarantine(), Some(&Quarantine::Diverged { change: 2 }));
+    assert_eq!(bench.served(), "one.test.2");
+    publisher.stop();
+}
+
+#[test]
+fn a_zone_that_cannot_be_compiled_keeps_its_content_and_holds_up_no_other() {
+    let bench = Bench::new();
+    let publisher = bench.publisher();
+    let (one, _) = bench.create("one.test");
+    let (two, change) = bench.create("two.test");
+    published(&publisher, change);
+    let path = bench.store.path().to_owned();
+    bench.set(one, "www", "192.0.2.1");
+    // A bit of the stored record flips behind SQLite's back.
+    let other = rusqlite::Connection::open(path).unwrap();
+    other.execute("UPDATE records SET rdata = x'C0000209' WHERE content = '192.0.2.1'", []).unwrap();
+    published(&publisher, bench.set(one, "ftp", "192.0.2.3"));
+    published(&publisher, bench.set(two, "www", "192.0.2.2"));
+    assert!(publisher.progress().refused["one.test"].contains("damaged"));
+    assert!(bench.served().ends_with("two.test.2"), "{}", bench.served());
+    publisher.stop();
+}

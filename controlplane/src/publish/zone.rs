@@ -1,0 +1,91 @@
+//! Rows become a zone, a zone becomes a segment.
+
+use snapshot::dns::name::Name;
+use snapshot::dns::rtype::Rtype;
+use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
+use snapshot::image::Segment;
+
+use crate::check::{self, Severity};
+use crate::store::domains::{Domain, Soa};
+use crate::store::rrsets::Rrset;
+use crate::store::{Reader, StoreError};
+
+/// Why a domain has no new segment.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ZoneError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A name in a row is none.
+    #[error("{0} is not a name")]
+    Name(String),
+    /// More records than a zone can hold.
+    #[error("the zone is too large")]
+    TooLarge,
+    /// No server could serve it.
+    #[error("{0}")]
+    Unservable(String),
+}
+
+/// Reads a domain whole and compiles it. O(records).
+pub(super) fn compile(reader: &Reader<'_>, domain: &Domain) -> Result<Segment, ZoneError> {
+    let mut zone = read(reader, domain)?;
+    let worst = check::check(&zone).into_iter().find(|finding| finding.severity == Severity::Error);
+    if let Some(finding) = worst {
+        return Err(ZoneError::Unservable(finding.message));
+    }
+    check::prune(&mut zone);
+    Segment::build(&zone).map_err(|error| ZoneError::Unservable(error.to_string()))
+}
+
+/// Reads a domain whole.
+pub(super) fn read(reader: &Reader<'_>, domain: &Domain) -> Result<Zone, ZoneError> {
+    let apex = absolute(&domain.name)?;
+    let mut builder = ZoneBuilder::new(apex.clone());
+    let soa = soa_rdata(&domain.soa, domain.serial)?;
+    let record =
+        Record { owner: apex.as_ref(), rtype: Rtype::SOA, ttl_secs: domain.soa.ttl_secs, rdata: &soa, line: 0 };
+    builder.push(record).map_err(|_| ZoneError::TooLarge)?;
+    reader.each_rrset(domain.id, |rrset| push(&mut builder, &apex, &rrset))?;
+    Ok(builder.finish())
+}
+
+/// Adds an RRset's enabled records.
+fn push(builder: &mut ZoneBuilder, apex: &Name, rrset: &Rrset) -> Result<(), ZoneError> {
+    let owner = owner(&rrset.subname, apex)?;
+    for record in rrset.enabled() {
+        let record = Record {
+            owner: owner.as_ref(),
+            rtype: rrset.rtype,
+            ttl_secs: rrset.ttl_secs,
+            rdata: &record.rdata,
+            line: 0,
+        };
+        builder.push(record).map_err(|_| ZoneError::TooLarge)?;
+    }
+    Ok(())
+}
+
+/// The owner of a subname.
+pub(super) fn owner(subname: &str, apex: &Name) -> Result<Name, ZoneError> {
+    if subname.is_empty() {
+        return Ok(apex.clone());
+    }
+    Name::parse(subname.as_bytes(), Some(apex.as_ref())).map_err(|_| ZoneError::Name(subname.to_owned()))
+}
+
+/// A name without a dot at its end.
+pub(super) fn absolute(name: &str) -> Result<Name, ZoneError> {
+    let text = format!("{}.", name.trim_end_matches('.'));
+    Name::parse(text.as_bytes(), None).map_err(|_| ZoneError::Name(name.to_owned()))
+}
+
+/// The RDATA of the SOA record (RFC 1035 section 3.3.13).
+pub(super) fn soa_rdata(soa: &Soa, serial: u32) -> Result<Vec<u8>, ZoneError> {
+    let mut rdata = absolute(&soa.mname)?.as_wire().to_vec();
+    rdata.extend_from_slice(absolute(&soa.rname)?.as_wire());
+    for field in [serial, soa.refresh_secs, soa.retry_secs, soa.expire_secs, soa.minimum_secs] {
+        rdata.extend_from_slice(&field.to_be_bytes());
+    }
+    Ok(rdata)
+}

@@ -1,0 +1,153 @@
+//! Accounts: who owns tokens and domains.
+
+use rusqlite::{Row, params};
+use uuid::Uuid;
+
+use super::{AccountId, Reader, StoreError, Txn};
+
+/// Which rules hold for an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The operator's own: no throttles, any domain name.
+    Operator,
+    /// A tenant: throttles, name policy and limits.
+    Hosting,
+}
+
+impl Class {
+    /// As it is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Operator => "operator",
+            Class::Hosting => "hosting",
+        }
+    }
+
+    /// Reads what [`Class::as_str`] writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Class> {
+        [Class::Operator, Class::Hosting].into_iter().find(|class| class.as_str() == text)
+    }
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its number here.
+    pub id: AccountId,
+    /// What the world knows it by.
+    pub uuid: Uuid,
+    /// Its mail address, as given.
+    pub email: String,
+    /// Which rules hold for it.
+    pub class: Class,
+    /// When it was made, in microseconds since 1970.
+    pub created_us: i64,
+    /// Whether it may do anything.
+    pub active: bool,
+    /// Whether it wants news.
+    pub outreach: bool,
+    /// How many domains it may have.
+    pub limit_domains: Option<u32>,
+    /// How many RRsets all its domains may have together.
+    pub limit_rrsets: Option<u32>,
+}
+
+/// What is known of a new account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAccount {
+    /// See [`Account`].
+    pub uuid: Uuid,
+    /// See [`Account`].
+    pub email: String,
+    /// See [`Account`].
+    pub class: Class,
+    /// See [`Account`].
+    pub created_us: i64,
+    /// See [`Account`].
+    pub limit_domains: Option<u32>,
+}
+
+/// The columns of an account, in the order [`account`] reads them.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, uuid, email, class, created, active, outreach, limit_domains, limit_rrsets FROM accounts ",
+            $rest
+        )
+    };
+}
+
+/// Reads the columns of `select!`.
+fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
+    let class: String = row.get(3)?;
+    Ok(Account {
+        id: AccountId(row.get(0)?),
+        uuid: Uuid::from_bytes(row.get(1)?),
+        email: row.get(2)?,
+        // The schema allows no third class; should it be damaged, the stricter rules hold.
+        class: Class::parse(&class).unwrap_or(Class::Hosting),
+        created_us: row.get(4)?,
+        active: row.get(5)?,
+        outreach: row.get(6)?,
+        limit_domains: row.get(7)?,
+        limit_rrsets: row.get(8)?,
+    })
+}
+
+impl Reader<'_> {
+    /// The account of a number.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
+        self.row(select!("WHERE id = ?1"), [id.0], account)
+    }
+
+    /// The account of a mail address, whatever its case.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
+        self.row(select!("WHERE email = ?1"), [email], account)
+    }
+
+    /// All accounts, in the order they were made.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+        self.rows(select!("ORDER BY id"), [], account)
+    }
+}
+
+impl Txn<'_> {
+    /// Adds an account; `None` if its address is taken.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn add_account(&self, new: &NewAccount) -> Result<Option<Account>, StoreError> {
+        let NewAccount { uuid, email, class, created_us, limit_domains } = new;
+        let added = self.execute(
+            "INSERT INTO accounts (uuid, email, class, created, limit_domains) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (email) DO NOTHING",
+            params![uuid.as_bytes(), email, class.as_str(), created_us, limit_domains],
+        )?;
+        if added == 0 { Ok(None) } else { self.account_by_email(email) }
+    }
+
+    /// Changes what may be changed of an account; all else in `account` is ignored.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn update_account(&self, account: &Account) -> Result<(), StoreError> {
+        let Account { id, class, active, outreach, limit_domains, limit_rrsets, .. } = account;
+        self.execute(
+            "UPDATE accounts SET class = ?2, active = ?3, outreach = ?4, limit_domains = ?5, limit_rrsets = ?6
+             WHERE id = ?1",
+            params![id.0, class.as_str(), active, outreach, limit_domains, limit_rrsets],
+        )?;
+        Ok(())
+    }
+}

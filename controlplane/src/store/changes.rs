@@ -1,0 +1,272 @@
+//! Change-sets: who changed what when; the chain that ties them; and what waits to be published.
+//!
+//! Invariant: the chain value of a change-set depends on all change-sets before it, so a database that lost or changed
+//! one has another value from there on.
+
+use rusqlite::{Row, params};
+use uuid::Uuid;
+
+use super::{AccountId, ChangeId, DomainId, Reader, StoreError, Txn};
+
+/// A change-set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeSet {
+    /// Its number.
+    pub id: ChangeId,
+    /// Whose domain it was.
+    pub account: AccountId,
+    /// The domain; its number is never given again.
+    pub domain: DomainId,
+    /// The domain's name.
+    pub name: String,
+    /// When, in microseconds since 1970.
+    pub at_us: i64,
+    /// The front door, as `rest`.
+    pub via: String,
+    /// The token that did it, if one did.
+    pub token: Option<Uuid>,
+    /// The address it came from.
+    pub address: Option<String>,
+    /// What it is: `create`, `delete`, `edit`, `undo` and so on.
+    pub kind: String,
+    /// The change-set it takes back.
+    pub undoes: Option<ChangeId>,
+    /// The domain's serial after it.
+    pub serial: u32,
+    /// What was before and after, as JSON (see `change`).
+    pub edits: String,
+}
+
+/// A change that waits to be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The change-set.
+    pub change: ChangeId,
+    /// The domain.
+    pub domain: DomainId,
+    /// Its name, without a dot at the end.
+    pub name: String,
+    /// The sort keys of the owners that changed; `None` for all, or if the domain is gone.
+    pub nodes: Option<Vec<Vec<u8>>>,
+}
+
+/// The end of the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The last change-set; 0 before the first.
+    pub change: ChangeId,
+    /// The chain's value at it.
+    pub chain: [u8; 32],
+}
+
+/// The columns of a change-set, in the order [`change_set`] reads them.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, account, domain, name, at, via, token, address, kind, undoes, serial, edits FROM change_sets ",
+            $rest
+        )
+    };
+}
+
+/// Reads the columns of `select!`.
+fn change_set(row: &Row<'_>) -> rusqlite::Result<ChangeSet> {
+    Ok(ChangeSet {
+        id: ChangeId(row.get(0)?),
+        account: AccountId(row.get(1)?),
+        domain: DomainId(row.get(2)?),
+        name: row.get(3)?,
+        at_us: row.get(4)?,
+        via: row.get(5)?,
+        token: row.get::<_, Option<[u8; 16]>>(6)?.map(Uuid::from_bytes),
+        address: row.get(7)?,
+        kind: row.get(8)?,
+        undoes: row.get::<_, Option<u64>>(9)?.map(ChangeId),
+        serial: row.get(10)?,
+        edits: row.get(11)?,
+    })
+}
+
+/// Sort keys as one value: each with its length in two octets before it.
+fn join(nodes: &[Vec<u8>]) -> Vec<u8> {
+    let mut joined = Vec::new();
+    for node in nodes {
+        joined.extend_from_slice(&u16::try_from(node.len()).unwrap_or(u16::MAX).to_le_bytes());
+        joined.extend_from_slice(node);
+    }
+    joined
+}
+
+/// Takes [`join`] apart; `None` if it is damaged, which means the whole zone.
+fn split(mut joined: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut nodes = Vec::new();
+    while let Some((len, rest)) = joined.split_first_chunk::<2>() {
+        let (node, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*len)))?;
+        nodes.push(node.to_vec());
+        joined = rest;
+    }
+    joined.is_empty().then_some(nodes)
+}
+
+impl Reader<'_> {
+    /// The last change-set.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn head(&self) -> Result<Head, StoreError> {
+        let sql = "SELECT id, chain FROM change_sets ORDER BY id DESC LIMIT 1";
+        let head = self.row(sql, [], |row| Ok(Head { change: ChangeId(row.get(0)?), chain: row.get(1)? }))?;
+        Ok(head.unwrap_or(Head { change: ChangeId(0), chain: [0; 32] }))
+    }
+
+    /// The chain's value at a change-set; `None` if that is not there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn chain_at(&self, change: ChangeId) -> Result<Option<[u8; 32]>, StoreError> {
+        if change.0 == 0 {
+            return Ok(Some([0; 32]));
+        }
+        self.row("SELECT chain FROM change_sets WHERE id = ?1", [change.0], |row| row.get(0))
+    }
+
+    /// A change-set.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn change_set(&self, id: ChangeId) -> Result<Option<ChangeSet>, StoreError> {
+        self.row(select!("WHERE id = ?1"), [id.0], change_set)
+    }
+
+    /// Up to `limit` change-sets of a domain before `before`, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn change_sets_of(
+        &self,
+        domain: DomainId,
+        before: Option<ChangeId>,
+        limit: usize,
+    ) -> Result<Vec<ChangeSet>, StoreError> {
+        let before = before.map_or(i64::MAX, |change| i64::try_from(change.0).unwrap_or(i64::MAX));
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let sql = select!("WHERE domain = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3");
+        self.rows(sql, params![domain.0, before, limit], change_set)
+    }
+
+    /// The change-sets of a domain after `after`, newest first: what has to be taken back to get there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn change_sets_since(&self, domain: DomainId, after: ChangeId) -> Result<Vec<ChangeSet>, StoreError> {
+        self.rows(select!("WHERE domain = ?1 AND id > ?2 ORDER BY id DESC"), params![domain.0, after.0], change_set)
+    }
+
+    /// What was committed after a change, in its order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn outbox(&self, after: ChangeId) -> Result<Vec<Waiting>, StoreError> {
+        let sql = "SELECT change, domain, name, nodes FROM outbox WHERE change > ?1 ORDER BY change";
+        self.rows(sql, [after.0], |row| {
+            Ok(Waiting {
+                change: ChangeId(row.get(0)?),
+                domain: DomainId(row.get(1)?),
+                name: row.get(2)?,
+                nodes: row.get::<_, Option<Vec<u8>>>(3)?.and_then(|joined| split(&joined)),
+            })
+        })
+    }
+}
+
+impl Txn<'_> {
+    /// The number of the next change-set.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn next_change(&self) -> Result<ChangeId, StoreError> {
+        Ok(ChangeId(self.head()?.change.0 + 1))
+    }
+
+    /// Adds a change-set, whose number is that of [`Txn::next_change`], and what it has to have published.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn add_change_set(&self, change: &ChangeSet, nodes: Option<Vec<Vec<u8>>>) -> Result<(), StoreError> {
+        let mut hash = blake3::Hasher::new_keyed(&self.head()?.chain);
+        hash.update(&change.id.0.to_le_bytes()).update(&change.domain.0.to_le_bytes());
+        hash.update(&change.at_us.to_le_bytes()).update(&change.serial.to_le_bytes());
+        hash.update(change.kind.as_bytes()).update(b"\0").update(change.edits.as_bytes());
+        let chain = *hash.finalize().as_bytes();
+        self.insert(
+            "INSERT INTO change_sets (id, account, domain, name, at, via, token, address, kind, undoes, serial, edits,
+                chain)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            params![
+                change.id.0,
+                change.account.0,
+                change.domain.0,
+                change.name,
+                change.at_us,
+                change.via,
+                change.token.as_ref().map(Uuid::as_bytes),
+                change.address,
+                change.kind,
+                change.undoes.map(|undone| undone.0),
+                change.serial,
+                change.edits,
+                chain,
+            ],
+        )?;
+        self.execute(
+            "INSERT INTO outbox (change, domain, name, nodes) VALUES (?1, ?2, ?3, ?4)",
+            params![change.id.0, change.domain.0, change.name, nodes.as_deref().map(join)],
+        )?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Forgets what is published up to `change`, and notes the generation that has it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn note_published(&self, generation: &PublishedGeneration) -> Result<(), StoreError> {
+        self.execute("DELETE FROM outbox WHERE change <= ?1", [generation.change.0])?;
+        let PublishedGeneration { generation, epoch, change, digest, at_us } = generation;
+        self.execute(
+            "INSERT INTO generations (generation, epoch, change, digest, at) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (generation) DO NOTHING",
+            params![generation, epoch, change.0, digest, at_us],
+        )?;
+        Ok(())
+    }
+}
+
+/// A row of the journal of generations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedGeneration {
+    /// Its number.
+    pub generation: u64,
+    /// The fencing epoch it was published under.
+    pub epoch: u64,
+    /// The last change-set in it.
+    pub change: ChangeId,
+    /// The digest of its manifest.
+    pub digest: [u8; 32],
+    /// When, in microseconds since 1970.
+    pub at_us: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_lists_come_back_as_they_were() {
+        for nodes in [vec![], vec![vec![]], vec![b"a\0".to_vec(), vec![0; 300], vec![]]] {
+            assert_eq!(split(&join(&nodes)), Some(nodes));
+        }
+        assert_eq!(split(&[9, 0, 1]), None);
+        assert_eq!(split(&[9]), None);
+    }
+}

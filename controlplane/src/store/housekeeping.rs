@@ -1,0 +1,74 @@
+//! Settings, throttle logs, and the journal's end: rows that belong to no tenant's data.
+
+use rusqlite::params;
+
+use super::{ChangeId, Reader, StoreError, Txn};
+
+/// A request that counts against a throttle: scope, bucket, identity, time in microseconds since 1970.
+pub type Throttled = (String, String, String, i64);
+
+/// How many rows of the journal of generations are kept.
+const GENERATIONS_KEPT: i64 = 10_000;
+
+impl Reader<'_> {
+    /// A setting.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn setting(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.row("SELECT value FROM settings WHERE key = ?1", [key], |row| row.get(0))
+    }
+
+    /// The requests that count against throttles.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn throttled(&self) -> Result<Vec<Throttled>, StoreError> {
+        let sql = "SELECT scope, bucket, identity, at FROM throttle ORDER BY at";
+        self.rows(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+    }
+
+    /// The first published generation that has a change-set.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn generation_of(&self, change: ChangeId) -> Result<Option<u64>, StoreError> {
+        let sql = "SELECT min(generation) FROM generations WHERE change >= ?1";
+        Ok(self.row(sql, [change.0], |row| row.get::<_, Option<u64>>(0))?.flatten())
+    }
+}
+
+impl Txn<'_> {
+    /// Writes a setting.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        let sql = "INSERT INTO settings (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2";
+        self.execute(sql, params![key, value])?;
+        Ok(())
+    }
+
+    /// Adds requests that count against throttles, and forgets those before `horizon_us`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn add_throttled(&self, requests: &[Throttled], horizon_us: i64) -> Result<(), StoreError> {
+        self.execute("DELETE FROM throttle WHERE at < ?1", [horizon_us])?;
+        for (scope, bucket, identity, at) in requests {
+            let sql = "INSERT INTO throttle (scope, bucket, identity, at) VALUES (?1, ?2, ?3, ?4)";
+            self.insert(sql, params![scope, bucket, identity, at])?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the oldest rows of the journal of generations.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn trim_generations(&self, newest: u64) -> Result<(), StoreError> {
+        let oldest = i64::try_from(newest).unwrap_or(i64::MAX) - GENERATIONS_KEPT;
+        self.execute("DELETE FROM generations WHERE generation < ?1", [oldest])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+-- The first form of the database. Times are microseconds since 1970; booleans are 0 or 1.
+-- A row of a tenant names its account, and every reference repeats it, so that the schema itself keeps tenants apart.
+
+CREATE TABLE settings (
+    key   TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE accounts (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    uuid          BLOB    NOT NULL UNIQUE,
+    email         TEXT    NOT NULL UNIQUE COLLATE NOCASE,
+    class         TEXT    NOT NULL CHECK (class IN ('operator', 'hosting')),
+    created       INTEGER NOT NULL,
+    active        INTEGER NOT NULL DEFAULT 1 CHECK (active IN (0, 1)),
+    outreach      INTEGER NOT NULL DEFAULT 1 CHECK (outreach IN (0, 1)),
+    limit_domains INTEGER CHECK (limit_domains >= 0),
+    limit_rrsets  INTEGER CHECK (limit_rrsets >= 0)
+) STRICT;
+
+CREATE TABLE tokens (
+    id                 BLOB    PRIMARY KEY,
+    account            INTEGER NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    hash               BLOB    NOT NULL UNIQUE,
+    name               TEXT    NOT NULL,
+    created            INTEGER NOT NULL,
+    last_used          INTEGER,
+    max_age            INTEGER CHECK (max_age >= 0),
+    max_unused_period  INTEGER CHECK (max_unused_period >= 0),
+    perm_create_domain INTEGER NOT NULL CHECK (perm_create_domain IN (0, 1)),
+    perm_delete_domain INTEGER NOT NULL CHECK (perm_delete_domain IN (0, 1)),
+    perm_manage_tokens INTEGER NOT NULL CHECK (perm_manage_tokens IN (0, 1)),
+    auto_policy        INTEGER NOT NULL CHECK (auto_policy IN (0, 1)),
+    read_only          INTEGER NOT NULL DEFAULT 0 CHECK (read_only IN (0, 1)),
+    allowed_subnets    TEXT    NOT NULL,
+    UNIQUE (id, account)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tokens_newest ON tokens (account, created DESC, id);
+
+CREATE TABLE domains (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    account       INTEGER NOT NULL REFERENCES accounts (id),
+    name          TEXT    NOT NULL UNIQUE,
+    name_key      BLOB    NOT NULL UNIQUE,
+    created       INTEGER NOT NULL,
+    touched       INTEGER NOT NULL,
+    published     INTEGER,
+    changed       INTEGER NOT NULL,
+    change        INTEGER NOT NULL,
+    minimum_ttl   INTEGER NOT NULL,
+    serial        INTEGER NOT NULL CHECK (serial BETWEEN 0 AND 4294967295),
+    serial_policy TEXT    NOT NULL CHECK (serial_policy IN ('date', 'increment', 'unixtime')),
+    soa_mode      TEXT    NOT NULL CHECK (soa_mode IN ('managed', 'user')),
+    soa_ttl       INTEGER NOT NULL,
+    soa_mname     TEXT    NOT NULL,
+    soa_rname     TEXT    NOT NULL,
+    soa_refresh   INTEGER NOT NULL,
+    soa_retry     INTEGER NOT NULL,
+    soa_expire    INTEGER NOT NULL,
+    soa_minimum   INTEGER NOT NULL,
+    rrset_count   INTEGER NOT NULL DEFAULT 0 CHECK (rrset_count >= 0),
+    UNIQUE (id, account)
+) STRICT;
+CREATE INDEX domains_newest ON domains (account, created DESC, id DESC);
+
+CREATE TABLE token_policies (
+    id         BLOB    PRIMARY KEY,
+    token      BLOB    NOT NULL,
+    account    INTEGER NOT NULL,
+    domain     INTEGER,
+    subname    TEXT,
+    rtype      TEXT,
+    perm_write INTEGER NOT NULL CHECK (perm_write IN (0, 1)),
+    FOREIGN KEY (token, account) REFERENCES tokens (id, account) ON DELETE CASCADE,
+    FOREIGN KEY (domain, account) REFERENCES domains (id, account) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX token_policies_scope
+    ON token_policies (token, ifnull(domain, 0), ifnull(subname, '/'), ifnull(rtype, '/'));
+CREATE INDEX token_policies_domain ON token_policies (domain, account);
+
+-- Names of domains that were deleted: for a while no other account gets them.
+CREATE TABLE released_names (
+    name    TEXT    PRIMARY KEY,
+    account INTEGER NOT NULL,
+    at      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- `node` is the owner's sort key below the apex (RFC 4034 section 6.1), so that a range of it is a subtree.
+-- `checksum` covers type, TTL and records: a flipped bit in a page is noticed before it is compiled.
+CREATE TABLE rrsets (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    domain   INTEGER NOT NULL,
+    account  INTEGER NOT NULL,
+    node     BLOB    NOT NULL,
+    subname  TEXT    NOT NULL,
+    rtype    INTEGER NOT NULL CHECK (rtype BETWEEN 1 AND 65535),
+    ttl      INTEGER NOT NULL CHECK (ttl BETWEEN 0 AND 2147483647),
+    created  INTEGER NOT NULL,
+    touched  INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    UNIQUE (domain, node, rtype),
+    FOREIGN KEY (domain, account) REFERENCES domains (id, account) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX rrsets_newest ON rrsets (domain, created DESC, id DESC);
+
+CREATE TABLE records (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    rrset   INTEGER NOT NULL REFERENCES rrsets (id) ON DELETE CASCADE,
+    content TEXT    NOT NULL,
+    rdata   BLOB    NOT NULL,
+    weight  INTEGER,
+    geo     TEXT,
+    enabled INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
+    comment TEXT
+) STRICT;
+CREATE INDEX records_rrset ON records (rrset);
+
+CREATE TABLE keys (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    domain  INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    flags   INTEGER NOT NULL,
+    tag     INTEGER NOT NULL,
+    public  BLOB    NOT NULL,
+    sealed  BLOB    NOT NULL,
+    created INTEGER NOT NULL,
+    UNIQUE (domain, tag),
+    FOREIGN KEY (domain, account) REFERENCES domains (id, account) ON DELETE CASCADE
+) STRICT;
+
+-- Who changed what when, before and after: the audit log and the undo. Rows outlive their domain.
+CREATE TABLE change_sets (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    account    INTEGER NOT NULL,
+    domain     INTEGER NOT NULL,
+    name       TEXT    NOT NULL,
+    at         INTEGER NOT NULL,
+    via        TEXT    NOT NULL,
+    token      BLOB,
+    address    TEXT,
+    kind       TEXT    NOT NULL,
+    undoes     INTEGER,
+    serial     INTEGER NOT NULL,
+    edits      TEXT    NOT NULL,
+    chain      BLOB    NOT NULL
+) STRICT;
+CREATE INDEX change_sets_domain ON change_sets (domain, id);
+CREATE INDEX change_sets_account ON change_sets (account, id);
+
+-- What is committed and not yet in a published generation: `nodes` are the owners' sort keys, NULL for the whole zone.
+CREATE TABLE outbox (
+    change INTEGER PRIMARY KEY,
+    domain INTEGER NOT NULL,
+    name   TEXT    NOT NULL,
+    nodes  BLOB
+) STRICT;
+
+CREATE TABLE generations (
+    generation INTEGER PRIMARY KEY,
+    epoch      INTEGER NOT NULL,
+    change     INTEGER NOT NULL,
+    digest     BLOB    NOT NULL,
+    at         INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE throttle (
+    scope    TEXT    NOT NULL,
+    bucket   TEXT    NOT NULL,
+    identity TEXT    NOT NULL,
+    at       INTEGER NOT NULL
+) STRICT;

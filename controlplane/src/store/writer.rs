@@ -1,0 +1,313 @@
+//! The thread that writes: takes jobs, runs those that wait in one transaction, commits, tells.
+//!
+//! A job runs in a savepoint of its own, so that one that fails leaves nothing behind and harms no other; only if the
+//! commit itself fails do all of them. Invariant: a job's outcome is told after the commit that holds it is durable, and
+//! whoever publishes is woken after it.
+
+use std::any::Any;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
+use rusqlite::{Connection, Params};
+use tokio::sync::oneshot;
+use tracing::error;
+
+use super::{Reader, StoreError};
+
+/// How many jobs one transaction takes: beyond, the first would wait for the last too long.
+const BATCH_MAX: usize = 256;
+/// How many jobs may wait; further callers wait for room.
+const WAITING_MAX: usize = 4096;
+/// How long deferred work waits for a transaction to go with.
+const DEFER_TIME: Duration = Duration::from_secs(1);
+
+/// A transaction, as a job sees it: everything a [`Reader`] can ask, and what the entities' modules can write.
+pub struct Txn<'c> {
+    /// For reading.
+    reader: Reader<'c>,
+    /// Whether there is something to publish once the commit is durable.
+    wakes: std::cell::Cell<bool>,
+}
+
+impl<'c> Deref for Txn<'c> {
+    type Target = Reader<'c>;
+
+    fn deref(&self) -> &Reader<'c> {
+        &self.reader
+    }
+}
+
+impl Txn<'_> {
+    /// Runs a statement that changes rows; how many it changed.
+    pub(super) fn execute(&self, sql: &'static str, params: impl Params) -> Result<usize, StoreError> {
+        Ok(self.statement(sql)?.execute(params)?)
+    }
+
+    /// Runs an INSERT; the number of the new row.
+    pub(super) fn insert(&self, sql: &'static str, params: impl Params) -> Result<i64, StoreError> {
+        Ok(self.statement(sql)?.insert(params)?)
+    }
+
+    /// Has whoever publishes woken once the transaction is durable.
+    pub(super) fn wake(&self) {
+        self.wakes.set(true);
+    }
+}
+
+/// What a job leaves behind: tells its caller how the commit ended.
+type Ended = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// A job: what it did, whether it is to be kept, and how to tell its caller.
+type Job = Box<dyn FnOnce(&Txn<'_>) -> (bool, Ended) + Send>;
+/// Work that nobody waits for.
+type Deferred = Box<dyn FnOnce(&Txn<'_>) -> Result<(), StoreError> + Send>;
+
+/// What the thread is told.
+enum Order {
+    /// A job somebody waits for.
+    Job(Job),
+    /// Work for the next transaction.
+    Deferred(Deferred),
+}
+
+/// The way to the thread.
+pub(super) struct Writer {
+    /// Orders; `None` once we are to end.
+    orders: Option<Sender<Order>>,
+    /// Gets a token after commits that are to be published.
+    wakes: Receiver<()>,
+    /// Whether a sync has failed.
+    broken: Arc<AtomicBool>,
+    /// The thread.
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(connection: Connection) -> Result<Writer, StoreError> {
+        let (orders, inbox) = channel::bounded(WAITING_MAX);
+        let (wake, wakes) = channel::bounded(1);
+        let broken = Arc::new(AtomicBool::new(false));
+        let body = Body { connection, wake, broken: Arc::clone(&broken), deferred: Vec::new(), due: None };
+        let thread = thread::Builder::new().name("store".into()).spawn(move || body.run(&inbox));
+        let thread = thread.map_err(|source| StoreError::Io { path: "the thread that writes".into(), source })?;
+        Ok(Writer { orders: Some(orders), wakes, broken, thread: Some(thread) })
+    }
+
+    /// Hands in a job; the outcome comes when it is durable.
+    pub(super) fn submit<T, E>(
+        &self,
+        job: impl FnOnce(&Txn<'_>) -> Result<T, E> + Send + 'static,
+    ) -> oneshot::Receiver<Result<T, E>>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let job = move |txn: &Txn<'_>| {
+            let outcome = job(txn);
+            let keep = outcome.is_ok();
+            let ended = move |committed: Result<(), StoreError>| {
+                let outcome = match (outcome, committed) {
+                    (Ok(_), Err(error)) => Err(error.into()),
+                    (outcome, _) => outcome,
+                };
+                // A caller that went away does not need the answer.
+                sender.send(outcome).ok();
+            };
+            (keep, Box::new(ended) as Ended)
+        };
+        if let Some(orders) = &self.orders {
+            orders.send(Order::Job(Box::new(job))).ok();
+        }
+        receiver
+    }
+
+    /// Hands in work that nobody waits for.
+    pub(super) fn defer(&self, work: Deferred) {
+        if let Some(orders) = &self.orders {
+            orders.send(Order::Deferred(work)).ok();
+        }
+    }
+
+    /// Gets a token after commits that are to be published.
+    pub(super) fn wakes(&self) -> Receiver<()> {
+        self.wakes.clone()
+    }
+
+    /// Whether a sync has failed.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been printed.
+            thread.join().ok();
+        }
+    }
+}
+
+/// The thread.
+struct Body {
+    /// The connection that writes.
+    connection: Connection,
+    /// To whoever publishes.
+    wake: Sender<()>,
+    /// Whether a sync has failed.
+    broken: Arc<AtomicBool>,
+    /// Work for the next transaction.
+    deferred: Vec<Deferred>,
+    /// When that is to be done at the latest.
+    due: Option<Instant>,
+}
+
+impl Body {
+    /// Works until nobody can hand in jobs any more.
+    fn run(mut self, inbox: &Receiver<Order>) {
+        loop {
+            let patience = self.due.map_or(DEFER_TIME, |due| due.saturating_duration_since(Instant::now()));
+            let mut jobs = Vec::new();
+            match inbox.recv_timeout(patience) {
+                Ok(order) => self.take(order, &mut jobs),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            while jobs.len() < BATCH_MAX
+                && let Ok(order) = inbox.try_recv()
+            {
+                self.take(order, &mut jobs);
+            }
+            if !jobs.is_empty() || self.due.is_some_and(|due| due <= Instant::now()) {
+                self.transact(jobs);
+            }
+        }
+        self.transact(Vec::new());
+    }
+
+    /// Sorts an order in.
+    fn take(&mut self, order: Order, jobs: &mut Vec<Job>) {
+        match order {
+            Order::Job(job) => jobs.push(job),
+            Order::Deferred(work) => {
+                self.deferred.push(work);
+                self.due.get_or_insert_with(|| Instant::now() + DEFER_TIME);
+            }
+        }
+    }
+
+    /// One transaction: deferred work, then the jobs; commits and tells.
+    fn transact(&mut self, jobs: Vec<Job>) {
+        self.due = None;
+        let deferred = std::mem::take(&mut self.deferred);
+        if jobs.is_empty() && deferred.is_empty() {
+            return;
+        }
+        let mut wakes = false;
+        let mut ended = Vec::new();
+        let committed = if self.broken.load(Ordering::Acquire) {
+            Err(StoreError::Broken)
+        } else {
+            self.work(deferred, jobs, &mut wakes, &mut ended)
+        };
+        match committed {
+            Ok(()) => {
+                if wakes {
+                    // A token that lies there already wakes as well.
+                    self.wake.try_send(()).ok();
+                }
+                ended.into_iter().for_each(|ended| ended(Ok(())));
+            }
+            Err(cause) => {
+                error!("a transaction of {} jobs was not committed: {cause}", ended.len());
+                let is_full = matches!(cause, StoreError::Full);
+                self.note_failure(&cause);
+                let cause = || if is_full { StoreError::Full } else { StoreError::Broken };
+                ended.into_iter().for_each(|ended| ended(Err(cause())));
+            }
+        }
+    }
+
+    /// Runs everything and commits. A job that is not run at all loses its answer, which its caller takes for a failure.
+    fn work(
+        &mut self,
+        deferred: Vec<Deferred>,
+        jobs: Vec<Job>,
+        wakes: &mut bool,
+        ended: &mut Vec<Ended>,
+    ) -> Result<(), StoreError> {
+        let connection = &self.connection;
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        let worked = (|| {
+            for work in deferred {
+                let done = |txn: &Txn<'_>| {
+                    if let Err(cause) = work(txn) {
+                        error!("deferred work failed: {cause}");
+                        return (false, Box::new(|_| ()) as Ended);
+                    }
+                    (true, Box::new(|_| ()) as Ended)
+                };
+                one(connection, Box::new(done), wakes, ended)?;
+            }
+            for job in jobs {
+                one(connection, job, wakes, ended)?;
+            }
+            connection.execute_batch("COMMIT")?;
+            Ok(())
+        })();
+        if worked.is_err() && !connection.is_autocommit() {
+            // If this fails as well, the transaction ended with what failed.
+            connection.execute_batch("ROLLBACK").ok();
+        }
+        worked
+    }
+
+    /// After a failed write or sync the content of the disk is unknown: nothing more is written.
+    fn note_failure(&self, cause: &StoreError) {
+        if let StoreError::Sqlite(error) = cause
+            && matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::SystemIoFailure))
+        {
+            self.broken.store(true, Ordering::Release);
+            error!("the disk failed under the database: no write is accepted until a restart");
+        }
+    }
+}
+
+/// Runs one job in its savepoint. An error means that the whole transaction is lost.
+fn one(connection: &Connection, job: Job, wakes: &mut bool, ended: &mut Vec<Ended>) -> Result<(), StoreError> {
+    connection.prepare_cached("SAVEPOINT job")?.execute([])?;
+    let txn = Txn { reader: Reader::of(connection), wakes: std::cell::Cell::new(false) };
+    let outcome = catch_unwind(AssertUnwindSafe(|| job(&txn)));
+    let keep = matches!(outcome, Ok((true, _)));
+    if connection.is_autocommit() {
+        // SQLite has given up the transaction (a full disk, a failed read): earlier jobs are lost too.
+        if let Ok((_, tell)) = outcome {
+            ended.push(tell);
+        }
+        return Err(StoreError::Full);
+    }
+    if keep {
+        *wakes |= txn.wakes.get();
+    } else {
+        connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
+    }
+    connection.prepare_cached("RELEASE job")?.execute([])?;
+    match outcome {
+        Ok((_, tell)) => ended.push(tell),
+        Err(panic) => error!("a job of the store panicked: {}", words(&*panic)),
+    }
+    Ok(())
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use snapshot::dns::rtype::Rtype;
 
 use super::apply::{Applied, apply, node_of};
-use super::{Actor, Change, Committed, Edits, ItemError, Precondition, Refusal, Target, Verb, serial};
+use super::{Actor, Change, Committed, Edits, Precondition, Refusal, Target, Verb, serial};
 use crate::auth;
 use crate::rrset::Draft;
+use crate::rrset::bulk::Bulk;
 use crate::rrset::structure::{Origin, Present, cname_conflict, structure};
 use crate::store::changes::ChangeSet;
 use crate::store::domains::{Domain, Soa};
@@ -25,16 +26,34 @@ pub fn commit(txn: &Txn<'_>, change: Change) -> Result<Committed, Refusal> {
         compare(txn, &domain, &precondition)?;
     }
     let (plan, targets) = match edits {
-        Edits::Drafts(verb, drafts) => {
-            authorise(txn, &actor, &domain, drafts.iter().flatten().map(|draft| (&*draft.subname, draft.rtype)))?;
-            (Plan { kind: "edit", undoes: None, soa: None }, resolve(txn, &domain, verb, drafts)?)
-        }
         Edits::Targets { kind, undoes, targets, soa } => {
             authorise(txn, &actor, &domain, targets.iter().map(|target| (&*target.subname, target.rtype)))?;
-            exclusivity(txn, &domain, &targets.iter().map(Some).collect::<Vec<_>>())?;
             (Plan { kind, undoes, soa }, targets)
         }
+        Edits::Drafts(verb, drafts) => {
+            authorise(txn, &actor, &domain, drafts.iter().map(|draft| (&*draft.subname, draft.rtype)))?;
+            (Plan::EDIT, resolve(txn, &domain, verb, drafts)?)
+        }
+        Edits::New(item) => {
+            authorise(txn, &actor, &domain, std::iter::once((item.subname(), item.rtype())))?;
+            let stored = txn.types_of(domain.id, &node_of(item.subname())?)?;
+            let draft = item.settle_new(&stored).map_err(Refusal::Body)?;
+            (Plan::EDIT, resolve(txn, &domain, Verb::Put, vec![draft])?)
+        }
+        Edits::Known(item) => {
+            authorise(txn, &actor, &domain, std::iter::once((item.subname(), item.rtype())))?;
+            let node = node_of(item.subname())?;
+            txn.rrset(domain.id, &node, item.rtype())?.ok_or(Refusal::NoRrset)?;
+            let draft = item.settle().map_err(Refusal::Body)?;
+            (Plan::EDIT, resolve(txn, &domain, Verb::Patch, vec![draft])?)
+        }
+        Edits::List(bulk) => {
+            authorise(txn, &actor, &domain, bulk.keys())?;
+            let drafts = settle(txn, &domain, bulk)?;
+            (Plan::EDIT, resolve(txn, &domain, Verb::Patch, drafts)?)
+        }
     };
+    exclusivity(txn, &domain, &targets)?;
     let committed = carry_out(txn, &actor, domain, targets, plan)?;
     if dry_run { Err(Refusal::DryRun(Box::new(committed))) } else { Ok(committed) }
 }
@@ -47,6 +66,27 @@ pub(super) struct Plan {
     pub(super) undoes: Option<ChangeId>,
     /// New fields of the SOA record.
     pub(super) soa: Option<Soa>,
+}
+
+impl Plan {
+    /// An edit of RRsets.
+    const EDIT: Plan = Plan { kind: "edit", undoes: None, soa: None };
+}
+
+/// Judges a list with what the domain holds.
+fn settle(txn: &Reader<'_>, domain: &Domain, bulk: Bulk) -> Result<Vec<Draft>, Refusal> {
+    let mut failed = None;
+    let settled = bulk.settle(|subname| {
+        let types = node_of(subname).and_then(|node| Ok(txn.types_of(domain.id, &node)?));
+        types.unwrap_or_else(|error| {
+            failed = Some(error);
+            Vec::new()
+        })
+    });
+    match failed {
+        Some(error) => Err(error),
+        None => settled.map_err(Refusal::Body),
+    }
 }
 
 /// Applies targets that were found right, and writes what must go with them.
@@ -153,65 +193,28 @@ fn authorise<'e>(
 }
 
 /// Finds out what drafts ask for, given what is there.
-fn resolve(txn: &Reader<'_>, domain: &Domain, verb: Verb, drafts: Vec<Option<Draft>>) -> Result<Vec<Target>, Refusal> {
-    let mut errors: Vec<Vec<ItemError>> = Vec::with_capacity(drafts.len());
-    let mut targets = Vec::with_capacity(drafts.len());
-    for draft in drafts {
-        let Some(draft) = draft else {
-            errors.push(Vec::new());
-            targets.push(None);
-            continue;
+fn resolve(txn: &Reader<'_>, domain: &Domain, verb: Verb, drafts: Vec<Draft>) -> Result<Vec<Target>, Refusal> {
+    let target = |draft: Draft| {
+        let Draft { subname, rtype, ttl, records } = draft;
+        let before = match verb {
+            Verb::Patch => txn.rrset(domain.id, &node_of(&subname)?, rtype)?,
+            Verb::Put => None,
         };
-        let before = txn.rrset(domain.id, &node_of(&draft.subname)?, draft.rtype)?;
-        if verb == Verb::Modify && before.is_none() {
-            return Err(Refusal::NoRrset);
-        }
-        match target(verb, draft, before) {
-            Ok(target) => {
-                errors.push(Vec::new());
-                targets.push(Some(target));
-            }
-            Err(found) => {
-                errors.push(found);
-                targets.push(None);
-            }
-        }
-    }
-    let known_wrong = targets.iter().any(Option::is_none);
-    match exclusivity(txn, domain, &targets.iter().map(Option::as_ref).collect::<Vec<_>>()) {
-        Err(Refusal::Items(found)) => {
-            errors.iter_mut().zip(found).for_each(|(errors, mut found)| errors.append(&mut found));
-            Err(Refusal::Items(errors))
-        }
-        Err(other) => Err(other),
-        Ok(()) if known_wrong => Err(Refusal::Items(errors)),
-        Ok(()) => Ok(targets.into_iter().flatten().collect()),
-    }
+        let records = records.map(|records| records.into_iter().map(new_record).collect::<Vec<Record>>());
+        let (before_ttl, before_records) = before.map(|before| (before.ttl_secs, before.records)).unzip();
+        let state = match (ttl.or(before_ttl), records.or(before_records)) {
+            (_, Some(records)) if records.is_empty() => None,
+            (Some(ttl), Some(records)) => Some((ttl, records)),
+            _ => return Err(Refusal::Rules(vec![format!("{} {rtype} needs a TTL and records.", shown(&subname))])),
+        };
+        Ok(Target { subname, rtype, state })
+    };
+    drafts.into_iter().map(target).collect()
 }
 
-/// What one draft asks for, given what is there.
-fn target(verb: Verb, draft: Draft, before: Option<Rrset>) -> Result<Target, Vec<ItemError>> {
-    let Draft { subname, rtype, ttl, records } = draft;
-    if verb == Verb::Create && before.is_some() {
-        return Err(vec![ItemError::Exists]);
-    }
-    let is_deletion = records.as_ref().is_some_and(Vec::is_empty);
-    if is_deletion {
-        return Ok(Target { subname, rtype, state: None });
-    }
-    let records = records.map(|records| records.into_iter().map(new_record).collect());
-    let (before_ttl, before_records) = before.map(|before| (before.ttl_secs, before.records)).unzip();
-    let mut errors = Vec::new();
-    let ttl = ttl.or(before_ttl).or_else(|| {
-        errors.push(ItemError::TtlRequired);
-        None
-    });
-    let records = records.or(before_records).or_else(|| {
-        errors.push(ItemError::RecordsRequired);
-        None
-    });
-    let state = ttl.zip(records);
-    if errors.is_empty() { Ok(Target { subname, rtype, state }) } else { Err(errors) }
+/// A subname for people.
+fn shown(subname: &str) -> &str {
+    if subname.is_empty() { "@" } else { subname }
 }
 
 /// A record that is not stored yet.
@@ -221,9 +224,9 @@ fn new_record(content: crate::rrset::Content) -> Record {
 }
 
 /// Makes sure that a CNAME stays alone, with all of the change in view.
-fn exclusivity(txn: &Reader<'_>, domain: &Domain, targets: &[Option<&Target>]) -> Result<(), Refusal> {
+fn exclusivity(txn: &Reader<'_>, domain: &Domain, targets: &[Target]) -> Result<(), Refusal> {
     let mut owners: BTreeMap<&str, Present> = BTreeMap::new();
-    for target in targets.iter().flatten() {
+    for target in targets {
         if !owners.contains_key(&*target.subname) {
             let stored = txn.types_of(domain.id, &node_of(&target.subname)?)?;
             let from_database = |rtype: Rtype| (rtype.to_string(), BTreeSet::from([Origin::Database]));
@@ -231,7 +234,6 @@ fn exclusivity(txn: &Reader<'_>, domain: &Domain, targets: &[Option<&Target>]) -
         }
     }
     for (idx, target) in targets.iter().enumerate() {
-        let Some(target) = target else { continue };
         let Some(present) = owners.get_mut(&*target.subname) else { continue };
         let rtype = target.rtype.to_string();
         if target.state.is_some() {
@@ -242,11 +244,10 @@ fn exclusivity(txn: &Reader<'_>, domain: &Domain, targets: &[Option<&Target>]) -
     }
     let conflict = |target: &Target| {
         let present = owners.get(&*target.subname).filter(|_| target.state.is_some())?;
-        cname_conflict(&target.rtype.to_string(), present).map(ItemError::Exclusive)
+        cname_conflict(&target.rtype.to_string(), present)
     };
-    let errors: Vec<Vec<ItemError>> =
-        targets.iter().map(|target| target.and_then(conflict).into_iter().collect()).collect();
-    if errors.iter().all(Vec::is_empty) { Ok(()) } else { Err(Refusal::Items(errors)) }
+    let errors: Vec<String> = targets.iter().filter_map(conflict).collect();
+    if errors.is_empty() { Ok(()) } else { Err(Refusal::Rules(errors)) }
 }
 
 /// The rules of single RRsets.

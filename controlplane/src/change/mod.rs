@@ -22,6 +22,8 @@ use std::net::IpAddr;
 use snapshot::dns::rtype::Rtype;
 use uuid::Uuid;
 
+use crate::rrset::bulk::Bulk;
+use crate::rrset::item::Item;
 use crate::rrset::{Draft, Limits};
 use crate::store::domains::Domain;
 use crate::store::rrsets::{Record, Rrset};
@@ -52,18 +54,14 @@ pub struct Actor {
 /// What is to happen to the RRset of a draft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
-    /// It is made, and must not be there.
-    Create,
     /// It becomes what the draft says; without records it goes.
     Put,
     /// What the draft has of TTL and records changes; it is made if it is not there and the draft has both.
     Patch,
-    /// As `Patch`, but it must be there.
-    Modify,
 }
 
 /// A change of RRsets.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Change {
     /// Who.
     pub actor: Actor,
@@ -78,11 +76,16 @@ pub struct Change {
 }
 
 /// What is to change.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Edits {
-    /// Drafts by position, all with one verb; `None` for positions whose draft is known to be wrong, so that the others
-    /// are judged too.
-    Drafts(Verb, Vec<Option<Draft>>),
+    /// One RRset that shall be new, as a client sent it.
+    New(Item),
+    /// One RRset that is there, as a client sent it.
+    Known(Item),
+    /// A list, as a client sent it.
+    List(Bulk),
+    /// Drafts from elsewhere, all with one verb.
+    Drafts(Verb, Vec<Draft>),
     /// RRsets that shall be exactly so; no draft's rules but those of the zone hold.
     Targets {
         /// What the change-set is called.
@@ -129,23 +132,6 @@ pub struct Committed {
     pub edits: Vec<Edit>,
 }
 
-/// What is wrong with an edit at one position.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ItemError {
-    /// It is there already.
-    #[error("Another RRset with the same subdomain and type exists for this domain. (Try modifying it.)")]
-    Exists,
-    /// A new RRset needs a TTL.
-    #[error("This field is required.")]
-    TtlRequired,
-    /// A new RRset needs records.
-    #[error("This field is required.")]
-    RecordsRequired,
-    /// Something beside a CNAME.
-    #[error("{0}")]
-    Exclusive(String),
-}
-
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -164,9 +150,9 @@ pub enum Refusal {
     /// Somebody else changed it.
     #[error("The resource has changed since it was read.")]
     Precondition,
-    /// Mistakes by position; a position without any is fine.
-    #[error("some RRsets are wrong")]
-    Items(Vec<Vec<ItemError>>),
+    /// What was sent is wrong, given what the domain holds; the body of the answer says what.
+    #[error("the request is wrong: {0}")]
+    Body(serde_json::Value),
     /// RRsets break rules of the zone.
     #[error("{}", .0.join(" "))]
     Rules(Vec<String>),

@@ -1,10 +1,12 @@
 //! Changes of RRsets and domains, each on a real database.
 
 use snapshot::dns::rtype::Rtype;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
 use crate::rrset::canonical::canonical;
+use crate::rrset::{Method, Rules, bulk};
 use crate::store::Store;
 use crate::store::accounts::{Class, NewAccount};
 use crate::store::domains::{SerialPolicy, SoaMode};
@@ -57,10 +59,20 @@ impl Bench {
 
     /// Commits edits: lines "subname type ttl record, record"; `-` for what is not said, no records after `:`.
     fn edit(&mut self, verb: Verb, lines: &[&str]) -> Result<Committed, Refusal> {
+        self.commit(Edits::Drafts(verb, lines.iter().map(|line| draft(line)).collect()))
+    }
+
+    /// Commits a list as a client sends it.
+    fn list(&mut self, method: Method, body: &serde_json::Value) -> Result<Committed, Refusal> {
+        let rules = Rules { domain: "example.test", ttl_secs_min: 60, limits: self.actor.limits };
+        self.commit(Edits::List(bulk::read(body, method, &rules).unwrap()))
+    }
+
+    /// Commits a second later.
+    fn commit(&mut self, edits: Edits) -> Result<Committed, Refusal> {
         self.actor.now_us += 1_000_000;
-        let drafts = lines.iter().map(|line| Some(draft(line))).collect();
         let (actor, domain) = (self.actor.clone(), self.domain);
-        let change = Change { actor, domain, precondition: None, edits: Edits::Drafts(verb, drafts), dry_run: false };
+        let change = Change { actor, domain, precondition: None, edits, dry_run: false };
         self.store.write_blocking(move |txn| commit(txn, change))
     }
 
@@ -101,35 +113,41 @@ fn draft(line: &str) -> Draft {
     Draft { subname, rtype, ttl, records }
 }
 
-/// What a refusal says, position by position.
+/// What a refusal says.
 fn said(outcome: Result<Committed, Refusal>) -> String {
-    match outcome.unwrap_err() {
-        Refusal::Items(items) => {
-            let texts = |errors: Vec<ItemError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("+");
-            items.into_iter().map(texts).collect::<Vec<_>>().join("|")
-        }
-        other => other.to_string(),
-    }
+    outcome.unwrap_err().to_string()
 }
 
 #[test]
 fn each_verb_does_what_it_says() {
     let mut bench = Bench::new();
-    bench.edit(Verb::Create, &["www A 3600 192.0.2.1", "@ TXT 60 \"x\""]).unwrap();
+    bench.edit(Verb::Put, &["www A 3600 192.0.2.1", "@ TXT 60 \"x\""]).unwrap();
     assert_eq!(bench.content(), " TXT 60 \"x\"; www A 3600 192.0.2.1");
-    assert!(said(bench.edit(Verb::Create, &["www A 3600 192.0.2.9"])).starts_with("Another RRset"));
     bench.edit(Verb::Patch, &["www A - 192.0.2.2", "ftp A 300 192.0.2.3", "@ TXT - :"]).unwrap();
     assert_eq!(bench.content(), "ftp A 300 192.0.2.3; www A 3600 192.0.2.2");
-    assert_eq!(said(bench.edit(Verb::Patch, &["new A - 192.0.2.2", "www A 60 -"])), "This field is required.|");
+    assert_eq!(said(bench.edit(Verb::Patch, &["new A - 192.0.2.2"])), "new A needs a TTL and records.");
     bench.edit(Verb::Put, &["www A 60 192.0.2.4, 192.0.2.5", "ftp A 60 :", "none A 60 :"]).unwrap();
     assert_eq!(bench.content(), "www A 60 192.0.2.4,192.0.2.5");
-    assert_eq!(said(bench.edit(Verb::Modify, &["ftp A 60 192.0.2.4"])), "No RRset matches the given query.");
+}
+
+#[test]
+fn mistakes_in_a_list_are_told_by_position_and_none_is_applied() {
+    let mut bench = Bench::new();
+    bench.edit(Verb::Put, &["a A 60 192.0.2.1"]).unwrap();
+    let item = |subname: &str, ttl: u32| json!({"subname": subname, "type": "A", "ttl": ttl, "records": ["192.0.2.9"]});
+    let list = json!([item("a", 3600), item("b", 1), item("c", 3600)]);
+    let Err(Refusal::Body(body)) = bench.list(Method::Post, &list) else { panic!("it was applied") };
+    let found = [0, 1, 2].map(|idx| body[idx].as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(","));
+    assert_eq!(found, ["non_field_errors", "ttl", ""]);
+    assert_eq!(bench.content(), "a A 60 192.0.2.1");
+    bench.list(Method::Put, &list.as_array().unwrap()[..1].into()).unwrap();
+    assert_eq!(bench.content(), "a A 3600 192.0.2.9");
 }
 
 #[test]
 fn a_cname_stays_alone_but_may_be_swapped_in_one_change() {
     let mut bench = Bench::new();
-    bench.edit(Verb::Create, &["www A 60 192.0.2.1"]).unwrap();
+    bench.edit(Verb::Put, &["www A 60 192.0.2.1"]).unwrap();
     let refused = said(bench.edit(Verb::Put, &["www CNAME 60 a.test."]));
     assert!(refused.contains("database (A)"), "{refused}");
     bench.edit(Verb::Put, &["www A 60 :", "www CNAME 60 a.test."]).unwrap();
@@ -154,10 +172,9 @@ fn a_write_without_effect_bumps_nothing_and_all_of_a_change_bumps_once() {
 #[test]
 fn one_wrong_position_leaves_everything_as_it_was() {
     let mut bench = Bench::new();
-    bench.edit(Verb::Create, &["a A 60 192.0.2.1"]).unwrap();
+    bench.edit(Verb::Put, &["a A 60 192.0.2.1"]).unwrap();
     let head = bench.store.read(|reader| reader.head()).unwrap();
-    bench.edit(Verb::Create, &["b A 60 192.0.2.1", "a A 60 192.0.2.2", "c A 60 192.0.2.3"]).unwrap_err();
-    bench.edit(Verb::Create, &["b A 60 192.0.2.1", "d CNAME 60 a., b."]).unwrap_err();
+    bench.edit(Verb::Put, &["b A 60 192.0.2.1", "d CNAME 60 a., b."]).unwrap_err();
     assert_eq!(bench.content(), "a A 60 192.0.2.1");
     assert_eq!(bench.store.read(|reader| reader.head()).unwrap(), head);
 }
@@ -165,7 +182,7 @@ fn one_wrong_position_leaves_everything_as_it_was() {
 #[test]
 fn a_change_can_be_taken_back_unless_it_was_overtaken() {
     let mut bench = Bench::new();
-    bench.edit(Verb::Create, &["a A 60 192.0.2.1", "b A 60 192.0.2.1"]).unwrap();
+    bench.edit(Verb::Put, &["a A 60 192.0.2.1", "b A 60 192.0.2.1"]).unwrap();
     let second = bench.edit(Verb::Put, &["a A 60 192.0.2.2", "b A 60 :"]).unwrap().change.unwrap();
     let undo = |bench: &Bench, what, dry_run| {
         let (actor, domain) = (bench.actor.clone(), bench.domain);
@@ -186,7 +203,7 @@ fn a_change_can_be_taken_back_unless_it_was_overtaken() {
 #[test]
 fn a_domain_is_restored_to_an_earlier_time() {
     let mut bench = Bench::new();
-    bench.edit(Verb::Create, &["a A 60 192.0.2.1"]).unwrap();
+    bench.edit(Verb::Put, &["a A 60 192.0.2.1"]).unwrap();
     let then = bench.actor.now_us;
     bench.edit(Verb::Put, &["a A 60 :", "c TXT 60 \"new\""]).unwrap();
     let (actor, domain) = (bench.actor.clone(), bench.domain);
@@ -197,11 +214,11 @@ fn a_domain_is_restored_to_an_earlier_time() {
 #[test]
 fn a_precondition_that_is_not_met_changes_nothing() {
     let mut bench = Bench::new();
-    let made = bench.edit(Verb::Create, &["a A 60 192.0.2.1"]).unwrap();
+    let made = bench.edit(Verb::Put, &["a A 60 192.0.2.1"]).unwrap();
     let seen = etag(&made.rrsets[0]);
     let mut attempt = |tag: &str| {
         let precondition = Precondition { rrset: Some(("a".into(), Rtype::A)), etags: vec![tag.to_owned()] };
-        let edits = Edits::Drafts(Verb::Patch, vec![Some(draft("a A - 192.0.2.7"))]);
+        let edits = Edits::Drafts(Verb::Patch, vec![draft("a A - 192.0.2.7")]);
         let (actor, domain) = (bench.actor.clone(), bench.domain);
         let change = Change { actor, domain, precondition: Some(precondition), edits, dry_run: false };
         bench.store.write_blocking(move |txn| commit(txn, change))
@@ -215,9 +232,9 @@ fn a_precondition_that_is_not_met_changes_nothing() {
 fn t_c2_tenants_cannot_fill_a_name_without_end() {
     let mut bench = Bench::new();
     let many: Vec<String> = (0..101).map(|n| format!("192.0.2.{n}")).collect();
-    let refused = said(bench.edit(Verb::Create, &[&format!("a A 60 {}", many.join(", "))]));
+    let refused = said(bench.edit(Verb::Put, &[&format!("a A 60 {}", many.join(", "))]));
     assert_eq!(refused, "An RRset may have at most 100 records.");
-    bench.edit(Verb::Create, &[&format!("a A 60 {}", many[..100].join(", "))]).unwrap();
+    bench.edit(Verb::Put, &[&format!("a A 60 {}", many[..100].join(", "))]).unwrap();
 }
 
 #[test]

@@ -198,7 +198,7 @@ impl Reader<'_> {
         self.rows(sql, params![account.0, created, id, limit_of(limit)], domain)
     }
 
-    /// Up to `limit` domains of an account after a position, the oldest of them last as in [`Reader::domains_before`].
+    /// Up to `limit` domains of an account after a position, in ascending order.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -209,9 +209,7 @@ impl Reader<'_> {
         limit: usize,
     ) -> Result<Vec<Domain>, StoreError> {
         let sql = select!("WHERE account = ?1 AND (created, id) > (?2, ?3) ORDER BY created, id LIMIT ?4");
-        let mut domains = self.rows(sql, params![account.0, after.0, after.1, limit_of(limit)], domain)?;
-        domains.reverse();
-        Ok(domains)
+        self.rows(sql, params![account.0, after.0, after.1, limit_of(limit)], domain)
     }
 
     /// The numbers of all domains, in the order they were made.

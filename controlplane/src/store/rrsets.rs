@@ -183,7 +183,7 @@ impl Reader<'_> {
         self.page(sql, domain, filter, (created, id), limit)
     }
 
-    /// Up to `limit` RRsets after a position, newest first.
+    /// Up to `limit` RRsets after a position, in ascending order.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -198,9 +198,7 @@ impl Reader<'_> {
             "WHERE domain = ?1 AND (?2 IS NULL OR subname = ?2) AND (?3 IS NULL OR rtype = ?3)
                AND (created, id) > (?4, ?5) ORDER BY created, id LIMIT ?6"
         );
-        let mut rrsets = self.page(sql, domain, filter, after, limit)?;
-        rrsets.reverse();
-        Ok(rrsets)
+        self.page(sql, domain, filter, after, limit)
     }
 
     /// One page of a list.

@@ -81,8 +81,8 @@ pub enum Method {
 }
 
 /// The body of an answer for what concerns more than one field.
-fn object_error(message: impl ToString) -> Value {
-    json!({ NON_FIELD_ERRORS: [message.to_string()] })
+fn object_error(message: impl Into<String>) -> Value {
+    json!({ NON_FIELD_ERRORS: [message.into()] })
 }
 
 /// The key of errors that belong to no field.

@@ -20,15 +20,15 @@ fn show(result: Result<Draft, Value>) -> Value {
 }
 
 /// Creates an RRset beside `stored`.
-fn check_create(body: Value, stored: &[Rtype], expected: Value) {
-    let result = create(&body, &RULES).and_then(|item| item.settle_new(stored));
-    assert_eq!(show(result), expected, "{body}");
+fn check_create(body: &Value, stored: &[Rtype], expected: &Value) {
+    let result = create(body, &RULES).and_then(|item| item.settle_new(stored));
+    assert_eq!(show(result), *expected, "{body}");
 }
 
 /// Changes the A RRset of www.
-fn check_change(method: Method, body: Value, expected: Value) {
-    let result = change(&body, method, ("www", Rtype::A), &RULES).and_then(Item::settle);
-    assert_eq!(show(result), expected, "{method:?} {body}");
+fn check_change(method: Method, body: &Value, expected: &Value) {
+    let result = change(body, method, ("www", Rtype::A), &RULES).and_then(Item::settle);
+    assert_eq!(show(result), *expected, "{method:?} {body}");
 }
 
 #[test]
@@ -40,23 +40,23 @@ fn bodies_are_objects() {
         (json!(1), "Invalid data. Expected a dictionary, but got int."),
     ] {
         let expected = json!({"non_field_errors": [message]});
-        check_create(body.clone(), &[], expected.clone());
-        check_change(Method::Patch, body.clone(), expected.clone());
-        check_change(Method::Put, body, expected);
+        check_create(&body, &[], &expected);
+        check_change(Method::Patch, &body, &expected);
+        check_change(Method::Put, &body, &expected);
     }
 }
 
 #[test]
 fn rrsets_are_created() {
     check_create(
-        json!({"type": "MX", "ttl": "3600", "records": ["010 B.example.", "5 a.example."]}),
+        &json!({"type": "MX", "ttl": "3600", "records": ["010 B.example.", "5 a.example."]}),
         &[Rtype::NS],
-        json!("\"\" MX Some(3600) Some([\"5 a.example.\", \"10 B.example.\"])"),
+        &json!("\"\" MX Some(3600) Some([\"5 a.example.\", \"10 B.example.\"])"),
     );
     check_create(
-        json!({"subname": "a", "type": "A", "ttl": 1, "records": ["x"]}),
+        &json!({"subname": "a", "type": "A", "ttl": 1, "records": ["x"]}),
         &[Rtype::A],
-        json!({"ttl": ["Ensure this value is greater than or equal to 3600."]}),
+        &json!({"ttl": ["Ensure this value is greater than or equal to 3600."]}),
     );
 }
 
@@ -68,22 +68,22 @@ fn errors_of_an_object_come_in_order() {
     let conflict = "RRset with conflicting type present at same subname: database (A, TXT). \
                     (No other RRsets are allowed alongside CNAME.)";
     let malformed = "Hostname must be fully qualified (i.e., end in a dot: \"example.com.\")";
-    check_create(body("CNAME", &["a", "b."]), &[Rtype::CNAME], whole(exists));
-    check_create(body("CNAME", &["a", "b."]), &[Rtype::TXT, Rtype::A], whole(conflict));
-    check_create(body("CNAME", &["a", "b."]), &[], whole(malformed));
-    check_create(body("CNAME", &["b.", "B."]), &[], whole("Duplicate: records must be semantically unique"));
+    check_create(&body("CNAME", &["a", "b."]), &[Rtype::CNAME], &whole(exists));
+    check_create(&body("CNAME", &["a", "b."]), &[Rtype::TXT, Rtype::A], &whole(conflict));
+    check_create(&body("CNAME", &["a", "b."]), &[], &whole(malformed));
+    check_create(&body("CNAME", &["b.", "B."]), &[], &whole("Duplicate: records must be semantically unique"));
     check_create(
-        body("CNAME", &["a.", "b."]),
+        &body("CNAME", &["a.", "b."]),
         &[],
-        json!(["CNAME RRset cannot have multiple records.", "CNAME RRset cannot have empty subname."]),
+        &json!(["CNAME RRset cannot have multiple records.", "CNAME RRset cannot have empty subname."]),
     );
-    check_create(body("A", &["1.2.3.4"]), &[Rtype::CNAME], whole(&conflict.replace("A, TXT", "CNAME")));
-    check_create(body("DNAME", &["a."]), &[Rtype::CNAME], whole(&conflict.replace("A, TXT", "CNAME")));
-    check_create(body("TXT", &["a"]), &[], whole("Data for TXT records must be given using quotation marks."));
+    check_create(&body("A", &["1.2.3.4"]), &[Rtype::CNAME], &whole(&conflict.replace("A, TXT", "CNAME")));
+    check_create(&body("DNAME", &["a."]), &[Rtype::CNAME], &whole(&conflict.replace("A, TXT", "CNAME")));
+    check_create(&body("TXT", &["a"]), &[], &whole("Data for TXT records must be given using quotation marks."));
     check_create(
-        body("MX", &["10 _foo.bar."]),
+        &body("MX", &["10 _foo.bar."]),
         &[],
-        whole("Cannot parse record contents: invalid exchange: _foo.bar."),
+        &whole("Cannot parse record contents: invalid exchange: _foo.bar."),
     );
 }
 
@@ -92,22 +92,22 @@ fn rrsets_are_changed() {
     for method in [Method::Patch, Method::Put] {
         check_change(
             method,
-            json!({"subname": "www", "type": "A", "ttl": 7200, "records": ["1.2.3.4"], "created": "x"}),
-            json!("\"www\" A Some(7200) Some([\"1.2.3.4\"])"),
+            &json!({"subname": "www", "type": "A", "ttl": 7200, "records": ["1.2.3.4"], "created": "x"}),
+            &json!("\"www\" A Some(7200) Some([\"1.2.3.4\"])"),
         );
         check_change(
             method,
-            json!({"subname": "www", "type": "A", "ttl": 7200, "records": []}),
-            json!("\"www\" A Some(7200) Some([])"),
+            &json!({"subname": "www", "type": "A", "ttl": 7200, "records": []}),
+            &json!("\"www\" A Some(7200) Some([])"),
         );
     }
-    check_change(Method::Patch, json!({}), json!("\"www\" A None None"));
-    check_change(Method::Patch, json!({"records": ["1.2.3.4"]}), json!("\"www\" A None Some([\"1.2.3.4\"])"));
-    check_change(Method::Patch, json!({"ttl": 4000}), json!("\"www\" A Some(4000) None"));
+    check_change(Method::Patch, &json!({}), &json!("\"www\" A None None"));
+    check_change(Method::Patch, &json!({"records": ["1.2.3.4"]}), &json!("\"www\" A None Some([\"1.2.3.4\"])"));
+    check_change(Method::Patch, &json!({"ttl": 4000}), &json!("\"www\" A Some(4000) None"));
     check_change(
         Method::Put,
-        json!({"records": [], "subname": "www"}),
-        json!({
+        &json!({"records": [], "subname": "www"}),
+        &json!({
             "type": ["This field is required."], "ttl": ["This field is required."],
         }),
     );

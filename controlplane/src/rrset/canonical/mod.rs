@@ -120,6 +120,7 @@ enum Root {
 }
 
 /// Which names a field takes.
+#[derive(Clone, Copy)]
 struct Names {
     /// What an error message calls the field.
     field: &'static str,
@@ -175,5 +176,4 @@ fn alias_has_params(rdata: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-#[path = "canonical_tests.rs"]
 mod tests;

@@ -17,32 +17,32 @@ fn errors_of(object: &Value, method: Method, place: Place<'_>) -> Value {
 }
 
 /// Checks the errors of the body of a POST.
-fn check_post(object: Value, expected: Value) {
-    assert_eq!(errors_of(&object, Method::Post, Place::Body), expected, "{object}");
+fn check_post(object: &Value, expected: &Value) {
+    assert_eq!(errors_of(object, Method::Post, Place::Body), *expected, "{object}");
 }
 
 #[test]
 fn subnames() {
     let long = ["a".repeat(59), "b".repeat(59), "c".repeat(58)].join(".");
     for good in ["", "  ", "www", " www ", "*", "*.a", "a.b", "_a", "-a-", "a_b", "1.2.3.4", &long, &"x".repeat(63)] {
-        check_post(json!({ "subname": good }), json!({}));
+        check_post(&json!({ "subname": good }), &json!({}));
     }
     let charset = "Subname can only use (lowercase) a-z, 0-9, ., -, and _, may start with a '*.', or just be '*'. \
                    Components may not exceed 63 characters.";
     for bad in ["@", "a..b", ".a", "a.", "a.*", "**", "a*", "*.*", "*.", "a b", "a/b", "\u{fc}", &"x".repeat(64)] {
-        check_post(json!({ "subname": bad }), json!({ "subname": [charset] }));
+        check_post(&json!({ "subname": bad }), &json!({ "subname": [charset] }));
     }
-    check_post(json!({"subname": "WwW"}), json!({"subname": ["Invalid value (not lowercase): WwW", charset]}));
+    check_post(&json!({"subname": "WwW"}), &json!({"subname": ["Invalid value (not lowercase): WwW", charset]}));
     check_post(
-        json!({ "subname": format!("{long}.d") }),
-        json!({"subname": ["Ensure this field has no more than 178 characters."]}),
+        &json!({ "subname": format!("{long}.d") }),
+        &json!({"subname": ["Ensure this field has no more than 178 characters."]}),
     );
-    check_post(json!({"subname": "a\u{0}b"}), json!({"subname": [charset, "Null characters are not allowed."]}));
-    check_post(json!({"subname": null}), json!({"subname": ["This field may not be null."]}));
+    check_post(&json!({"subname": "a\u{0}b"}), &json!({"subname": [charset, "Null characters are not allowed."]}));
+    check_post(&json!({"subname": null}), &json!({"subname": ["This field may not be null."]}));
     for value in [json!([]), json!({}), json!(true)] {
-        check_post(json!({ "subname": value }), json!({"subname": ["Not a valid string."]}));
+        check_post(&json!({ "subname": value }), &json!({"subname": ["Not a valid string."]}));
     }
-    check_post(json!({"subname": 5}), json!({}));
+    check_post(&json!({"subname": 5}), &json!({}));
 }
 
 #[test]
@@ -56,23 +56,26 @@ fn full_names_fit_into_a_name() {
 
 #[test]
 fn types() {
-    check_post(json!({"type": " TXT "}), json!({}));
+    check_post(&json!({"type": " TXT "}), &json!({}));
     let charset = "Type must be uppercase alphanumeric and start with a letter.";
     let not_upper = |text: &str| format!("Invalid value (not uppercase): {text}");
-    check_post(json!({"type": "a"}), json!({"type": [not_upper("a"), charset]}));
-    check_post(json!({"type": "AAAA4$"}), json!({ "type": [charset] }));
-    check_post(json!({"type": "4A"}), json!({ "type": [charset] }));
-    check_post(json!({"type": 5}), json!({ "type": [charset] }));
-    check_post(json!({"type": "ABCDEFGHIJK"}), json!({"type": ["Ensure this field has no more than 10 characters."]}));
-    check_post(json!({"type": ""}), json!({"type": ["This field may not be blank."]}));
-    check_post(json!({"type": null}), json!({"type": ["This field may not be null."]}));
-    check_post(json!({"type": ["A"]}), json!({"type": ["Not a valid string."]}));
+    check_post(&json!({"type": "a"}), &json!({"type": [not_upper("a"), charset]}));
+    check_post(&json!({"type": "AAAA4$"}), &json!({ "type": [charset] }));
+    check_post(&json!({"type": "4A"}), &json!({ "type": [charset] }));
+    check_post(&json!({"type": 5}), &json!({ "type": [charset] }));
     check_post(
-        json!({"type": "SOA"}),
-        json!({"type": ["You cannot tinker with the SOA RR set. It is managed automatically."]}),
+        &json!({"type": "ABCDEFGHIJK"}),
+        &json!({"type": ["Ensure this field has no more than 10 characters."]}),
     );
-    check_post(json!({"type": "TYPE65534"}), json!({"type": ["Generic type format is not supported."]}));
-    check_post(json!({"type": "WKS"}), json!({"type": ["The WKS RR set type is currently unsupported."]}));
+    check_post(&json!({"type": ""}), &json!({"type": ["This field may not be blank."]}));
+    check_post(&json!({"type": null}), &json!({"type": ["This field may not be null."]}));
+    check_post(&json!({"type": ["A"]}), &json!({"type": ["Not a valid string."]}));
+    check_post(
+        &json!({"type": "SOA"}),
+        &json!({"type": ["You cannot tinker with the SOA RR set. It is managed automatically."]}),
+    );
+    check_post(&json!({"type": "TYPE65534"}), &json!({"type": ["Generic type format is not supported."]}));
+    check_post(&json!({"type": "WKS"}), &json!({"type": ["The WKS RR set type is currently unsupported."]}));
 }
 
 #[test]
@@ -105,22 +108,23 @@ fn ttls() {
         json!(".0"),
         json!("36 00"),
     ] {
-        check_post(json!({ "ttl": value }), json!({"ttl": ["A valid integer is required."]}));
+        check_post(&json!({ "ttl": value }), &json!({"ttl": ["A valid integer is required."]}));
     }
     for value in [json!(3599), json!(0), json!(-1), json!("-1"), json!(i64::MIN), json!(-1e30)] {
-        check_post(json!({ "ttl": value }), json!({"ttl": ["Ensure this value is greater than or equal to 3600."]}));
+        check_post(&json!({ "ttl": value }), &json!({"ttl": ["Ensure this value is greater than or equal to 3600."]}));
     }
     for value in [json!(86401), json!("86401"), json!(u64::MAX), json!(1e30), json!("9".repeat(100))] {
-        check_post(json!({ "ttl": value }), json!({"ttl": ["Ensure this value is less than or equal to 86400."]}));
+        check_post(&json!({ "ttl": value }), &json!({"ttl": ["Ensure this value is less than or equal to 86400."]}));
     }
-    check_post(json!({"ttl": null}), json!({"ttl": ["This field may not be null."]}));
+    check_post(&json!({"ttl": null}), &json!({"ttl": ["This field may not be null."]}));
 }
 
 #[test]
 fn lists_of_records() {
-    let check = |value: Value, expected: Value| check_post(json!({ "records": value }), json!({ "records": expected }));
-    check(json!(null), json!(["This field may not be null."]));
-    check(json!([]), json!(["This field must not be empty when using POST."]));
+    let check =
+        |value: &Value, expected: &Value| check_post(&json!({ "records": value }), &json!({ "records": expected }));
+    check(&json!(null), &json!(["This field may not be null."]));
+    check(&json!([]), &json!(["This field must not be empty when using POST."]));
     for (value, type_name) in [
         (json!("1.2.3.4"), "str"),
         (json!({}), "dict"),
@@ -129,13 +133,13 @@ fn lists_of_records() {
         (json!(true), "bool"),
     ] {
         let message = format!("Expected a list of items but got type \"{type_name}\".");
-        check(value, json!({"non_field_errors": [message]}));
+        check(&value, &json!({"non_field_errors": [message]}));
     }
-    check(json!([5, null]), json!([["Must be a string."], ["This field may not be null."]]));
-    check(json!([["a"], "1.2.3.4", {}]), json!([["Must be a string."], {}, ["Must be a string."]]));
-    check(json!([""]), json!([{"content": ["This field may not be blank."]}]));
-    check(json!([" \n"]), json!([{"content": ["This field may not be blank."]}]));
-    check(json!(["a\u{0}"]), json!([{"content": ["Null characters are not allowed."]}]));
+    check(&json!([5, null]), &json!([["Must be a string."], ["This field may not be null."]]));
+    check(&json!([["a"], "1.2.3.4", {}]), &json!([["Must be a string."], {}, ["Must be a string."]]));
+    check(&json!([""]), &json!([{"content": ["This field may not be blank."]}]));
+    check(&json!([" \n"]), &json!([{"content": ["This field may not be blank."]}]));
+    check(&json!(["a\u{0}"]), &json!([{"content": ["Null characters are not allowed."]}]));
     for method in [Method::Put, Method::Patch] {
         assert_eq!(errors_of(&json!({"records": []}), method, Place::List), json!({}));
     }
@@ -189,5 +193,5 @@ fn an_rrset_keeps_its_subname_and_type() {
 
 #[test]
 fn fields_that_clients_may_not_write_are_ignored() {
-    check_post(json!({"created": 5, "domain": [], "name": null, "touched": {}, "x": "y"}), json!({}));
+    check_post(&json!({"created": 5, "domain": [], "name": null, "touched": {}, "x": "y"}), &json!({}));
 }

@@ -130,8 +130,8 @@ struct Domain {
 }
 
 /// The errors of an object with one message that belongs to no field.
-fn whole(message: impl ToString) -> Errors {
-    [(NON_FIELD_ERRORS.to_owned(), json!([message.to_string()]))].into_iter().collect()
+fn whole(message: impl Into<String>) -> Errors {
+    [(NON_FIELD_ERRORS.to_owned(), json!([message.into()]))].into_iter().collect()
 }
 
 impl Domain {
@@ -195,7 +195,7 @@ impl Domain {
                 present.map_or(0, |present| present.values().filter(|origins| !origins.is_empty()).count());
             item.check_type_count(type_count).map_err(whole)?;
         }
-        item.into_draft().map_err(whole)
+        item.into_draft().map_err(|error| whole(error.to_string()))
     }
 
     /// Refuses an RRset that the list has twice.
@@ -211,5 +211,4 @@ impl Domain {
 }
 
 #[cfg(test)]
-#[path = "bulk_tests.rs"]
 mod tests;

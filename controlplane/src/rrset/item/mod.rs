@@ -123,7 +123,7 @@ impl Item {
     /// # Errors
     /// The body of the answer.
     pub fn settle(self) -> Result<Draft, Value> {
-        self.into_draft().map_err(object_error).and_then(structured)
+        self.into_draft().map_err(|error| object_error(error.to_string())).and_then(structured)
     }
 
     /// Makes the draft if the records are sound.
@@ -145,5 +145,4 @@ pub(super) fn structured(draft: Draft) -> Result<Draft, Value> {
 }
 
 #[cfg(test)]
-#[path = "item_tests.rs"]
 mod tests;

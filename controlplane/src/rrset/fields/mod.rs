@@ -132,7 +132,7 @@ fn read_text(value: &Value) -> Result<String, Value> {
 
 /// The error that says all of `messages`, unless there are none.
 fn all(messages: Vec<String>) -> Result<(), Value> {
-    if messages.is_empty() { Ok(()) } else { Err(json!(messages)) }
+    if messages.is_empty() { Ok(()) } else { Err(Value::from(messages)) }
 }
 
 /// Reads `subname`; `fixed` is that of the RRset, if there is one.
@@ -295,5 +295,4 @@ fn read_record(value: &Value) -> Result<&str, Value> {
 }
 
 #[cfg(test)]
-#[path = "fields_tests.rs"]
 mod tests;

@@ -11,6 +11,7 @@ pub mod check;
 pub mod compile;
 pub mod config;
 pub mod http;
+pub mod dyndns;
 mod life;
 pub mod naming;
 pub mod planes;

@@ -22,5 +22,6 @@ pub mod source;
 pub mod store;
 pub mod value;
 pub mod zonelist;
+pub mod zonetext;
 
 pub use life::run;

@@ -1,0 +1,98 @@
+//! What became of the records of a zone file.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// How many items of a kind a report shows; beyond it counts.
+const SHOWN_COUNT_MAX: usize = 100;
+
+/// Items of a kind: how many, and the first ones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tally<T> {
+    /// How many there are.
+    pub count: usize,
+    /// The first ones, at most a hundred.
+    pub first: Vec<T>,
+}
+
+/// What would be or was applied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Applied {
+    /// RRsets.
+    pub rrsets: usize,
+    /// Their records.
+    pub records: usize,
+}
+
+/// A record that was left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ignored {
+    /// Its line.
+    pub line: u32,
+    /// Its owner.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub rtype: String,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a record is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// We make such records ourselves.
+    Managed,
+    /// The owner is not in the domain.
+    OutOfZone,
+}
+
+/// An RRset that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rejected {
+    /// The line of its first record.
+    pub line: u32,
+    /// Its owner, without the final dot.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub rtype: String,
+    /// The rule.
+    pub message: String,
+}
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// What is fine.
+    pub applied: Applied,
+    /// What was left out.
+    pub ignored: Tally<Ignored>,
+    /// What is wrong.
+    pub rejected: Tally<Rejected>,
+}
+
+impl<T> Tally<T> {
+    /// Adds an item, which is only made if it is shown.
+    pub(super) fn add(&mut self, item: impl FnOnce() -> T) {
+        self.count += 1;
+        if self.first.len() < SHOWN_COUNT_MAX {
+            self.first.push(item());
+        }
+    }
+}
+
+impl<T> Default for Tally<T> {
+    fn default() -> Tally<T> {
+        Tally { count: 0, first: Vec::new() }
+    }
+}
+
+/// Writes the message of the API: `www.example.com/MX: what is wrong`.
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}: {}", self.name, self.rtype, self.message)
+    }
+}

@@ -1,13 +1,14 @@
 //! Zone files of a domain: import into RRset drafts, and export.
 //!
 //! `collect` reads the records and groups them, `import` makes drafts of the groups by the rules of the API and reports what
-//! became of each, `export` writes. It applies nothing. What the servers manage themselves is left out in both directions
+//! became of each, `export` writes, `diff` compares two states of a domain. It applies nothing. What the servers manage themselves is left out in both directions
 //! ([`is_managed`]), so that an export can be imported again. Invariant: an error tells a line, never what the line says;
 //! memory and time are bound by the text and by [`RECORD_COUNT_MAX`] and [`RDATA_LEN_MAX`].
 
 use snapshot::dns::rtype::Rtype;
 
 mod collect;
+pub mod diff;
 mod export;
 mod import;
 mod report;

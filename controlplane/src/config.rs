@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use ipnet::IpNet;
 use serde::Deserialize;
 
 /// Where HTTP is served when nothing is said: this machine only.
@@ -29,10 +30,16 @@ pub struct Args {
     /// Address for HTTP; port 0 takes a free one [default: 127.0.0.1:8088].
     #[arg(long, value_name = "ADDR")]
     pub api: Option<SocketAddr>,
+    /// Local socket for HTTP, besides the address; only its own user may connect.
+    #[arg(long, value_name = "PATH")]
+    pub api_socket: Option<PathBuf>,
+    /// Network of proxies whose X-Forwarded-For, -Proto and -Host are believed (repeatable) [default: none].
+    #[arg(long = "trusted-proxy", value_name = "CIDR")]
+    pub trusted_proxies: Vec<IpNet>,
     /// Control socket of a data plane to follow (repeatable).
     #[arg(long = "dataplane", value_name = "PATH")]
     pub dataplanes: Vec<PathBuf>,
-    /// TOML file with the keys `snapshots`, `api` and `dataplanes`; arguments win over it.
+    /// TOML file with the keys `snapshots`, `api`, `api_socket`, `trusted_proxies` and `dataplanes`; arguments win over it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Check the configuration, print one line and end.
@@ -48,6 +55,11 @@ struct FileConfig {
     snapshots: Option<PathBuf>,
     /// As `--api`.
     api: Option<SocketAddr>,
+    /// As `--api-socket`.
+    api_socket: Option<PathBuf>,
+    /// As `--trusted-proxy`, all of them.
+    #[serde(default)]
+    trusted_proxies: Vec<String>,
     /// As `--dataplane`, all of them.
     #[serde(default)]
     dataplanes: Vec<PathBuf>,
@@ -60,6 +72,10 @@ pub struct Config {
     pub snapshots: PathBuf,
     /// Where HTTP is served.
     pub api: SocketAddr,
+    /// Where HTTP is served to processes of this machine, besides.
+    pub api_socket: Option<PathBuf>,
+    /// Networks of proxies that are believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// Control sockets of the data planes, each once, at most [`PLANE_COUNT_MAX`].
     pub planes: Vec<PathBuf>,
 }
@@ -89,6 +105,9 @@ pub enum ConfigError {
     /// The snapshot directory is none.
     #[error("snapshots: {0} is not a directory")]
     NotDirectory(PathBuf),
+    /// A network of proxies is none.
+    #[error("trusted proxy {0} is no network such as 192.0.2.0/24")]
+    Proxy(String),
     /// One plane was named twice: its counters would be shown twice.
     #[error("data plane {0} is named twice")]
     PlaneTwice(PathBuf),
@@ -118,7 +137,12 @@ impl Config {
         if let Some((_, twice)) = planes.iter().enumerate().find(|&(idx, path)| planes[..idx].contains(path)) {
             return Err(ConfigError::PlaneTwice(twice.clone()));
         }
-        Ok(Config { snapshots, api: args.api.or(file.api).unwrap_or(API_DEFAULT), planes })
+        let parsed = file.trusted_proxies.into_iter().map(|text| text.parse().map_err(|_| ConfigError::Proxy(text)));
+        let of_file = parsed.collect::<Result<Vec<IpNet>, _>>()?;
+        let trusted_proxies = if args.trusted_proxies.is_empty() { of_file } else { args.trusted_proxies };
+        let api = args.api.or(file.api).unwrap_or(API_DEFAULT);
+        let api_socket = args.api_socket.or(file.api_socket);
+        Ok(Config { snapshots, api, api_socket, trusted_proxies, planes })
     }
 }
 
@@ -153,7 +177,11 @@ mod tests {
             words.extend(["--config".to_owned(), path.to_str().unwrap().to_owned()]);
         }
         let found = match Config::from_args(Args::try_parse_from(words).unwrap()) {
-            Ok(Config { snapshots, api, planes }) => format!("{} {api} {planes:?}", snapshots.display()),
+            Ok(Config { snapshots, api, planes, api_socket, trusted_proxies }) => {
+                let socket = api_socket.map_or_else(String::new, |path| format!(" {}", path.display()));
+                let proxies: String = trusted_proxies.iter().map(|net| format!(" {net}")).collect();
+                format!("{} {api} {planes:?}{socket}{proxies}", snapshots.display())
+            }
             Err(error) => error.to_string(),
         };
         let found = found.replace(root, "DIR");
@@ -166,6 +194,15 @@ mod tests {
         let file = "snapshots = 'DIR'\napi = '[::1]:1'\ndataplanes = ['a', 'b']";
         check_config(Some(file), &[], r#"DIR [::1]:1 ["a", "b"]"#);
         check_config(Some(file), &["--api", "127.0.0.9:2", "--dataplane", "c"], r#"DIR 127.0.0.9:2 ["c"]"#);
+    }
+
+    #[test]
+    fn the_local_socket_and_proxies_are_settings_like_others() {
+        let file = "snapshots = 'DIR'\napi_socket = 'DIR/s'\ntrusted_proxies = ['10.0.0.0/8', 'fd00::/8']";
+        check_config(Some(file), &[], "[] DIR/s 10.0.0.0/8 fd00::/8");
+        let args = ["--api-socket", "DIR/t", "--trusted-proxy", "192.0.2.0/24"];
+        check_config(Some(file), &args, "[] DIR/t 192.0.2.0/24");
+        check_config(Some("snapshots = 'DIR'\ntrusted_proxies = ['10.0.0.1/x']"), &[], "10.0.0.1/x is no network");
     }
 
     #[test]

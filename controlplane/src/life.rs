@@ -16,8 +16,11 @@ use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Args, Config};
+use crate::http::listen::{Listener, accept};
+use crate::http::openapi;
+use crate::http::server::{Server, Settings};
 use crate::planes::{Pace, Planes};
-use crate::serve::{self, Limits};
+use crate::serve::{self, Site};
 
 /// Runs the control plane until SIGTERM or SIGINT; the exit codes are in the help text of [`Args`].
 #[must_use]
@@ -56,18 +59,33 @@ fn say(line: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// How many threads answer requests; what blocks is done elsewhere.
+const WORKER_COUNT: usize = 2;
+
 /// Everything between a good configuration and the end.
 fn serve_until_told(config: Config) -> io::Result<()> {
     let stop = stop_on_signals()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_COUNT).enable_all().build()?;
     let ended = runtime.block_on(async move {
         let listener = TcpListener::bind(config.api).await.map_err(|cause| listen_error(config.api, &cause))?;
         let addr = listener.local_addr()?;
         let planes = Arc::new(Planes::new(config.snapshots, config.planes, Pace::default()));
         let polls = planes.spawn(&stop);
+        let local = match &config.api_socket {
+            Some(path) => Some(Listener::local(path).map_err(|cause| socket_error(path, &cause))?),
+            None => None,
+        };
+        let settings = Settings { trusted_proxies: config.trusted_proxies, ..Settings::default() };
+        let site = Arc::new(Site { planes: Arc::clone(&planes) });
+        let server = Server::new(site, &[serve::routes(), openapi::routes()], settings);
         info!("serving http://{addr}");
         say(&format!("ready http://{addr}"))?;
-        serve::accept(listener, Arc::clone(&planes), stop, Limits::default()).await;
+        let local = local.map(|local| tokio::spawn(accept(local, server.clone(), stop.clone())));
+        accept(Listener::Net(listener), server, stop).await;
+        if let Some(local) = local {
+            // It ends when told to, as the other does.
+            drop(local.await);
+        }
         for poll in polls {
             // A poll that panicked is a bug that has been printed; the end is not its victim.
             drop(poll.await);
@@ -91,7 +109,12 @@ fn listen_error(addr: std::net::SocketAddr, cause: &io::Error) -> io::Error {
     io::Error::new(cause.kind(), format!("listening on {addr}: {cause}: {remedy}"))
 }
 
-/// A value that becomes true at SIGTERM or SIGINT. Further ones change nothing: the end is bounded by [`Limits::drain_time`].
+/// Says which socket could not be made.
+fn socket_error(path: &std::path::Path, cause: &io::Error) -> io::Error {
+    io::Error::new(cause.kind(), format!("making the local socket {}: {cause}", path.display()))
+}
+
+/// A value that becomes true at SIGTERM or SIGINT. Further ones change nothing: the end is bounded by the limits of `http`.
 fn stop_on_signals() -> io::Result<watch::Receiver<bool>> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let (sender, stop) = watch::channel(false);

@@ -86,6 +86,14 @@ impl<A: App> Call<A> {
         self.params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
+    /// The path parameter `subname` in all forms in which an owner may be written in a path: `www`, `www...` and `www@` are the same, and
+    /// `@` and `...` are the apex, which is empty here.
+    #[must_use]
+    pub fn subname(&self) -> &str {
+        let segment = self.param("subname");
+        segment.strip_suffix("...").or_else(|| segment.strip_suffix('@')).unwrap_or(segment)
+    }
+
     /// A parameter of the query; the last one if it is repeated.
     #[must_use]
     pub fn query(&self, name: &str) -> Option<&str> {
@@ -111,6 +119,12 @@ impl<A: App> Call<A> {
     #[must_use]
     pub fn now_us(&self) -> u64 {
         self.now_us
+    }
+
+    /// Counters of all requests, for `/metrics`.
+    #[must_use]
+    pub fn counters(&self) -> &super::counters::Counters {
+        &self.shared.counters
     }
 
     /// Counts the request in `bucket` of `scope`, for handlers that know the bucket only after they read the query.

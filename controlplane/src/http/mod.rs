@@ -4,7 +4,7 @@
 //! request, in this order: path conventions, `Accept`, authentication, permission, the domain in the path, throttles,
 //! media type, body, handler. Invariants: a route that is not in the table does not exist, no operation runs without its
 //! row's [`Access`](route::Access) being satisfied, and everything a peer can hold or repeat is bounded by
-//! the limits of the listener and [`throttle`] (RFC 9110, RFC 9112, RFC 6585).
+//! [`Limits`](listen::Limits) and [`throttle`] (RFC 9110, RFC 9112, RFC 6585).
 //!
 //! # How to write a handler
 //! A handler is an `async fn` from the application and a [`Call`](call::Call) to a [`Reply`](reply::Reply) or a
@@ -49,10 +49,18 @@
 //! ```
 //! Blocking work (SQL, files) belongs into `tokio::task::spawn_blocking` or behind a channel: two threads serve everyone.
 
+mod body;
 pub mod call;
+pub mod counters;
 pub mod credentials;
+mod dispatch;
+pub mod listen;
+pub mod openapi;
+mod origin;
+pub mod page;
 pub mod reply;
 pub mod route;
+pub mod server;
 pub mod shared;
 pub mod tags;
 pub mod throttle;
@@ -128,3 +136,6 @@ pub trait Caller: Send + Sync + 'static {
     /// Whether the token grants this.
     fn may(&self, permission: Permission) -> bool;
 }
+
+#[cfg(test)]
+mod toy;

@@ -114,13 +114,27 @@ pub struct SchemaOf {
     pub schema: fn() -> RefOr<Schema>,
     /// Adds the schemas it refers to.
     pub parts: fn(&mut Vec<(String, RefOr<Schema>)>),
+    /// How many of it there are.
+    pub count: Count,
+}
+
+/// How many of a type a body has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// One.
+    One,
+    /// A list.
+    List,
+    /// One, or a list.
+    OneOrList,
 }
 
 impl SchemaOf {
     /// The schema of a type.
     #[must_use]
-    pub const fn of<T: ToSchema>() -> SchemaOf {
-        SchemaOf { name: <T as ToSchema>::name, schema: <T as PartialSchema>::schema, parts: <T as ToSchema>::schemas }
+    pub const fn of<T: ToSchema>(count: Count) -> SchemaOf {
+        let (name, schema, parts) = (<T as ToSchema>::name, <T as PartialSchema>::schema, <T as ToSchema>::schemas);
+        SchemaOf { name, schema, parts, count }
     }
 }
 
@@ -136,10 +150,22 @@ pub struct Success {
 }
 
 impl Success {
-    /// A JSON body that is like `T`.
+    /// A JSON body that is like `T`, a type with a name of its own.
     #[must_use]
     pub const fn json<T: ToSchema>(status: u16) -> Success {
-        Success { status, media: "application/json", schema: Some(SchemaOf::of::<T>()) }
+        Success { status, media: "application/json", schema: Some(SchemaOf::of::<T>(Count::One)) }
+    }
+
+    /// A JSON list of such things.
+    #[must_use]
+    pub const fn list<T: ToSchema>(status: u16) -> Success {
+        Success { status, media: "application/json", schema: Some(SchemaOf::of::<T>(Count::List)) }
+    }
+
+    /// One of such things or a list of them, as was asked for.
+    #[must_use]
+    pub const fn one_or_list<T: ToSchema>(status: u16) -> Success {
+        Success { status, media: "application/json", schema: Some(SchemaOf::of::<T>(Count::OneOrList)) }
     }
 
     /// A body of another media type.
@@ -272,10 +298,10 @@ impl<A: App> Operation<A> {
         self
     }
 
-    /// The JSON body is like `T`.
+    /// The JSON body is like `T`, a type with a name of its own.
     #[must_use]
-    pub const fn body<T: ToSchema>(mut self) -> Operation<A> {
-        self.body = Some(SchemaOf::of::<T>());
+    pub const fn body<T: ToSchema>(mut self, count: Count) -> Operation<A> {
+        self.body = Some(SchemaOf::of::<T>(count));
         self
     }
 

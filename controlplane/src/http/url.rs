@@ -6,7 +6,7 @@
 use form_urlencoded::Serializer;
 
 /// What every path of the API begins with.
-const V1: &str = "/api/v1/";
+pub(super) const V1: &str = "/api/v1/";
 /// The same routes under the name of the version that may change.
 pub(super) const V2: &str = "/api/v2/";
 

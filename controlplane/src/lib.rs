@@ -5,6 +5,7 @@
 //! HTTP. Module `rrset` is of the REST API to come. The process only reads the snapshot directory so far, therefore it does not take the directory's writer lock
 //! and `dnsctl compile` may publish while it runs. It holds no connection to the network but the HTTP listener.
 
+pub mod api;
 pub mod auth;
 pub mod change;
 pub mod check;

@@ -15,12 +15,15 @@ use tokio::sync::watch;
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
 
+use crate::api::{self, Api};
 use crate::config::{Args, Config};
 use crate::http::listen::{Listener, accept};
 use crate::http::openapi;
 use crate::http::server::{Server, Settings};
 use crate::planes::{Pace, Planes};
-use crate::serve::{self, Site};
+use crate::publish::{self, Publisher};
+use crate::serve;
+use crate::store::Store;
 
 /// Runs the control plane until SIGTERM or SIGINT; the exit codes are in the help text of [`Args`].
 #[must_use]
@@ -65,37 +68,52 @@ const WORKER_COUNT: usize = 2;
 /// Everything between a good configuration and the end.
 fn serve_until_told(config: Config) -> io::Result<()> {
     let stop = stop_on_signals()?;
+    let store = Arc::new(Store::open(&config.state).map_err(io::Error::other)?);
+    let planes = publish::Settings { snapshots: config.snapshots.clone(), planes: config.planes.clone() };
+    let publisher = Publisher::start(Arc::clone(&store), planes).map_err(io::Error::other)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_COUNT).enable_all().build()?;
-    let ended = runtime.block_on(async move {
-        let listener = TcpListener::bind(config.api).await.map_err(|cause| listen_error(config.api, &cause))?;
-        let addr = listener.local_addr()?;
-        let planes = Arc::new(Planes::new(config.snapshots, config.planes, Pace::default()));
-        let polls = planes.spawn(&stop);
-        let local = match &config.api_socket {
-            Some(path) => Some(Listener::local(path).map_err(|cause| socket_error(path, &cause))?),
-            None => None,
-        };
-        let settings = Settings { trusted_proxies: config.trusted_proxies, ..Settings::default() };
-        let site = Arc::new(Site { planes: Arc::clone(&planes) });
-        let server = Server::new(site, &[serve::routes(), openapi::routes()], settings);
-        info!("serving http://{addr}");
-        say(&format!("ready http://{addr}"))?;
-        let local = local.map(|local| tokio::spawn(accept(local, server.clone(), stop.clone())));
-        accept(Listener::Net(listener), server, stop).await;
-        if let Some(local) = local {
-            // It ends when told to, as the other does.
-            drop(local.await);
-        }
-        for poll in polls {
-            // A poll that panicked is a bug that has been printed; the end is not its victim.
-            drop(poll.await);
-        }
-        info!("stopped");
-        Ok(())
-    });
+    let ended = runtime.block_on(serve(config, store, publisher, stop));
     // A directory read on a hanging file system must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
+}
+
+/// Serves HTTP until told to end.
+async fn serve(
+    config: Config,
+    store: Arc<Store>,
+    publisher: Publisher,
+    stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let listener = TcpListener::bind(config.api).await.map_err(|cause| listen_error(config.api, &cause))?;
+    let addr = listener.local_addr()?;
+    let socket = &config.api_socket;
+    let local = Listener::local(socket).map_err(|cause| socket_error(socket, &cause))?;
+    let planes = Arc::new(Planes::new(config.snapshots, config.planes, Pace::default()));
+    let polls = planes.spawn(&stop);
+    let throttles = store.read(|reader| reader.throttled()).map_err(io::Error::other)?;
+    let settings = Settings {
+        trusted_proxies: config.trusted_proxies,
+        throttles: throttles.into_iter().filter_map(api::throttles::entry).collect(),
+        ..Settings::default()
+    };
+    let app = Api::new(Arc::clone(&store), publisher, planes, config.domains).map_err(io::Error::other)?;
+    let mut tables = vec![serve::routes(), openapi::routes()];
+    tables.extend(api::tables());
+    let server = Server::new(Arc::new(app), &tables, settings);
+    let keep = tokio::spawn(api::throttles::keep(store, Arc::clone(server.shared()), stop.clone()));
+    info!("serving http://{addr}");
+    say(&format!("ready http://{addr}"))?;
+    let local = tokio::spawn(accept(local, server.clone(), stop.clone()));
+    accept(Listener::Net(listener), server, stop).await;
+    // They end when told to, as the other does; one that panicked is a bug that has been printed.
+    drop(local.await);
+    drop(keep.await);
+    for poll in polls {
+        drop(poll.await);
+    }
+    info!("stopped");
+    Ok(())
 }
 
 /// Says which remedy there is for an address that cannot be had.

@@ -23,7 +23,7 @@ pub(super) struct Applied {
 ///
 /// # Errors
 /// [`Refusal::Rule`] if `subname` is no name.
-pub(super) fn node_of(subname: &str) -> Result<Vec<u8>, Refusal> {
+pub fn node_of(subname: &str) -> Result<Vec<u8>, Refusal> {
     let mut key = Vec::new();
     if !subname.is_empty() {
         let absolute = format!("{subname}.");

@@ -29,6 +29,7 @@ use crate::store::domains::Domain;
 use crate::store::rrsets::{Record, Rrset};
 use crate::store::{AccountId, ChangeId, DomainId, StoreError};
 
+pub use apply::node_of;
 pub use commit::{commit, etag};
 pub use domain::{Created, NewDomain, create, delete, withdraw};
 pub use edits::{Content, Edit, State};

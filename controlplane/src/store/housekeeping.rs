@@ -49,12 +49,12 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// Adds requests that count against throttles, and forgets those before `horizon_us`.
+    /// Replaces the requests that count against throttles.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn add_throttled(&self, requests: &[Throttled], horizon_us: i64) -> Result<(), StoreError> {
-        self.execute("DELETE FROM throttle WHERE at < ?1", [horizon_us])?;
+    pub fn replace_throttled(&self, requests: &[Throttled]) -> Result<(), StoreError> {
+        self.execute("DELETE FROM throttle", [])?;
         for (scope, bucket, identity, at) in requests {
             let sql = "INSERT INTO throttle (scope, bucket, identity, at) VALUES (?1, ?2, ?3, ?4)";
             self.insert(sql, params![scope, bucket, identity, at])?;

@@ -3,12 +3,18 @@
 //! It opens no socket and watches nothing. Invariant: a [`Config`] is complete and was checked as far as that goes
 //! without touching the network; an argument wins over the file, and a key the file may not have is an error.
 
+mod domains;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use ipnet::IpNet;
 use serde::Deserialize;
+
+pub use domains::{DomainArgs, Domains};
+
+use domains::FileDomains;
 
 /// Where HTTP is served when nothing is said: this machine only.
 pub const API_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8088);
@@ -17,7 +23,7 @@ pub const PLANE_COUNT_MAX: usize = 64;
 /// The longest config file in bytes: it is a dozen lines.
 const FILE_LEN_MAX: u64 = 64 << 10;
 
-/// The control plane of Petrel: health, readiness and metrics of the data planes it follows.
+/// The control plane of Petrel: keeps zones in a database, serves the REST API, and publishes what changes.
 ///
 /// Exit codes: 0 ended when told to, or `--check` found nothing wrong; 1 the configuration is wrong; 2 usage;
 /// 3 it could not listen or start.
@@ -30,16 +36,23 @@ pub struct Args {
     /// Address for HTTP; port 0 takes a free one [default: 127.0.0.1:8088].
     #[arg(long, value_name = "ADDR")]
     pub api: Option<SocketAddr>,
-    /// Local socket for HTTP, besides the address; only its own user may connect.
+    /// Local socket for HTTP, besides the address; only its own user may connect [default: STATE/socket].
     #[arg(long, value_name = "PATH")]
     pub api_socket: Option<PathBuf>,
+    /// Directory of the database [default: `state` in the directory of the snapshots].
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// What new domains are made of.
+    #[command(flatten)]
+    pub domains: DomainArgs,
     /// Network of proxies whose X-Forwarded-For, -Proto and -Host are believed (repeatable) [default: none].
     #[arg(long = "trusted-proxy", value_name = "CIDR")]
     pub trusted_proxies: Vec<IpNet>,
     /// Control socket of a data plane to follow (repeatable).
     #[arg(long = "dataplane", value_name = "PATH")]
     pub dataplanes: Vec<PathBuf>,
-    /// TOML file with the keys `snapshots`, `api`, `api_socket`, `trusted_proxies` and `dataplanes`; arguments win over it.
+    /// TOML file with the keys `snapshots`, `state`, `api`, `api_socket`, `trusted_proxies`, `dataplanes` and the table
+    /// `domains`; arguments win over it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Check the configuration, print one line and end.
@@ -57,6 +70,11 @@ struct FileConfig {
     api: Option<SocketAddr>,
     /// As `--api-socket`.
     api_socket: Option<PathBuf>,
+    /// As `--state`.
+    state: Option<PathBuf>,
+    /// What new domains are made of.
+    #[serde(default)]
+    domains: FileDomains,
     /// As `--trusted-proxy`, all of them.
     #[serde(default)]
     trusted_proxies: Vec<String>,
@@ -73,7 +91,11 @@ pub struct Config {
     /// Where HTTP is served.
     pub api: SocketAddr,
     /// Where HTTP is served to processes of this machine, besides.
-    pub api_socket: Option<PathBuf>,
+    pub api_socket: PathBuf,
+    /// Directory of the database.
+    pub state: PathBuf,
+    /// What new domains are made of.
+    pub domains: Domains,
     /// Networks of proxies that are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Control sockets of the data planes, each once, at most [`PLANE_COUNT_MAX`].
@@ -105,6 +127,9 @@ pub enum ConfigError {
     /// The snapshot directory is none.
     #[error("snapshots: {0} is not a directory")]
     NotDirectory(PathBuf),
+    /// A name is none.
+    #[error("{0:?} is not a domain name")]
+    Name(String),
     /// A network of proxies is none.
     #[error("trusted proxy {0} is no network such as 192.0.2.0/24")]
     Proxy(String),
@@ -141,8 +166,10 @@ impl Config {
         let of_file = parsed.collect::<Result<Vec<IpNet>, _>>()?;
         let trusted_proxies = if args.trusted_proxies.is_empty() { of_file } else { args.trusted_proxies };
         let api = args.api.or(file.api).unwrap_or(API_DEFAULT);
-        let api_socket = args.api_socket.or(file.api_socket);
-        Ok(Config { snapshots, api, api_socket, trusted_proxies, planes })
+        let state = args.state.or(file.state).unwrap_or_else(|| snapshots.join("state"));
+        let api_socket = args.api_socket.or(file.api_socket).unwrap_or_else(|| state.join("socket"));
+        let domains = Domains::from(args.domains, file.domains)?;
+        Ok(Config { snapshots, state, api, api_socket, domains, trusted_proxies, planes })
     }
 }
 

@@ -1,0 +1,303 @@
+//! Domains: list, make, show, delete, export.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use snapshot::dns::rtype::Rtype;
+use utoipa::ToSchema;
+
+use super::{Api, Caller, now_us};
+use crate::change::{self, NewDomain};
+use crate::http::call::Call;
+use crate::http::page::{Direction, Paging, Position};
+use crate::http::reply::{Refusal, Reply};
+use crate::http::route::{Access, Count, Operation, Permission, Resource, Route, Scope, Success};
+use crate::naming::{self, AccountClass, Suffixes};
+use crate::rrset::{Draft, Limits, Rules};
+use crate::store::accounts::Class;
+use crate::store::domains::{Domain, SerialPolicy, Soa, SoaMode};
+use crate::store::rrsets::{Filter, Rrset};
+use crate::value::Timestamp;
+use crate::zonetext::{self, Exported, Header};
+
+/// A domain, as clients see it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Domain)]
+pub(super) struct View {
+    /// When it was made.
+    created: String,
+    /// When its content was last published.
+    published: Option<String>,
+    /// Its name, without a dot at the end.
+    name: String,
+    /// Its DNSSEC keys; only where one domain is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys: Option<Vec<Key>>,
+    /// The least TTL of its RRsets in seconds.
+    minimum_ttl: u32,
+    /// When it was last written to.
+    touched: String,
+}
+
+/// A DNSSEC key of a domain.
+#[derive(Debug, Serialize, ToSchema)]
+struct Key {
+    /// The DNSKEY record.
+    dnskey: String,
+    /// DS records for the parent.
+    ds: Vec<String>,
+    /// Its flags.
+    flags: u16,
+    /// `csk`.
+    keytype: Option<String>,
+    /// Whether it is ours.
+    managed: bool,
+}
+
+/// What a client sends to make a domain.
+#[derive(Debug, serde::Deserialize, ToSchema)]
+#[expect(dead_code, reason = "the body is read field by field for its error messages; this is its description")]
+struct NewDomainBody {
+    /// The name, lower case, without a dot at the end.
+    name: String,
+    /// Content to begin with, as a zone file.
+    zonefile: Option<String>,
+}
+
+/// The rows.
+pub(super) static ROUTES: [Route<Api>; 3] = [
+    Route::new(
+        "/api/v1/domains/",
+        &[
+            Operation::get(|app, call| Box::pin(list(app, call)))
+                .scopes(&[Scope::DnsApiCheap])
+                .query(&["owns_qname", "cursor"])
+                .replies(&[Success::list::<View>(200)])
+                .summary("The domains of the account, newest first"),
+            Operation::post(|app, call| Box::pin(create(app, call)))
+                .access(Access::With(Permission::CreateDomain))
+                .scopes(&[Scope::DnsApiExpensive])
+                .body::<NewDomainBody>(Count::One)
+                .large()
+                .query(&["wait"])
+                .replies(&[Success::json::<View>(201), Success::json::<View>(202)])
+                .summary("Makes a domain"),
+        ],
+    ),
+    Route::new(
+        "/api/v1/domains/{name}/",
+        &[
+            Operation::get(|app, call| Box::pin(show(app, call)))
+                .scopes(&[Scope::DnsApiCheap])
+                .resource(Resource::Domain)
+                .replies(&[Success::json::<View>(200)])
+                .summary("One domain"),
+            Operation::delete(|app, call| Box::pin(delete(app, call)))
+                .access(Access::With(Permission::DeleteDomain))
+                .scopes(&[Scope::DnsApiExpensive])
+                .query(&["wait"])
+                .replies(&[Success::empty(204), Success::empty(202)])
+                .summary("Deletes a domain with all it holds"),
+        ],
+    ),
+    Route::new(
+        "/api/v1/domains/{name}/zonefile/",
+        &[Operation::get(|app, call| Box::pin(export(app, call)))
+            .scopes(&[Scope::DnsApiPerDomainExpensive])
+            .resource(Resource::PartOfDomain)
+            .replies(&[Success::media(200, "text/dns")])
+            .summary("The domain as a zone file")],
+    ),
+];
+
+impl Api {
+    /// How a domain is shown.
+    pub(super) fn view(&self, domain: &Domain) -> View {
+        let shown = |us| Timestamp::from_micros(us).to_string();
+        View {
+            created: shown(domain.created_us),
+            published: self.published_us(domain).map(shown),
+            name: domain.name.clone(),
+            keys: None,
+            minimum_ttl: domain.minimum_ttl_secs,
+            touched: shown(domain.touched_us),
+        }
+    }
+}
+
+/// GET of the list.
+async fn list(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
+    let caller = call.caller()?;
+    if let Some(qname) = call.query("owns_qname") {
+        let found = app.read(|reader| {
+            for candidate in naming::owner_candidates(qname) {
+                let domain = reader.domain_by_name(&candidate)?.filter(|domain| caller.may_see(domain));
+                if domain.is_some() {
+                    return Ok(domain);
+                }
+            }
+            Ok(None)
+        })?;
+        return Ok(Reply::json(200, &found.iter().map(|domain| app.view(domain)).collect::<Vec<_>>()));
+    }
+    let paging = Paging::of(&call)?;
+    let account = account_of(&app, &call, caller)?;
+    let (found, total) = app.read(|reader| {
+        let total = reader.domain_count(account)?;
+        let Ok(slice) = paging.slice(total) else { return Ok((Vec::new(), total)) };
+        let at = slice.cursor.map(|cursor| (at_of(cursor.position), cursor.direction));
+        let found = match at {
+            None => reader.domains_before(account, None, slice.item_count_max)?,
+            Some((at, Direction::Next)) => reader.domains_before(account, Some(at), slice.item_count_max)?,
+            Some((at, Direction::Previous)) => reader.domains_after(account, at, slice.item_count_max)?,
+        };
+        Ok((found, total))
+    })?;
+    paging.slice(total)?;
+    let (domains, link) = paging.finish(found, |domain| position_of(domain.created_us, domain.id.0));
+    let views: Vec<View> = domains.iter().map(|domain| app.view(domain)).collect();
+    Ok(Reply::json(200, &views).link(link.as_deref()))
+}
+
+/// A place in a list, as the database has it.
+pub(super) fn at_of(position: Position) -> (i64, i64) {
+    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    (signed(position.created_us), signed(position.id))
+}
+
+/// A place in a list, as cursors have it.
+pub(super) fn position_of(created_us: i64, id: i64) -> Position {
+    Position { created_us: u64::try_from(created_us).unwrap_or(0), id: u64::try_from(id).unwrap_or(0) }
+}
+
+/// Whose domains are meant: the caller's, or for the operator those of `?account=`.
+pub(super) fn account_of(
+    app: &Api,
+    call: &Call<Api>,
+    caller: &Caller,
+) -> Result<crate::store::AccountId, Refusal> {
+    match call.query("account").filter(|_| caller.is_admin()) {
+        None => Ok(caller.account.id),
+        Some(email) => {
+            let account = app.read(|reader| reader.account_by_email(email))?;
+            account.map(|account| account.id).ok_or_else(|| Refusal::not_found("No account has this address."))
+        }
+    }
+}
+
+/// POST to the list.
+async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
+    let caller = call.caller()?;
+    let account = account_of(&app, &call, caller)?;
+    let Some(account) = app.read(|reader| reader.account(account))? else { return Err(Refusal::forbidden()) };
+    let body = object(call.json())?;
+    let name = naming::name_field(body.get("name")).map_err(|error| Refusal::field("name", error.to_string()))?;
+    let class = match account.class {
+        Class::Operator => AccountClass::Operator,
+        Class::Hosting => AccountClass::Hosting,
+    };
+    let is_taken = app.read(|reader| Ok(reader.domain_by_name(&name)?.is_some()))?;
+    if is_taken {
+        return Err(Refusal::field("name", change::Refusal::Taken.to_string()));
+    }
+    let suffixes = Suffixes { local: &app.settings.local_suffixes };
+    naming::check_policy(&name, class, &suffixes).map_err(|error| Refusal::field("name", error.to_string()))?;
+    let limits = if account.class == Class::Hosting { Limits::HOSTING } else { Limits::OPERATOR };
+    let minimum_ttl_secs = app.settings.minimum_ttl_secs;
+    let rules = Rules { domain: &name, ttl_secs_min: minimum_ttl_secs, limits };
+    let drafts = first_content(body, &rules)?;
+    let new = NewDomain {
+        name,
+        nameservers: app.settings.nameservers.clone(),
+        soa: app.new_soa(),
+        soa_mode: SoaMode::Managed,
+        serial_policy: SerialPolicy::Date,
+        minimum_ttl_secs,
+        drafts,
+        local_suffixes: app.settings.local_suffixes.clone(),
+    };
+    let actor = change::Actor { account: account.id, limits, ..app.actor(&call, "rest")? };
+    let created = app.change(move |txn| change::create(txn, &actor, new)).await?;
+    let view = View { published: None, keys: Some(Vec::new()), ..app.view(&created.domain) };
+    Ok(app.served(&call, Reply::json(201, &view), Some(created.change)).await)
+}
+
+/// What a new domain holds besides the name servers.
+fn first_content(body: &Map<String, Value>, rules: &Rules<'_>) -> Result<Vec<Draft>, Refusal> {
+    match body.get("zonefile") {
+        None => Ok(Vec::new()),
+        Some(Value::Null) => Err(Refusal::field("zonefile", "This field may not be null.")),
+        Some(Value::String(text)) if text.trim().is_empty() => {
+            Err(Refusal::field("zonefile", "This field may not be blank."))
+        }
+        Some(Value::String(text)) => {
+            let refuse = |messages: Value| Refusal::json(400, serde_json::json!({ "zonefile": messages }));
+            let import = zonetext::import(text.as_bytes(), rules).map_err(|error| refuse(error.messages()))?;
+            import.messages().map_or(Ok(import.drafts), |messages| Err(refuse(messages)))
+        }
+        Some(_) => Err(Refusal::field("zonefile", "Not a valid string.")),
+    }
+}
+
+/// The body as an object.
+pub(super) fn object(body: &Value) -> Result<&Map<String, Value>, Refusal> {
+    let type_name = match body {
+        Value::Object(object) => return Ok(object),
+        Value::Null => return Err(Refusal::non_field("No data provided")),
+        Value::Array(_) => "list",
+        Value::String(_) => "str",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float",
+        Value::Number(_) => "int",
+    };
+    Err(Refusal::non_field(format!("Invalid data. Expected a dictionary, but got {type_name}.")))
+}
+
+/// GET of one.
+async fn show(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
+    let domain = call.domain()?;
+    let view = View { keys: Some(Vec::new()), ..app.view(domain) };
+    Ok(Reply::json(200, &view).etag(&domain.change.0.to_string()))
+}
+
+/// DELETE of one; it is no mistake if there is none.
+async fn delete(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
+    let name = call.param("name").to_owned();
+    let caller = call.caller()?;
+    let found = app.read(|reader| reader.domain_by_name(&name))?.filter(|domain| caller.may_see(domain));
+    let Some(domain) = found else { return Ok(Reply::empty(204)) };
+    let actor = change::Actor { account: domain.account, ..app.actor(&call, "rest")? };
+    let suffixes = app.settings.local_suffixes.clone();
+    let change = app.change(move |txn| change::delete(txn, &actor, &name, &suffixes)).await?;
+    Ok(app.served(&call, Reply::empty(204), change).await)
+}
+
+/// GET of the zone file.
+async fn export(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
+    let domain = call.domain()?;
+    let rrsets = app.read(|reader| reader.rrsets_before(domain.id, &Filter::default(), None, usize::MAX))?;
+    let text = zone_file(domain, &rrsets)?;
+    let name = format!("attachment; filename=\"{}.zone\"", domain.name);
+    Ok(Reply::media(200, "text/dns", text).header(axum::http::header::CONTENT_DISPOSITION, &name))
+}
+
+/// A domain as a zone file.
+pub(super) fn zone_file(domain: &Domain, rrsets: &[Rrset]) -> Result<String, Refusal> {
+    let records_of = |rrset: &Rrset| rrset.enabled().map(|record| record.content.clone()).collect::<Vec<_>>();
+    let records: Vec<Vec<String>> = rrsets.iter().map(records_of).collect();
+    let Soa { ttl_secs, mname, rname, refresh_secs, retry_secs, expire_secs, minimum_secs } = &domain.soa;
+    let serial = domain.serial;
+    let soa = [format!("{mname} {rname} {serial} {refresh_secs} {retry_secs} {expire_secs} {minimum_secs}")];
+    let first = Exported { subname: "", rtype: Rtype::SOA, ttl_secs: *ttl_secs, records: &soa };
+    let others = rrsets.iter().zip(&records).map(|(rrset, records)| Exported {
+        subname: &rrset.subname,
+        rtype: rrset.rtype,
+        ttl_secs: rrset.ttl_secs,
+        records,
+    });
+    let header = Header { domain: &domain.name, service: "petrel", at: Timestamp::from_micros(now_us()) };
+    let mut text = String::new();
+    zonetext::export(&mut text, &header, std::iter::once(first).chain(others)).map_err(|_| Refusal::internal())?;
+    Ok(text)
+}

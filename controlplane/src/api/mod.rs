@@ -1,0 +1,239 @@
+//! The REST API: what each route does, thin over `store`, `change` and `publish`.
+//!
+//! One module per resource, each with its rows of the route table. Paths, authentication headers, throttles and the shapes
+//! of errors are `http`'s; rules of zones are `change`'s. Invariants: a handler sees rows of its caller's account only;
+//! a write is answered after every attached data plane serves it, or says that it is not.
+
+mod caller;
+mod domains;
+mod refusal;
+mod root;
+mod rrsets;
+pub mod throttles;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::change::{Actor, Refusal as ChangeRefusal};
+use crate::config::Domains;
+use crate::http::call::Call;
+use crate::http::credentials::{AuthFailure, Credentials};
+use crate::http::reply::{Refusal, Reply};
+use crate::http::route::Route;
+use crate::http::App;
+use crate::planes::Planes;
+use crate::publish::{Publisher, Served};
+use crate::rrset::{Limits, Rules};
+use crate::serve::Follows;
+use crate::store::accounts::{Account, Class, NewAccount};
+use crate::store::domains::{Domain, Soa};
+use crate::store::{ChangeId, Reader, Store, StoreError, Txn};
+
+pub use caller::Caller;
+
+/// How long a write waits until it is served, unless the client says otherwise.
+const SERVED_TIME: Duration = Duration::from_secs(10);
+/// The address of the account that the operator on this machine acts for when none is named.
+pub const OPERATOR: &str = "operator@localhost";
+
+/// The application behind the routes.
+pub struct Api {
+    /// The database.
+    store: Arc<Store>,
+    /// What makes changes served.
+    publisher: Publisher,
+    /// What new domains are made of.
+    settings: Domains,
+    /// The data planes, for readiness and metrics.
+    planes: Arc<Planes>,
+    /// The account of the operator on this machine.
+    operator: Account,
+    /// When tokens were last noted as used, so that busy ones are written once a second.
+    used: Mutex<std::collections::HashMap<uuid::Uuid, i64>>,
+}
+
+/// The rows of all resources.
+#[must_use]
+pub fn tables() -> Vec<&'static [Route<Api>]> {
+    vec![&root::ROUTES, &domains::ROUTES, &rrsets::ROUTES]
+}
+
+impl Api {
+    /// The application; makes the operator's account if it is not there.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn new(
+        store: Arc<Store>,
+        publisher: Publisher,
+        planes: Arc<Planes>,
+        settings: Domains,
+    ) -> Result<Api, StoreError> {
+        let new = NewAccount {
+            uuid: uuid::Uuid::new_v4(),
+            email: OPERATOR.to_owned(),
+            class: Class::Operator,
+            created_us: now_us(),
+            limit_domains: None,
+        };
+        let operator = match store.read(|reader| reader.account_by_email(OPERATOR))? {
+            Some(account) => account,
+            None => store
+                .write_blocking(move |txn| txn.add_account(&new))?
+                .ok_or(StoreError::Damaged("the operator's account"))?,
+        };
+        Ok(Api { store, publisher, planes, settings, operator, used: Mutex::default() })
+    }
+
+    /// How far publishing is, for metrics and readiness.
+    #[must_use]
+    pub fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    /// Asks the database.
+    fn read<T>(&self, ask: impl FnOnce(&Reader<'_>) -> Result<T, StoreError>) -> Result<T, Refusal> {
+        self.store.read(ask).map_err(|error| refusal::of_store(&error))
+    }
+
+    /// Changes what is no zone's content: accounts, tokens, policies.
+    async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Txn<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.writable()?;
+        self.store.write(job).await.map_err(|error| refusal::of_store(&error))
+    }
+
+    /// Changes zones.
+    async fn change<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Txn<'_>) -> Result<T, ChangeRefusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.writable()?;
+        self.store.write(job).await.map_err(refusal::of_change)
+    }
+
+    /// Makes sure that the database may be written.
+    fn writable(&self) -> Result<(), Refusal> {
+        match self.publisher.quarantine() {
+            Some(_) => Err(Refusal::detail(503, "The database is quarantined; only reading is possible.")),
+            None => Ok(()),
+        }
+    }
+
+    /// Who a call acts as, for a domain's account or its own.
+    fn actor(&self, call: &Call<Api>, via: &'static str) -> Result<Actor, Refusal> {
+        let caller = call.caller()?;
+        let account = call.domain.as_ref().map_or(caller.account.id, |domain| domain.account);
+        let is_tenant = caller.account.class == Class::Hosting;
+        Ok(Actor {
+            account,
+            token: caller.token.as_ref().map(|token| token.id),
+            address: Some(call.client),
+            via,
+            now_us: now_us(),
+            limits: if is_tenant { Limits::HOSTING } else { Limits::OPERATOR },
+        })
+    }
+
+    /// The rules for RRsets of a domain.
+    fn rules<'d>(&self, call: &Call<Api>, domain: &'d Domain) -> Result<Rules<'d>, Refusal> {
+        let is_tenant = call.caller()?.account.class == Class::Hosting;
+        let limits = if is_tenant { Limits::HOSTING } else { Limits::OPERATOR };
+        Ok(Rules { domain: &domain.name, ttl_secs_min: domain.minimum_ttl_secs, limits })
+    }
+
+    /// Waits until a change is served, and adds what the client is told of it. `None`: nothing had to change.
+    async fn served(&self, call: &Call<Api>, reply: Reply, change: Option<ChangeId>) -> Reply {
+        let Some(change) = change else { return reply };
+        let patience = call.wait.unwrap_or(SERVED_TIME);
+        let served = self.publisher.wait(change, patience).await;
+        let mut reply = reply.change(change.0);
+        if served == Served::Yes {
+            return reply;
+        }
+        if served == Served::NotYet && call.wait.is_some() {
+            reply.status = axum::http::StatusCode::ACCEPTED;
+        }
+        reply.not_served_yet()
+    }
+
+    /// The SOA record of a new domain.
+    fn new_soa(&self) -> Soa {
+        let mname = self.settings.nameservers.first().cloned().unwrap_or_else(|| ".".to_owned());
+        Soa {
+            ttl_secs: 300,
+            mname,
+            rname: self.settings.hostmaster.clone(),
+            refresh_secs: 86_400,
+            retry_secs: 3600,
+            expire_secs: 2_419_200,
+            minimum_secs: 3600,
+        }
+    }
+
+    /// When a domain's content was published; `None` before the first time.
+    fn published_us(&self, domain: &Domain) -> Option<i64> {
+        if self.publisher.progress().change >= domain.change { Some(domain.changed_us) } else { domain.published_us }
+    }
+
+    /// Notes that a token was used, once a second at most.
+    fn note_use(&self, id: uuid::Uuid, at_us: i64) {
+        /// How many tokens are remembered before all are forgotten; forgetting costs a write each.
+        const REMEMBERED_MAX: usize = 10_000;
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.get(&id).is_some_and(|last| at_us - last < 1_000_000) {
+            return;
+        }
+        if used.len() >= REMEMBERED_MAX {
+            used.clear();
+        }
+        used.insert(id, at_us);
+        drop(used);
+        self.store.write_soon(move |txn| txn.touch_token(id, at_us));
+    }
+}
+
+impl Follows for Api {
+    fn planes(&self) -> &Planes {
+        &self.planes
+    }
+}
+
+impl App for Api {
+    type Caller = Caller;
+    type Domain = Domain;
+
+    fn now_us(&self) -> u64 {
+        u64::try_from(now_us()).unwrap_or(0)
+    }
+
+    async fn authenticate(&self, credentials: Credentials<'_>, client: IpAddr) -> Result<Caller, AuthFailure> {
+        caller::authenticate(self, credentials, client)
+    }
+
+    async fn domain(&self, caller: &Caller, name: &str) -> Result<Option<Domain>, Refusal> {
+        let domain = self.read(|reader| reader.domain_by_name(name))?;
+        Ok(domain.filter(|domain| caller.may_see(domain)))
+    }
+
+    fn path_of_host(&self, host: &str) -> Option<&'static str> {
+        let (first, suffix) = host.split_once('.')?;
+        if !self.settings.local_suffixes.iter().any(|local| local == suffix) {
+            return None;
+        }
+        match first {
+            "update" | "update6" => Some("/api/v1/dyndns/update"),
+            "checkip" | "checkipv4" | "checkipv6" => Some("/checkip"),
+            _ => None,
+        }
+    }
+}
+
+/// The time, in microseconds since 1970.
+fn now_us() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}

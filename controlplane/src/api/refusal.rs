@@ -1,0 +1,41 @@
+//! What clients are told when the database or a rule says no.
+
+use tracing::error;
+
+use crate::change;
+use crate::http::reply::Refusal;
+use crate::store::StoreError;
+
+/// Of the database. Its own words go to the log, never to a client.
+pub(super) fn of_store(error: &StoreError) -> Refusal {
+    match error {
+        StoreError::Full => Refusal::detail(507, "No room is left to store this."),
+        StoreError::Broken => Refusal::detail(503, "The database cannot be written; only reading is possible."),
+        StoreError::Damaged(what) => {
+            error!("{what} is damaged");
+            Refusal::detail(503, "The stored data is damaged.")
+        }
+        other => {
+            error!("{other}");
+            Refusal::internal()
+        }
+    }
+}
+
+/// Of `change`.
+pub(super) fn of_change(refused: change::Refusal) -> Refusal {
+    use change::Refusal as R;
+    let text = refused.to_string();
+    match refused {
+        R::NoDomain | R::NoRrset | R::NoChange => Refusal::not_found(text),
+        R::Forbidden | R::Limit(_) => Refusal::detail(403, text),
+        R::Precondition => Refusal::precondition_failed(),
+        R::Body(body) => Refusal::json(400, body),
+        R::Rules(texts) => Refusal::json(400, serde_json::json!(texts)),
+        R::Taken | R::Policy => Refusal::field("name", text),
+        R::Overtaken(_) => Refusal::conflict(&text),
+        // Handlers that ask for a dry run take this for a success before it gets here.
+        R::DryRun(_) => Refusal::detail(409, text),
+        R::Store(error) => of_store(&error),
+    }
+}

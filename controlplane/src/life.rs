@@ -22,7 +22,7 @@ use crate::http::openapi;
 use crate::http::server::{Server, Settings};
 use crate::planes::{Pace, Planes};
 use crate::publish::{self, Publisher};
-use crate::serve;
+use crate::serve::{self, Follows as _};
 use crate::store::Store;
 
 /// Runs the control plane until SIGTERM or SIGINT; the exit codes are in the help text of [`Args`].
@@ -71,8 +71,11 @@ fn serve_until_told(config: Config) -> io::Result<()> {
     let store = Arc::new(Store::open(&config.state).map_err(io::Error::other)?);
     let planes = publish::Settings { snapshots: config.snapshots.clone(), planes: config.planes.clone() };
     let publisher = Publisher::start(Arc::clone(&store), planes).map_err(io::Error::other)?;
+    let planes = Arc::new(Planes::new(config.snapshots.clone(), config.planes.clone(), Pace::default()));
+    let app = Api::new(Arc::clone(&store), publisher, Arc::clone(&planes), config.domains.clone());
+    let app = Arc::new(app.map_err(io::Error::other)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_COUNT).enable_all().build()?;
-    let ended = runtime.block_on(serve(config, store, publisher, stop));
+    let ended = runtime.block_on(serve(config, store, app, stop));
     // A directory read on a hanging file system must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
@@ -82,25 +85,23 @@ fn serve_until_told(config: Config) -> io::Result<()> {
 async fn serve(
     config: Config,
     store: Arc<Store>,
-    publisher: Publisher,
+    app: Arc<Api>,
     stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let listener = TcpListener::bind(config.api).await.map_err(|cause| listen_error(config.api, &cause))?;
     let addr = listener.local_addr()?;
     let socket = &config.api_socket;
     let local = Listener::local(socket).map_err(|cause| socket_error(socket, &cause))?;
-    let planes = Arc::new(Planes::new(config.snapshots, config.planes, Pace::default()));
-    let polls = planes.spawn(&stop);
+    let polls = app.planes().spawn(&stop);
     let throttles = store.read(|reader| reader.throttled()).map_err(io::Error::other)?;
     let settings = Settings {
         trusted_proxies: config.trusted_proxies,
         throttles: throttles.into_iter().filter_map(api::throttles::entry).collect(),
         ..Settings::default()
     };
-    let app = Api::new(Arc::clone(&store), publisher, planes, config.domains).map_err(io::Error::other)?;
     let mut tables = vec![serve::routes(), openapi::routes()];
     tables.extend(api::tables());
-    let server = Server::new(Arc::new(app), &tables, settings);
+    let server = Server::new(app, &tables, settings);
     let keep = tokio::spawn(api::throttles::keep(store, Arc::clone(server.shared()), stop.clone()));
     info!("serving http://{addr}");
     say(&format!("ready http://{addr}"))?;

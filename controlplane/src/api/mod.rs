@@ -197,7 +197,7 @@ impl Api {
 }
 
 impl Follows for Api {
-    fn planes(&self) -> &Planes {
+    fn planes(&self) -> &Arc<Planes> {
         &self.planes
     }
 }

@@ -23,7 +23,7 @@ use crate::planes::{Planes, State};
 /// An application that follows data planes.
 pub trait Follows: App {
     /// The planes.
-    fn planes(&self) -> &Planes;
+    fn planes(&self) -> &Arc<Planes>;
 }
 
 /// The rows of the pages, for [`Server::new`](crate::http::server::Server::new).
@@ -98,7 +98,7 @@ impl App for Site {
 }
 
 impl Follows for Site {
-    fn planes(&self) -> &Planes {
+    fn planes(&self) -> &Arc<Planes> {
         &self.planes
     }
 }

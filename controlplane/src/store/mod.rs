@@ -131,6 +131,7 @@ impl Store {
         make_directory(directory)?;
         let lock = Lock::take(directory)?;
         let path = directory.join(FILE);
+        make_private(&path)?;
         let mut connection = Connection::open(&path)?;
         prepare(&connection)?;
         schema::migrate(&mut connection, &path)?;
@@ -216,6 +217,13 @@ fn make_directory(path: &Path) -> Result<(), StoreError> {
     }
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|source| StoreError::Io { path: path.to_owned(), source })
+}
+
+/// Makes the file, if it is missing, for its owner only; SQLite gives its other files the same mode.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    let flags = rustix::fs::OFlags::CREATE | rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+    let made = rustix::fs::open(path, flags, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR);
+    made.map(drop).map_err(|errno| StoreError::Io { path: path.to_owned(), source: errno.into() })
 }
 
 /// Settings of every connection.

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::canonical::{RecordError, canonical};
 use super::{Content, Limits};
 
-/// The longest message, less nothing: every RRset has to fit into one with its signature.
+/// The longest message (RFC 1035 section 4.2.2): every RRset has to fit into one with its signature.
 const MESSAGE_LEN_MAX: usize = 65_535;
 /// What a message has beside records and owner: 32 octets of header, question and OPT, and room for one signature.
 const MESSAGE_LEN_FIXED: usize = 32 + 256;

@@ -59,12 +59,16 @@ pub type Present = BTreeMap<String, BTreeSet<Origin>>;
 /// (RFC 2181 section 10.1).
 #[must_use]
 pub fn cname_conflict(rtype: &str, present: &Present) -> Option<String> {
-    let is_cname = |rtype: &str| rtype == "CNAME";
+    const CNAME: &str = "CNAME";
     let mut types: BTreeMap<Origin, Vec<&str>> = BTreeMap::new();
-    for (other, origins) in present.iter().filter(|(other, _)| is_cname(other) != is_cname(rtype)) {
-        for &origin in origins {
-            types.entry(origin).or_default().push(other);
-        }
+    let mut note = |other, origins: &BTreeSet<Origin>| {
+        origins.iter().for_each(|&origin| types.entry(origin).or_default().push(other));
+    };
+    // Only the one CNAME looks at all others, so a list of many types at a name costs no more than its length.
+    if rtype == CNAME {
+        present.iter().filter(|(other, _)| *other != CNAME).for_each(|(other, origins)| note(other.as_str(), origins));
+    } else if let Some(origins) = present.get(CNAME) {
+        note(CNAME, origins);
     }
     if types.is_empty() {
         return None;

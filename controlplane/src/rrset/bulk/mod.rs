@@ -12,6 +12,7 @@ use snapshot::dns::rtype::Rtype;
 
 use super::fields::{self, Errors, Place, require};
 use super::item::{Item, structured};
+use super::kinds::accepted;
 use super::structure::{Origin, POSITION_COUNT_MAX, Present, cname_conflict};
 use super::{Draft, Method, NON_FIELD_ERRORS, Rules, object_error};
 
@@ -100,7 +101,10 @@ impl Entry {
 impl Bulk {
     /// The RRsets that are to be written, as far as their fields are sound; for the policies of tokens.
     pub fn keys(&self) -> impl Iterator<Item = (&str, Rtype)> {
-        self.entries.iter().filter_map(|entry| entry.result.as_ref().ok()).map(|item| (item.subname(), item.rtype()))
+        self.entries
+            .iter()
+            .filter_map(|entry| entry.result.as_ref().ok())
+            .map(|item| (item.subname.as_str(), item.rtype))
     }
 
     /// Settles the list; `stored` tells the types at a subname of the domain and is asked once for each.
@@ -178,7 +182,7 @@ impl Domain {
         {
             return Err(whole(message));
         }
-        let is_known = key.1.as_deref().is_some_and(|rtype| stored.iter().any(|known| known.to_string() == rtype));
+        let is_known = key.1.as_deref().is_some_and(|rtype| accepted(rtype).is_ok_and(|rtype| stored.contains(&rtype)));
         let mut errors = result.as_ref().err().cloned().unwrap_or_default();
         if !is_known && !deletes {
             absent.iter().for_each(|field| require(&mut errors, field));

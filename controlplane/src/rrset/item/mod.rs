@@ -1,7 +1,7 @@
 //! One RRset object: the body of a POST, or of a PATCH or PUT on an RRset.
 //!
 //! Errors come in the order clients know: fields first, then other RRsets at the name, then the records, then the
-//! structure. The second needs the domain, so an [`Item`] holds what comes after it until [`Item::settle`].
+//! structure. The second needs the domain, so a [`Creation`] holds what comes after it until it is settled.
 
 use serde_json::{Map, Value, json};
 use snapshot::dns::rtype::Rtype;
@@ -15,13 +15,12 @@ use super::{Content, Draft, Limits, Method, Rules, full_name, object_error};
 const EXISTS: &str = "Another RRset with the same subdomain and type exists for this domain. (Try modifying it.)";
 
 /// An RRset whose fields are sound, its records perhaps not.
-#[must_use]
 #[derive(Debug)]
-pub struct Item {
+pub(super) struct Item {
     /// The owner below the domain.
-    subname: String,
+    pub(super) subname: String,
     /// The type.
-    rtype: Rtype,
+    pub(super) rtype: Rtype,
     /// The TTL in seconds.
     ttl: Option<u32>,
     /// The records.
@@ -30,22 +29,76 @@ pub struct Item {
     limits: Limits,
 }
 
+/// An RRset to create.
+#[must_use]
+#[derive(Debug)]
+pub struct Creation(Item);
+
+/// An RRset to change or, without records, to delete.
+#[must_use]
+#[derive(Debug)]
+pub struct Revision(Item);
+
 /// Reads the body of a POST that is no list.
 ///
 /// # Errors
 /// The body of the answer.
-pub fn create(body: &Value, rules: &Rules<'_>) -> Result<Item, Value> {
+pub fn create(body: &Value, rules: &Rules<'_>) -> Result<Creation, Value> {
     let fields = fields::read(object(body)?, Method::Post, Place::Body, rules);
-    Item::of(fields, rules).map_err(Value::Object)
+    Item::of(fields, rules).map(Creation).map_err(Value::Object)
 }
 
 /// Reads the body of a PATCH or PUT on the RRset of type `rtype` at `subname`, which exists.
 ///
 /// # Errors
 /// The body of the answer.
-pub fn change(body: &Value, method: Method, (subname, rtype): (&str, Rtype), rules: &Rules<'_>) -> Result<Item, Value> {
+pub fn change(
+    body: &Value,
+    method: Method,
+    (subname, rtype): (&str, Rtype),
+    rules: &Rules<'_>,
+) -> Result<Revision, Value> {
     let fields = fields::read(object(body)?, method, Place::Detail { subname, rtype }, rules);
-    Item::of(fields, rules).map_err(Value::Object)
+    Item::of(fields, rules).map(Revision).map_err(Value::Object)
+}
+
+impl Creation {
+    /// The owner below the domain, for look-ups and the policies of tokens.
+    #[must_use]
+    pub fn subname(&self) -> &str {
+        &self.0.subname
+    }
+
+    /// The type.
+    #[must_use]
+    pub fn rtype(&self) -> Rtype {
+        self.0.rtype
+    }
+
+    /// Settles it; `stored` are the types at its name.
+    ///
+    /// # Errors
+    /// The body of the answer.
+    pub fn settle(self, stored: &[Rtype]) -> Result<Draft, Value> {
+        let Creation(item) = self;
+        item.check_new(stored).map_err(object_error)?;
+        item.check_type_count(stored.len() + 1).map_err(object_error)?;
+        let present: Present = stored.iter().map(|rtype| (rtype.to_string(), [Origin::Database].into())).collect();
+        if let Some(message) = cname_conflict(&item.rtype.to_string(), &present) {
+            return Err(object_error(message));
+        }
+        item.settle()
+    }
+}
+
+impl Revision {
+    /// Settles it; the other RRsets at its name do not matter, as none is new.
+    ///
+    /// # Errors
+    /// The body of the answer.
+    pub fn settle(self) -> Result<Draft, Value> {
+        self.0.settle()
+    }
 }
 
 /// Takes the body as an object.
@@ -74,38 +127,12 @@ impl Item {
         Ok(Item { subname, rtype, ttl, contents, limits: rules.limits })
     }
 
-    /// The owner below the domain.
-    #[must_use]
-    pub fn subname(&self) -> &str {
-        &self.subname
-    }
-
-    /// The type.
-    #[must_use]
-    pub fn rtype(&self) -> Rtype {
-        self.rtype
-    }
-
-    /// Settles an item of [`create`]; `stored` are the types at its name.
-    ///
-    /// # Errors
-    /// The body of the answer.
-    pub fn settle_new(self, stored: &[Rtype]) -> Result<Draft, Value> {
-        self.check_new(stored).map_err(object_error)?;
-        let mut present: Present = stored.iter().map(|rtype| (rtype.to_string(), [Origin::Database].into())).collect();
-        present.entry(self.rtype.to_string()).or_default();
-        if let Some(message) = cname_conflict(&self.rtype.to_string(), &present) {
-            return Err(object_error(message));
-        }
-        self.settle()
-    }
-
-    /// Whether this type may be added to the types at its name, but for the rules of CNAME.
+    /// Refuses an RRset that is there already.
     pub(super) fn check_new(&self, stored: &[Rtype]) -> Result<(), String> {
         if stored.contains(&self.rtype) {
             return Err(EXISTS.to_owned());
         }
-        self.check_type_count(stored.len() + 1)
+        Ok(())
     }
 
     /// Whether a name may have this many types.
@@ -118,11 +145,8 @@ impl Item {
         }
     }
 
-    /// Settles an item of [`change`], beside which nothing is new.
-    ///
-    /// # Errors
-    /// The body of the answer.
-    pub fn settle(self) -> Result<Draft, Value> {
+    /// Makes the draft if records and structure are sound.
+    fn settle(self) -> Result<Draft, Value> {
         self.into_draft().map_err(|error| object_error(error.to_string())).and_then(structured)
     }
 

@@ -21,13 +21,13 @@ fn show(result: Result<Draft, Value>) -> Value {
 
 /// Creates an RRset beside `stored`.
 fn check_create(body: &Value, stored: &[Rtype], expected: &Value) {
-    let result = create(body, &RULES).and_then(|item| item.settle_new(stored));
+    let result = create(body, &RULES).and_then(|creation| creation.settle(stored));
     assert_eq!(show(result), *expected, "{body}");
 }
 
 /// Changes the A RRset of www.
 fn check_change(method: Method, body: &Value, expected: &Value) {
-    let result = change(body, method, ("www", Rtype::A), &RULES).and_then(Item::settle);
+    let result = change(body, method, ("www", Rtype::A), &RULES).and_then(Revision::settle);
     assert_eq!(show(result), *expected, "{method:?} {body}");
 }
 
@@ -117,7 +117,7 @@ fn rrsets_are_changed() {
 fn t_c2_types_of_a_name_are_bound() {
     let rules = Rules { limits: Limits { type_count_max: 2, ..Limits::HOSTING }, ..RULES };
     let body = json!({"type": "A", "ttl": 3600, "records": ["1.2.3.4"]});
-    assert!(create(&body, &rules).unwrap().settle_new(&[Rtype::NS]).is_ok());
-    let refused = create(&body, &rules).unwrap().settle_new(&[Rtype::NS, Rtype::TXT]);
+    assert!(create(&body, &rules).unwrap().settle(&[Rtype::NS]).is_ok());
+    let refused = create(&body, &rules).unwrap().settle(&[Rtype::NS, Rtype::TXT]);
     assert_eq!(refused, Err(json!({"non_field_errors": ["Ensure this subname has no more than 2 RRsets."]})));
 }

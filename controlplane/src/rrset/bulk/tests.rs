@@ -1,5 +1,6 @@
 //! Tests of lists: method, body, RRsets of the domain, answer.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use snapshot::dns::rtype::Rtype;
 
@@ -274,4 +275,65 @@ fn t_c2_types_of_a_name_are_bound() {
     let many = message("Ensure this subname has no more than 2 RRsets.");
     assert_eq!(settle(json!([object("a", "AAAA", "::1"), object("a", "A", "1.2.3.4")])), Some(json!([many, {}])));
     assert_eq!(settle(json!([object("a", "AAAA", "::1"), delete("a", "A")])), None);
+}
+
+/// Any object or worse: fields that are absent, odd or sound.
+fn any_object() -> impl Strategy<Value = Value> {
+    let field = |values: Vec<Value>| proptest::option::of(proptest::sample::select(values));
+    let subnames = vec![json!("a"), json!(""), json!("*"), json!("A"), json!(null), json!(5)];
+    let types = vec![json!("A"), json!("CNAME"), json!("TXT"), json!("DS"), json!("SOA"), json!("x"), json!([])];
+    let ttls = vec![json!(3600), json!("4000"), json!(1), json!(1.5), json!(null)];
+    let records = vec![
+        json!([]),
+        json!(["1.2.3.4"]),
+        json!(["a."]),
+        json!(["a.", "b."]),
+        json!(["\"x\"", "\"x\""]),
+        json!(["", null]),
+        json!({}),
+        json!(null),
+    ];
+    (field(subnames), field(types), field(ttls), field(records)).prop_map(|(subname, rtype, ttl, records)| {
+        let fields = [("subname", subname), ("type", rtype), ("ttl", ttl), ("records", records)];
+        fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn a_list_is_settled_as_a_whole_or_has_an_answer_for_each_position(
+        list in proptest::collection::vec(any_object(), 0..6),
+        method in proptest::sample::select(vec![Method::Post, Method::Put, Method::Patch]),
+        stored in proptest::sample::subsequence(vec![Rtype::A, Rtype::TXT, Rtype::DS], 0..3),
+    ) {
+        let count = list.len();
+        match read(&list.into(), method, &RULES).unwrap().settle(|_| stored.clone()) {
+            Ok(drafts) => {
+                prop_assert_eq!(drafts.len(), count);
+                for (idx, draft) in drafts.iter().enumerate() {
+                    let is_same = |other: &Draft| other.subname == draft.subname && other.rtype == draft.rtype;
+                    prop_assert!(!drafts[..idx].iter().any(is_same));
+                    let is_whole = draft.ttl.is_some() && draft.records.is_some();
+                    let deletes = draft.records.as_ref().is_some_and(Vec::is_empty);
+                    prop_assert!(is_whole || deletes || stored.contains(&draft.rtype));
+                    let is_gone = |rtype: Rtype| {
+                        let mut same = drafts.iter().filter(|other| other.subname == draft.subname && other.rtype == rtype);
+                        same.any(|other| other.records.as_ref().is_some_and(Vec::is_empty))
+                    };
+                    let mut others = drafts.iter().filter(|other| other.subname == draft.subname).map(|other| other.rtype);
+                    let is_cname_alone = draft.rtype != Rtype::CNAME || deletes
+                        || others.all(|rtype| rtype == Rtype::CNAME || is_gone(rtype)) && stored.iter().all(|&rtype| is_gone(rtype));
+                    prop_assert!(is_cname_alone);
+                }
+            }
+            Err(Value::Array(answers)) if answers.iter().all(Value::is_object) => {
+                prop_assert_eq!(answers.len(), count);
+                let is_refused = answers.iter().any(|answer| *answer != json!({}));
+                prop_assert!(is_refused);
+            }
+            Err(other) => prop_assert!(other.to_string().contains(" RRset "), "{}", other),
+        }
+    }
 }

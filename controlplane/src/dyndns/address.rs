@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use snapshot::dns::rtype::Rtype;
 
 use super::network::moved;
 use super::{DyndnsError, Request};
@@ -65,6 +66,15 @@ impl Family {
         match self {
             Family::V4 => &["myip", "myipv4", "ip"],
             Family::V6 => &["myipv6", "ipv6", "myip", "ip"],
+        }
+    }
+
+    /// The type of records with such addresses.
+    #[must_use]
+    pub fn rtype(self) -> Rtype {
+        match self {
+            Family::V4 => Rtype::A,
+            Family::V6 => Rtype::AAAA,
         }
     }
 

@@ -2,19 +2,25 @@
 //!
 //! It is pure: query parameters, user name, the account's domains and the client's address come in, an [`Update`] or a text
 //! for the client goes out. Who the client is and whether its token may write is decided elsewhere; so is how the update is
-//! applied, in one transaction and with [`TTL_SECS`]. The client's address is used only where no parameter named one: what
+//! applied, in one transaction. The client's address is used only where no parameter named one: what
 //! a request does never depends on whether it happened to arrive over IPv4 or IPv6 as soon as it names an address itself.
 
 mod address;
 mod host;
 mod network;
+mod place;
 
 use std::net::IpAddr;
 
+use snapshot::dns::rtype::Rtype;
 use thiserror::Error;
+
+use crate::rrset::content::{ContentError, contents};
+use crate::rrset::{Draft, Limits, full_name};
 
 pub use address::{Action, Family};
 pub use host::{Account, Domains};
+pub use place::{Place, place};
 
 /// The TTL of addresses that change often, whatever the least TTL of the domain.
 pub const TTL_SECS: u32 = 60;
@@ -55,6 +61,12 @@ pub struct Host {
 /// Why a request cannot be carried out. The messages are what the client is sent, as plain text.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DyndnsError {
+    /// There are no credentials, and no user in the query.
+    #[error("No username URL parameter provided.")]
+    NoUsername,
+    /// There are no credentials, and a user without a password in the query.
+    #[error("No password URL parameter provided.")]
+    NoPassword,
     /// The user name is that of someone else.
     #[error("badauth")]
     BadAuth,
@@ -83,6 +95,16 @@ pub enum DyndnsError {
         /// Its value, escaped.
         text: String,
     },
+    /// The addresses make no RRset, such as too many.
+    #[error("{name}/{rtype}: {error}")]
+    Rrset {
+        /// The host.
+        name: String,
+        /// A or AAAA.
+        rtype: Rtype,
+        /// Why.
+        error: ContentError,
+    },
     /// A value that is neither an address nor a word we know.
     #[error("IP parameter \"{parameter}\" has an invalid address: '{text}'")]
     Address {
@@ -98,7 +120,7 @@ impl DyndnsError {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            DyndnsError::BadAuth => 401,
+            DyndnsError::BadAuth | DyndnsError::NoUsername | DyndnsError::NoPassword => 401,
             DyndnsError::NoHost => 404,
             _ => 400,
         }
@@ -109,6 +131,46 @@ impl Request<'_> {
     /// The value of a parameter.
     fn param(&self, name: &str) -> Option<&str> {
         self.params.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// The user and the password in the query, for requests without other credentials.
+///
+/// # Errors
+/// [`DyndnsError::NoUsername`] and [`DyndnsError::NoPassword`].
+pub fn query_credentials<'a>(request: &'a Request<'_>) -> Result<(&'a str, &'a str), DyndnsError> {
+    let user = request.param("username").ok_or(DyndnsError::NoUsername)?;
+    Ok((user, request.param("password").ok_or(DyndnsError::NoPassword)?))
+}
+
+impl Host {
+    /// The RRsets to write where `existing` tells the addresses that are there now. An RRset without records deletes, also one
+    /// that is not there: the token needs to be allowed to write it all the same.
+    ///
+    /// # Errors
+    /// [`DyndnsError::Rrset`] if there are more addresses than `limits` allow.
+    pub fn drafts(
+        &self,
+        domain: &str,
+        limits: Limits,
+        existing: impl Fn(Family) -> Vec<IpAddr>,
+    ) -> Result<Vec<Draft>, DyndnsError> {
+        let name = full_name(&self.subname, domain);
+        let mut drafts = Vec::new();
+        for (family, action) in [(Family::V4, &self.a), (Family::V6, &self.aaaa)] {
+            // Only networks need to know what is there.
+            let existing = if matches!(action, Action::Network(_)) { existing(family) } else { Vec::new() };
+            let Some(addresses) = action.apply(&existing) else { continue };
+            let texts: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+            let rtype = family.rtype();
+            let records = contents(rtype, &texts, &name, limits).map_err(|error| DyndnsError::Rrset {
+                name: name.trim_end_matches('.').to_owned(),
+                rtype,
+                error,
+            })?;
+            drafts.push(Draft { subname: self.subname.clone(), rtype, ttl: Some(TTL_SECS), records: Some(records) });
+        }
+        Ok(drafts)
     }
 }
 

@@ -247,3 +247,46 @@ fn the_user_is_nobody_the_account_or_one_of_its_names() {
         assert!(result.err().is_none_or(|error| error.status() == 401 && error.to_string() == "badauth"), "{user:?}");
     }
 }
+
+#[test]
+fn drafts_have_their_own_ttl_and_an_empty_one_deletes() {
+    let shown = |query: &str, limits| {
+        let update = read(query, None, V4, Domains::One("d.example")).unwrap();
+        let existing = |family| match family {
+            Family::V4 => vec!["10.0.0.5".parse().unwrap(), "10.0.0.4".parse().unwrap()],
+            Family::V6 => Vec::new(),
+        };
+        let drafts = update.hosts[0].drafts(&update.domain, limits, existing).map_err(|error| error.to_string())?;
+        let line = |draft: Draft| {
+            let texts: Vec<String> = draft.records.into_iter().flatten().map(|content| content.text).collect();
+            format!("{} {} {}", draft.rtype, draft.ttl.unwrap(), texts.join(","))
+        };
+        Ok::<_, String>(drafts.into_iter().map(line).collect::<Vec<_>>().join("; "))
+    };
+    for (query, expected) in [
+        ("myip=192.0.2.2,192.0.2.1", "A 60 192.0.2.1,192.0.2.2; AAAA 60 "),
+        ("myip=preserve", ""),
+        ("myipv4=preserve&myipv6=2001:DB8:0::1", "AAAA 60 2001:db8::1"),
+        ("myip=192.0.2.0/24,2001:db8::/64", "A 60 192.0.2.4,192.0.2.5"),
+    ] {
+        assert_eq!(shown(query, Limits::HOSTING).as_deref(), Ok(expected), "{query}");
+    }
+    let one = Limits { record_count_max: 1, ..Limits::HOSTING };
+    let error = "d.example/A: Ensure this RRset has no more than 1 records.".to_owned();
+    assert_eq!(shown("myip=192.0.2.2,192.0.2.1", one), Err(error));
+}
+
+#[test]
+fn credentials_in_the_query_are_both_needed() {
+    for (query, expected) in [
+        ("username=a&password=b", Ok(("a".to_owned(), "b".to_owned()))),
+        ("username=&password=b", Ok((String::new(), "b".to_owned()))),
+        ("password=b", Err((401, "No username URL parameter provided.".to_owned()))),
+        ("username=a", Err((401, "No password URL parameter provided.".to_owned()))),
+    ] {
+        let params: Vec<(String, String)> = parse(query.as_bytes()).into_owned().collect();
+        let request = Request { params: &params, basic_user: None, client: V6.parse().unwrap() };
+        let found = query_credentials(&request).map(|(user, password)| (user.to_owned(), password.to_owned()));
+        assert_eq!(found.map_err(|error| (error.status(), error.to_string())), expected, "{query}");
+    }
+}

@@ -1,9 +1,10 @@
 //! Zone files of a domain: import into RRset drafts, and export.
 //!
 //! `collect` reads the records and groups them, `import` makes drafts of the groups by the rules of the API and reports what
-//! became of each, `export` writes, `diff` compares two states of a domain. It applies nothing. What the servers manage themselves is left out in both directions
-//! ([`is_managed`]), so that an export can be imported again. Invariant: an error tells a line, never what the line says;
-//! memory and time are bound by the text and by [`RECORD_COUNT_MAX`] and [`RDATA_LEN_MAX`].
+//! became of each, `export` writes, `diff` compares two states of a domain. Nothing is applied here. What the servers manage
+//! themselves is left out in both directions ([`is_managed`]), so that an export can be imported again. Invariant: an error
+//! tells a line, never what the line says; memory and time are bound by the text and by [`RECORD_COUNT_MAX`] and
+//! [`RDATA_LEN_MAX`].
 
 use snapshot::dns::rtype::Rtype;
 
@@ -21,7 +22,7 @@ pub use report::{Applied, Ignored, Reason, Rejected, Report, Tally};
 /// How many records a zone file may have, ignored ones not counted.
 pub const RECORD_COUNT_MAX: usize = 1_500_000;
 /// How many octets of RDATA a zone file may have: names grow when their origin is added.
-pub const RDATA_LEN_MAX: usize = 256 << 20;
+pub const RDATA_LEN_MAX: usize = 64 << 20;
 
 /// Whether RRsets of this type are ours to make: they are neither imported nor exported. `is_apex` tells whether the owner is
 /// the domain itself.

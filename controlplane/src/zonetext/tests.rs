@@ -172,7 +172,7 @@ fn t_c3_big_files_are_read_in_bounded_time() {
     }
     let import = import(text.as_bytes(), &RULES).unwrap();
     assert_eq!((import.drafts.len(), import.rejected.count), (200_000, 0));
-    // This takes half a second without optimization; what is quadratic would take minutes.
+    // This takes a second without much optimization; what is quadratic would take minutes.
 }
 
 #[test]

@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::App;
+use super::framing::Strict;
 use super::origin::Peer;
 use super::route::LARGE_BODY_LEN_MAX;
 use super::server::Server;
@@ -192,7 +193,7 @@ async fn connection<A: App>(
     // Whoever has sent all may close that half and still gets the answer.
     http.half_close(true).timer(TokioTimer::new()).header_read_timeout(limits.head_time);
     http.max_buf_size(limits.head_len).max_headers(HEADER_COUNT_MAX);
-    let mut open = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut open = pin!(http.serve_connection(TokioIo::new(Strict::new(stream, limits.head_len)), service));
     tokio::select! {
         // What a peer does wrong was answered by hyper or ended the connection; it is no fact for the log.
         _ = open.as_mut() => return,

@@ -54,6 +54,7 @@ pub mod call;
 pub mod counters;
 pub mod credentials;
 mod dispatch;
+mod framing;
 pub mod listen;
 pub mod openapi;
 mod origin;

@@ -57,6 +57,43 @@ fn each_request_gets_its_status() {
     });
 }
 
+/// T-F13: what could be read in two ways is refused, the connection closed, and what follows never seen as a request.
+#[test]
+fn smuggled_requests_are_refused_and_the_connection_closed() {
+    let smuggled = "GET /api/v1/?smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    let post =
+        "POST /api/v1/domains/ HTTP/1.1\r\nHost: a\r\nAuthorization: Token good\r\nContent-Type: application/json\r\n";
+    let len = smuggled.len();
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let cases = [
+        format!("{post}Content-Length: {len}\r\n{chunked}\r\n0\r\n\r\n{smuggled}"),
+        format!("{post}{chunked}Content-Length: {len}\r\n\r\n0\r\n\r\n{smuggled}"),
+        format!("{post}Content-Length: 0\r\nContent-Length: {len}\r\n\r\n{smuggled}"),
+        format!("{post}Content-Length: 0\r\nContent-Length: 0\r\n\r\n{smuggled}"),
+        format!("{post}Content-Length: 0, 0\r\n\r\n{smuggled}"),
+        format!("{post}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n{smuggled}"),
+        format!("{post}Transfer-Encoding: x\r\n{chunked}\r\n0\r\n\r\n{smuggled}"),
+        format!("{post}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n{smuggled}"),
+        format!("{post}X: y\n\r\n{smuggled}"),
+        format!("{post}\nContent-Length: 0\r\n\r\n{smuggled}"),
+        format!("{post}X: y\r\n folded\r\n\r\n{smuggled}"),
+        format!("GET /api/v1/ HTTP/1.1\nHost: a\n\n{smuggled}"),
+        format!("{post}{chunked}\r\n1\n0\n0\r\n\r\n{smuggled}"),
+        format!("{post}{chunked}\r\n0\n\n{smuggled}"),
+        format!("{post}{chunked}\r\n1\r\n00\r\n0\r\n\r\n{smuggled}"),
+    ];
+    with_server(settings(), |addr, _| {
+        for request in cases {
+            let reply = talk(addr, request.as_bytes());
+            assert!(
+                reply.starts_with("HTTP/1.1 400 ") && reply.contains("connection: close\r\n"),
+                "{request}\ngot {reply}"
+            );
+            assert_eq!(reply.matches("HTTP/1.").count(), 1, "{request}\ngot {reply}");
+        }
+    });
+}
+
 #[test]
 fn slow_peers_lose_their_connection_and_others_are_served() {
     with_server(settings(), |addr, _| {

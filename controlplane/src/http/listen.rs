@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::App;
 use super::framing::Strict;
@@ -148,6 +148,8 @@ pub async fn accept<A: App>(listener: Listener, server: Server<A>, stop: watch::
     let host: Arc<str> = listener.host().into();
     let slots = Arc::new(Semaphore::new(limits.connection_count as usize));
     let mut stopping = stop.clone();
+    // A shortage lasts for many attempts; its begin and its end are what is worth a line.
+    let mut failing = false;
     loop {
         let next = async {
             // The semaphore is never closed, so that a slot always comes.
@@ -160,11 +162,18 @@ pub async fn accept<A: App>(listener: Listener, server: Server<A>, stop: watch::
         };
         match accepted {
             Some((Ok((stream, peer)), slot)) => {
+                if failing {
+                    info!("connections are accepted again");
+                    failing = false;
+                }
                 tokio::spawn(connection(stream, peer, Arc::clone(&host), server.clone(), stop.clone(), slot));
             }
             Some((Err(cause), _)) => {
                 server.shared().counters.not_accepted();
-                warn!("accepting a connection: {cause}");
+                if !failing {
+                    warn!("no connection can be accepted: {cause}");
+                    failing = true;
+                }
                 tokio::time::sleep(ACCEPT_REST).await;
             }
             None => break,

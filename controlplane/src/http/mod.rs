@@ -109,9 +109,9 @@ pub trait App: Send + Sync + Sized + 'static {
         name: &str,
     ) -> impl Future<Output = Result<Option<Self::Domain>, Refusal>> + Send;
 
-    /// The path that stands for every path of this host (lower case, without port), for hosts that serve one thing only,
-    /// such as those of dynamic updates. It must be a path of the table without parameters.
-    fn path_of_host(&self, _host: &str) -> Option<&'static str> {
+    /// The path of the table that stands for `path` at this host (lower case, without port), for hosts that serve one thing
+    /// only, such as those of dynamic updates. It has no parameters.
+    fn path_at_host(&self, _host: &str, _path: &str) -> Option<&'static str> {
         None
     }
 

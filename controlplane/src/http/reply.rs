@@ -228,8 +228,9 @@ impl Refusal {
         Refusal::detail(429, text).header(RETRY_AFTER, &secs.to_string())
     }
 
-    /// 404: no such path.
-    pub(super) fn no_such_path() -> Refusal {
+    /// 404 as a page: no such path.
+    #[must_use]
+    pub fn no_such_path() -> Refusal {
         let page = "<!doctype html>\n<html lang=\"en\">\n<head>\n  <title>Not Found</title>\n</head>\n<body>\n  \
                     <h1>Not Found</h1>\n  <p>There is nothing at this address.</p>\n</body>\n</html>\n";
         Refusal::new(404, Shape::Page(page))

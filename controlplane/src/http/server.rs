@@ -119,7 +119,7 @@ impl<A: App> Server<A> {
         let mut response = match Origin::read(peer, &inner.trusted, named, here) {
             Ok(origin) => {
                 let path = merged(head.uri.path());
-                let routed = routed_path(&path, inner.app.path_of_host(&origin.bare_host()));
+                let routed = routed_path(&path, inner.app.path_at_host(&origin.bare_host(), &path));
                 let query = head.uri.query().unwrap_or("").into();
                 let arrival = Arrival { origin: Arc::new(origin), peer, path: path.as_ref().into(), query };
                 match Uri::try_from(routed.as_ref()) {

@@ -73,8 +73,8 @@ impl App for Toy {
         Ok((name == "example").then(|| name.to_owned()))
     }
 
-    fn path_of_host(&self, host: &str) -> Option<&'static str> {
-        (host == "update.test").then_some("/api/v1/dyndns/update")
+    fn path_at_host(&self, host: &str, path: &str) -> Option<&'static str> {
+        (host == "update.test" && path != "/nothing").then_some("/api/v1/dyndns/update")
     }
 }
 

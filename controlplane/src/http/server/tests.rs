@@ -18,8 +18,11 @@ fn check(addr: SocketAddr, what: &str, head: &[&str], body: &str, expected: (u16
     }
 }
 
-/// A table of requests with a good token to one server.
-fn check_all(cases: &[(&str, &[&str], &str, u16, &[&str])]) {
+/// Method and target, lines of header, body; status, parts of the reply.
+type Case<'c> = (&'c str, &'c [&'c str], &'c str, u16, &'c [&'c str]);
+
+/// A table of requests to one server.
+fn check_all(cases: &[Case<'_>]) {
     with_server(Settings::default(), |addr, _: &Server<Toy>| {
         for (what, head, body, status, parts) in cases {
             check(addr, what, head, body, (*status, parts));
@@ -330,6 +333,8 @@ fn a_host_can_stand_for_one_path() {
         let request = "GET /any/path?username=a&password=good HTTP/1.1\r\nHost: Update.test:80\r\n\r\n";
         let reply = super::super::toy::talk(addr, request.as_bytes());
         assert!(reply.ends_with("\r\n\r\ngood"), "{reply}");
+        let other = super::super::toy::talk(addr, b"GET /nothing HTTP/1.1\r\nHost: update.test\r\n\r\n");
+        assert!(other.starts_with("HTTP/1.1 404 "), "{other}");
     });
 }
 

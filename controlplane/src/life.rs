@@ -82,12 +82,7 @@ fn serve_until_told(config: Config) -> io::Result<()> {
 }
 
 /// Serves HTTP until told to end.
-async fn serve(
-    config: Config,
-    store: Arc<Store>,
-    app: Arc<Api>,
-    stop: watch::Receiver<bool>,
-) -> io::Result<()> {
+async fn serve(config: Config, store: Arc<Store>, app: Arc<Api>, stop: watch::Receiver<bool>) -> io::Result<()> {
     let listener = TcpListener::bind(config.api).await.map_err(|cause| listen_error(config.api, &cause))?;
     let addr = listener.local_addr()?;
     let socket = &config.api_socket;

@@ -60,11 +60,7 @@ impl http::Caller for Caller {
 }
 
 /// Finds out who presents credentials.
-pub(super) fn authenticate(
-    api: &Api,
-    credentials: Credentials<'_>,
-    client: IpAddr,
-) -> Result<Caller, AuthFailure> {
+pub(super) fn authenticate(api: &Api, credentials: Credentials<'_>, client: IpAddr) -> Result<Caller, AuthFailure> {
     let (secret, user) = match credentials {
         Credentials::Peer { uid } => {
             let is_operator = uid == 0 || uid == rustix::process::geteuid().as_raw();

@@ -172,11 +172,7 @@ pub(super) fn position_of(created_us: i64, id: i64) -> Position {
 }
 
 /// Whose domains are meant: the caller's, or for the operator those of `?account=`.
-pub(super) fn account_of(
-    app: &Api,
-    call: &Call<Api>,
-    caller: &Caller,
-) -> Result<crate::store::AccountId, Refusal> {
+pub(super) fn account_of(app: &Api, call: &Call<Api>, caller: &Caller) -> Result<crate::store::AccountId, Refusal> {
     match call.query("account").filter(|_| caller.is_admin()) {
         None => Ok(caller.account.id),
         Some(email) => {

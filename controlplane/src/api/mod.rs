@@ -17,11 +17,12 @@ use std::time::Duration;
 
 use crate::change::{Actor, Refusal as ChangeRefusal};
 use crate::config::Domains;
+use crate::dyndns;
+use crate::http::App;
 use crate::http::call::Call;
 use crate::http::credentials::{AuthFailure, Credentials};
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::Route;
-use crate::http::App;
 use crate::planes::Planes;
 use crate::publish::{Publisher, Served};
 use crate::rrset::{Limits, Rules};
@@ -219,16 +220,12 @@ impl App for Api {
         Ok(domain.filter(|domain| caller.may_see(domain)))
     }
 
-    fn path_of_host(&self, host: &str) -> Option<&'static str> {
-        let (first, suffix) = host.split_once('.')?;
-        if !self.settings.local_suffixes.iter().any(|local| local == suffix) {
-            return None;
-        }
-        match first {
-            "update" | "update6" => Some("/api/v1/dyndns/update"),
-            "checkip" | "checkipv4" | "checkipv6" => Some("/checkip"),
-            _ => None,
-        }
+    fn path_at_host(&self, host: &str, path: &str) -> Option<&'static str> {
+        Some(match dyndns::place(host, path, &self.settings.local_suffixes)? {
+            dyndns::Place::Update => "/api/v1/dyndns/update",
+            dyndns::Place::Address => "/checkip",
+            dyndns::Place::Refused => "/api/v1/dyndns/refused",
+        })
     }
 }
 

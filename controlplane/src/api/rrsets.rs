@@ -151,9 +151,7 @@ async fn list(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
         let at = slice.cursor.map(|cursor| (at_of(cursor.position), cursor.direction));
         let found = match at {
             None => reader.rrsets_before(domain.id, &filter, None, slice.item_count_max)?,
-            Some((at, Direction::Next)) => {
-                reader.rrsets_before(domain.id, &filter, Some(at), slice.item_count_max)?
-            }
+            Some((at, Direction::Next)) => reader.rrsets_before(domain.id, &filter, Some(at), slice.item_count_max)?,
             Some((at, Direction::Previous)) => reader.rrsets_after(domain.id, &filter, at, slice.item_count_max)?,
         };
         Ok((found, total))
@@ -239,7 +237,7 @@ async fn change_one(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     stored(&app, domain, &key)?.ok_or_else(missing)?;
     let rules = app.rules(&call, domain)?;
     let read = item::change(call.json(), method_of(&call), (&key.0, key.1), &rules);
-    let edits = Edits::Known(read.map_err(|body| Refusal::json(400, body))?);
+    let edits = Edits::Known(key.clone(), read.map_err(|body| Refusal::json(400, body))?);
     let committed = app.commit(&call, edits, Some(key)).await?;
     let reply = match committed.rrsets.first() {
         Some(rrset) => Reply::json(200, &view(rrset, &committed.domain.name)).header(ETAG, &change::etag(rrset)),

@@ -37,14 +37,13 @@ pub fn commit(txn: &Txn<'_>, change: Change) -> Result<Committed, Refusal> {
         Edits::New(item) => {
             authorise(txn, &actor, &domain, std::iter::once((item.subname(), item.rtype())))?;
             let stored = txn.types_of(domain.id, &node_of(item.subname())?)?;
-            let draft = item.settle_new(&stored).map_err(Refusal::Body)?;
+            let draft = item.settle(&stored).map_err(Refusal::Body)?;
             (Plan::EDIT, resolve(txn, &domain, Verb::Put, vec![draft])?)
         }
-        Edits::Known(item) => {
-            authorise(txn, &actor, &domain, std::iter::once((item.subname(), item.rtype())))?;
-            let node = node_of(item.subname())?;
-            txn.rrset(domain.id, &node, item.rtype())?.ok_or(Refusal::NoRrset)?;
-            let draft = item.settle().map_err(Refusal::Body)?;
+        Edits::Known((subname, rtype), revision) => {
+            authorise(txn, &actor, &domain, std::iter::once((&*subname, rtype)))?;
+            txn.rrset(domain.id, &node_of(&subname)?, rtype)?.ok_or(Refusal::NoRrset)?;
+            let draft = revision.settle().map_err(Refusal::Body)?;
             (Plan::EDIT, resolve(txn, &domain, Verb::Patch, vec![draft])?)
         }
         Edits::List(bulk) => {

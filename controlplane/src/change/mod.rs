@@ -23,7 +23,7 @@ use snapshot::dns::rtype::Rtype;
 use uuid::Uuid;
 
 use crate::rrset::bulk::Bulk;
-use crate::rrset::item::Item;
+use crate::rrset::item::{Creation, Revision};
 use crate::rrset::{Draft, Limits};
 use crate::store::domains::Domain;
 use crate::store::rrsets::{Record, Rrset};
@@ -80,9 +80,9 @@ pub struct Change {
 #[derive(Debug)]
 pub enum Edits {
     /// One RRset that shall be new, as a client sent it.
-    New(Item),
-    /// One RRset that is there, as a client sent it.
-    Known(Item),
+    New(Creation),
+    /// The RRset of this subname and type, which is there, as a client sent it.
+    Known((String, Rtype), Revision),
     /// A list, as a client sent it.
     List(Bulk),
     /// Drafts from elsewhere, all with one verb.

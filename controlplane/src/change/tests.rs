@@ -1,7 +1,7 @@
 //! Changes of RRsets and domains, each on a real database.
 
-use snapshot::dns::rtype::Rtype;
 use serde_json::json;
+use snapshot::dns::rtype::Rtype;
 use uuid::Uuid;
 
 use super::*;
@@ -216,7 +216,7 @@ fn a_precondition_that_is_not_met_changes_nothing() {
     let mut bench = Bench::new();
     let made = bench.edit(Verb::Put, &["a A 60 192.0.2.1"]).unwrap();
     let seen = etag(&made.rrsets[0]);
-    let mut attempt = |tag: &str| {
+    let attempt = |tag: &str| {
         let precondition = Precondition { rrset: Some(("a".into(), Rtype::A)), etags: vec![tag.to_owned()] };
         let edits = Edits::Drafts(Verb::Patch, vec![draft("a A - 192.0.2.7")]);
         let (actor, domain) = (bench.actor.clone(), bench.domain);

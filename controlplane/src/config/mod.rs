@@ -204,10 +204,12 @@ mod tests {
             words.extend(["--config".to_owned(), path.to_str().unwrap().to_owned()]);
         }
         let found = match Config::from_args(Args::try_parse_from(words).unwrap()) {
-            Ok(Config { snapshots, api, planes, api_socket, trusted_proxies }) => {
-                let socket = api_socket.map_or_else(String::new, |path| format!(" {}", path.display()));
+            Ok(Config { snapshots, api, planes, api_socket, trusted_proxies, state, domains }) => {
+                let socket = format!(" {} {}", api_socket.display(), state.display());
+                let domains =
+                    format!(" {} {} {}", domains.nameservers.join(","), domains.hostmaster, domains.minimum_ttl_secs);
                 let proxies: String = trusted_proxies.iter().map(|net| format!(" {net}")).collect();
-                format!("{} {api} {planes:?}{socket}{proxies}", snapshots.display())
+                format!("{} {api} {planes:?}{socket}{proxies}{domains}", snapshots.display())
             }
             Err(error) => error.to_string(),
         };

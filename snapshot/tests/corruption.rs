@@ -31,6 +31,8 @@ fn manifest() -> Vec<u8> {
         generation: Generation(77),
         created_unix_secs: 1_700_000_000,
         previous: Some(Digest([9; 32])),
+        change: 17,
+        chain: [8; 32],
         packs: vec![pack(1), pack(2), pack(3)],
     };
     manifest.encode().unwrap().0
@@ -159,14 +161,7 @@ impl InService {
         let directory = Directory::create(root.path()).unwrap();
         let mut writer = directory.lock("test").unwrap();
         let mut publish = |zones| {
-            let publication = Publication {
-                packs: vec![pack(zones)],
-                keep: Keep::Nothing,
-                created_unix_secs: 1,
-                remove: Vec::new(),
-                change: 0,
-                chain: [0; 32],
-            };
+            let publication = Publication::of(vec![pack(zones)], Keep::Nothing, 1);
             writer.publish(publication).unwrap().current
         };
         publish(&ZONES[..1]);

@@ -185,15 +185,7 @@ pub fn compile(
     work.report("packing");
     let packs = pack(ready).map_err(HandoverError::Encode)?;
     work.report("publishing");
-    let created_unix_secs = options.created_unix_secs;
-    let published = writer.publish(Publication {
-        packs,
-        keep: options.keep,
-        created_unix_secs,
-        remove: Vec::new(),
-        change: 0,
-        chain: [0; 32],
-    })?;
+    let published = writer.publish(Publication::of(packs, options.keep, options.created_unix_secs))?;
     Ok(Compiled { published, zones, records, names, bytes, warnings, failures })
 }
 

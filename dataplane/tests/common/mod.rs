@@ -77,14 +77,7 @@ pub(crate) fn publish(dir: &Path, zones: &[(Name, String)]) -> Result<(), Failur
     }
     let pack = PackFile::encode(segments)?;
     let mut writer = Directory::open(dir)?.lock("test")?;
-    writer.publish(Publication {
-        packs: vec![pack],
-        keep: Keep::Nothing,
-        created_unix_secs: 0,
-        remove: Vec::new(),
-        change: 0,
-        chain: [0; 32],
-    })?;
+    writer.publish(Publication::of(vec![pack], Keep::Nothing, 0))?;
     Ok(())
 }
 

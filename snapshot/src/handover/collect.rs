@@ -3,9 +3,11 @@
 //! Invariants: nothing that `CURRENT`, its predecessor, a pinned generation or one of the newest ones names is removed;
 //! a manifest goes before its packs, so a crash leaves no manifest without packs; foreign files are not touched.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
-use super::layout::{self, FileKind};
+use super::layout::{self, FileKind, ManifestName};
+use super::writer::Digests;
 use super::{HandoverError, Writer};
 use crate::image::{Digest, Generation};
 
@@ -24,7 +26,8 @@ pub struct Collected {
 impl Writer {
     /// Removes what is no longer needed: all but the newest `keep` generations, the current one, its predecessor and
     /// those in `pinned` (the generations data planes report), then the packs that no remaining generation names.
-    /// Damaged and unpublished manifests go too. Without a current generation nothing is removed.
+    /// Damaged and unpublished manifests go too. Without a current generation nothing is removed. O(files): manifests that
+    /// this writer has seen are not read again.
     ///
     /// # Errors
     /// [`HandoverError`]: if the current generation cannot be read, nothing was removed.
@@ -34,42 +37,52 @@ impl Writer {
         let mut collected = Collected::default();
         let mut needed: HashSet<Digest> = HashSet::new();
         let mut kept_count = 0;
-        for name in self.directory.manifest_names()? {
+        let files = disk.names()?;
+        let mut names: Vec<ManifestName> = files.iter().filter_map(|name| ManifestName::parse(name)).collect();
+        names.sort_unstable_by_key(|name| Reverse((name.generation, name.epoch)));
+        self.manifests.retain(|name, _| names.contains(name));
+        for name in names {
             let is_current = name.to_string() == current.file_name;
-            let read = match self.directory.manifest(name) {
-                // What cannot be read now may be readable later; what was read and is wrong stays wrong.
-                Err(error @ HandoverError::Io { .. }) => return Err(error),
-                read => read.ok(),
-            };
-            let packs = read.filter(|(_, digest)| {
+            if !self.manifests.contains_key(&name) {
+                match self.directory.manifest(name) {
+                    // What cannot be read now may be readable later; what was read and is wrong stays wrong.
+                    Err(error @ HandoverError::Io { .. }) => return Err(error),
+                    Err(_) => {}
+                    Ok((manifest, own)) => {
+                        let packs = manifest.packs.iter().map(|pack| pack.digest).collect();
+                        self.manifests.insert(name, Digests { own, packs });
+                    }
+                }
+            }
+            let digests = self.manifests.get(&name).filter(|digests| {
                 let is_published = name.generation <= current.manifest.generation;
                 is_current
-                    || current.manifest.previous == Some(*digest)
+                    || current.manifest.previous == Some(digests.own)
                     || (is_published && kept_count < keep)
                     || pinned.contains(&name.generation)
             });
-            if let Some((manifest, _)) = packs {
+            if let Some(digests) = digests {
                 kept_count += 1;
-                needed.extend(manifest.packs.iter().map(|pack| pack.digest));
+                needed.extend(&digests.packs);
             } else {
                 disk.remove(&name.to_string())?;
                 collected.generations.push(name.generation);
             }
         }
-        if !collected.generations.is_empty() {
+        let is_needless = |digest: &Digest| !needed.contains(digest);
+        let packs = files.iter().filter_map(|name| match FileKind::of(name) {
+            FileKind::Pack(digest) => Some(digest).filter(is_needless),
+            _ => None,
+        });
+        let packs: Vec<Digest> = packs.collect();
+        if !packs.is_empty() && !collected.generations.is_empty() {
+            // A manifest must not outlive its packs. That packs outlive a power failure does no harm.
             disk.sync()?;
         }
-        for name in disk.names()? {
-            if let FileKind::Pack(digest) = FileKind::of(&name)
-                && !needed.contains(&digest)
-            {
-                disk.remove(&layout::pack_name(digest))?;
-                collected.pack_count += 1;
-            }
+        for digest in &packs {
+            disk.remove(&layout::pack_name(*digest))?;
         }
-        if collected.pack_count > 0 {
-            disk.sync()?;
-        }
+        collected.pack_count = packs.len();
         Ok(collected)
     }
 }

@@ -1,139 +1,192 @@
-//! Which packs of the current generation stay when new packs come on top, and when they are worth rewriting.
+//! Rewriting all packs when much of them no longer counts, while publishing goes on.
 //!
-//! Planning only: [`plan`] reads no file and writes none. Invariant: every zone that no later pack shadows is in exactly one
-//! pack of the outcome.
+//! [`Writer::plan_compaction`] says when it is worth it and opens the packs; [`Compaction::run`], on any thread, copies what
+//! counted then into fresh packs; [`Writer::adopt`] puts these in place of the old ones, below what was published meanwhile.
+//! Invariants: a fresh pack is durable before a manifest names it; what is not adopted leaves no file behind; whatever was
+//! published or deleted meanwhile stays so, because it lies in packs behind the fresh ones.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::sync::Arc;
 
-use crate::image::{Pack, PackRef};
+use super::disk::{Disk, Temp};
+use super::fold::PACKS_MAX;
+use super::index::{self, Contents, PackNumber};
+use super::merged::Merged;
+use super::writer::{Draft, Keep, Published, Writer};
+use super::{Directory, HandoverError, layout};
+use crate::image::{Pack, PackFile, PackRef, SigningKey};
 
-/// More packs than this are folded: each costs a file, a mapping and a step of every load.
-pub(super) const PACKS_MAX: usize = 64;
-/// Old packs are folded when shadowed zones take more than one part in so many of their bytes.
-const SHADOWED_PART: u64 = 8;
-/// Bytes of segments that go into one rewritten pack; the format ends at 1 GiB, and records and headers need room too.
-pub(super) const SEGMENTS_LEN_MAX: u64 = 960 << 20;
+/// Packs are rewritten when what no longer counts takes more than one part in so many of their bytes.
+const WASTE_PART: u64 = 8;
+/// Less waste than this is left alone: folding clears it away.
+const WASTE_LEN_MIN: u64 = 1 << 20;
+/// Packs are rewritten when there are more than this; past [`PACKS_MAX`] publishing has to do it.
+const PACKS_WANTED_MAX: usize = PACKS_MAX * 3 / 4;
 
-/// What planning needs to know of a pack: its zones in their order.
-pub(super) struct PackIndex {
-    /// Apex in canonical wire format and length in bytes, by position in the pack.
-    zones: Vec<(Vec<u8>, u64)>,
+/// Packs that are to be rewritten: take it to a thread of its own.
+#[must_use]
+pub struct Compaction {
+    /// The directory.
+    directory: Directory,
+    /// The packs, the oldest first, held open: what is removed meanwhile can still be read.
+    packs: Vec<(PackNumber, PackRef, File)>,
+    /// The era of the writer.
+    era: u64,
+    /// What signs the fresh packs.
+    key: Option<Arc<SigningKey>>,
 }
 
-/// A pack with its zones.
-pub(super) struct IndexedPack {
-    /// As the manifest names it.
-    pub(super) pack: PackRef,
+/// Packs that were rewritten.
+#[must_use]
+pub struct Compacted {
+    /// The old packs.
+    old: Vec<PackNumber>,
+    /// The fresh packs, durable under temporary names.
+    fresh: Vec<Fresh>,
+    /// The era of the writer at the beginning.
+    era: u64,
+    /// Where they are.
+    disk: Arc<Disk>,
+}
+
+/// A fresh pack.
+struct Fresh {
+    /// What manifests will call it.
+    pack: PackRef,
     /// Its zones.
-    pub(super) index: Arc<PackIndex>,
+    contents: Contents,
+    /// The file; `None` once it was adopted.
+    temp: Option<Temp>,
 }
 
-/// What becomes of the packs of the current generation, the oldest first.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Plan {
-    /// These stay as they are; packs without a live zone are left out.
-    Keep(Vec<PackRef>),
-    /// These are read, and the zones at these positions are copied into fresh packs.
-    Rewrite(Vec<(PackRef, Vec<usize>)>),
-}
+impl Writer {
+    /// The compaction that is due, if one is: more than an eighth of all bytes no longer counts, or there are too many packs.
+    /// Only after a publication is known what counts. One at a time is enough: of several, one can be adopted.
+    ///
+    /// # Errors
+    /// [`HandoverError`] if a pack cannot be opened.
+    pub fn plan_compaction(&self) -> Result<Option<Compaction>, HandoverError> {
+        let Some(known) = &self.known else { return Ok(None) };
+        let (len, waste_len) = known.index.lens();
+        let is_wasteful = waste_len > WASTE_LEN_MIN && waste_len.saturating_mul(WASTE_PART) > len;
+        if !is_wasteful && known.index.order().len() <= PACKS_WANTED_MAX {
+            return Ok(None);
+        }
+        self.compaction().map(Some)
+    }
 
-impl PackIndex {
-    /// Lists the zones of a pack.
-    pub(super) fn of(pack: &Pack) -> PackIndex {
-        PackIndex { zones: pack.zones().map(|zone| (zone.apex.as_wire().to_ascii_lowercase(), zone.bytes)).collect() }
+    /// The compaction of what there is, due or not.
+    pub(super) fn compaction(&self) -> Result<Compaction, HandoverError> {
+        let index = self.known.as_ref().map(|known| &known.index);
+        let numbers =
+            index.into_iter().flat_map(|index| index.order().iter().map(|&number| (number, index.pack(number))));
+        let open = |(number, pack): (PackNumber, Option<PackRef>)| {
+            let pack = pack?;
+            let file = self.directory.open_pack(&layout::pack_name(pack.digest), pack.bytes);
+            Some(file.map(|file| (number, pack, file)))
+        };
+        let packs = numbers.filter_map(open).collect::<Result<_, _>>()?;
+        Ok(Compaction { directory: self.directory.clone(), packs, era: self.era, key: self.key.clone() })
+    }
+
+    /// Makes a generation of the same content with rewritten packs; `None` if what they were made from is not in service any
+    /// more. O(zones), without reading or writing any.
+    ///
+    /// # Errors
+    /// As [`Writer::publish`].
+    pub fn adopt(
+        &mut self,
+        mut compacted: Compacted,
+        created_unix_secs: u64,
+    ) -> Result<Option<Published>, HandoverError> {
+        if self.known.is_none() {
+            return Ok(None);
+        }
+        let mut draft: Draft = self.draft(Keep::Others)?;
+        // If CURRENT is not the one we know, this was noticed only now.
+        if compacted.era != self.era {
+            self.keep_known(draft);
+            return Ok(None);
+        }
+        let mut fresh = Vec::with_capacity(compacted.fresh.len());
+        for Fresh { pack, contents, temp } in &mut compacted.fresh {
+            // Old packs may have the very name; the bytes are the same then.
+            if let Some(temp) = temp.take() {
+                let is_listed = draft.index.lists(pack.digest);
+                draft.added.take(temp, layout::pack_name(pack.digest), pack.bytes, is_listed);
+            }
+            fresh.push((*pack, std::mem::take(contents)));
+        }
+        draft.index.rebase(&compacted.old, fresh);
+        draft.index.drop_empty();
+        let change = draft.change;
+        let packs_folded = compacted.old.len();
+        let published = self.commit(draft, change, created_unix_secs)?;
+        self.era += 1;
+        Ok(Some(Published { packs_folded, ..published }))
     }
 }
 
-/// Plans what becomes of `old` packs (the oldest first) under `new` ones. O(zones).
-pub(super) fn plan(old: &[IndexedPack], new: &[IndexedPack]) -> Plan {
-    let mut seen: HashSet<&[u8]> = new.iter().flat_map(apexes).collect();
-    let mut live = Vec::new();
-    let mut shadowed_len = 0;
-    let mut total_len = 0;
-    for pack in old.iter().rev() {
-        let mut positions = Vec::new();
-        for (position, (apex, len)) in pack.index.zones.iter().enumerate() {
-            total_len += len;
-            if seen.insert(apex) {
-                positions.push(position);
-            } else {
-                shadowed_len += len;
+impl Compaction {
+    /// Writes the fresh packs. O(bytes); memory: one old pack and one fresh one.
+    ///
+    /// # Errors
+    /// [`HandoverError`]; nothing is left behind then.
+    pub fn run(self) -> Result<Compacted, HandoverError> {
+        let disk = Arc::clone(&self.directory.disk);
+        let old = self.packs.iter().map(|(number, _, _)| *number).collect();
+        let mut compacted = Compacted { old, fresh: Vec::new(), era: self.era, disk };
+        let mut seen: HashSet<Vec<u8>> = HashSet::new();
+        let mut merged = Merged::default();
+        for (_, pack, file) in self.packs.iter().rev() {
+            let path = || self.directory.disk.path_of(&layout::pack_name(pack.digest));
+            let loaded = Pack::load(file, pack.digest);
+            let loaded = loaded.map_err(|source| HandoverError::Refused { path: path(), source })?;
+            for (position, zone) in loaded.zones().enumerate() {
+                if seen.insert(zone.apex.as_wire().to_vec())
+                    && let Some(segment) = loaded.segment(position)
+                {
+                    merged.add(segment)?;
+                }
+            }
+            seen.extend(loaded.deleted().iter().map(|apex| apex.as_wire().to_vec()));
+            drop(loaded);
+            for pack in merged.take_full() {
+                self.write(pack, &mut compacted)?;
             }
         }
-        if positions.is_empty() {
-            // The pack is left out, so its bytes are neither carried along nor in need of a rewrite.
-            let pack_len: u64 = pack.index.zones.iter().map(|(_, len)| len).sum();
-            shadowed_len -= pack_len;
-            total_len -= pack_len;
-        } else {
-            live.push((pack.pack, positions));
+        for pack in merged.finish()? {
+            self.write(pack, &mut compacted)?;
         }
+        Ok(compacted)
     }
-    live.reverse();
-    if shadowed_len.saturating_mul(SHADOWED_PART) > total_len || (live.len() > 1 && live.len() + new.len() > PACKS_MAX)
-    {
-        Plan::Rewrite(live)
-    } else {
-        Plan::Keep(live.into_iter().map(|(pack, _)| pack).collect())
+
+    /// Writes a fresh pack, makes it durable and reads it back.
+    fn write(&self, pack: PackFile, compacted: &mut Compacted) -> Result<(), HandoverError> {
+        let PackFile { digest, zones, mut bytes } = pack;
+        if let Some(key) = &self.key {
+            key.sign(&mut bytes);
+        }
+        let pack = PackRef { digest, bytes: bytes.len() as u64, zones };
+        let temp = self.directory.disk.write_temp(&bytes)?;
+        let name = temp.name.clone();
+        compacted.fresh.push(Fresh { pack, contents: Contents::new(), temp: Some(temp) });
+        drop(bytes);
+        let Some(fresh) = compacted.fresh.last_mut() else { return Ok(()) };
+        if let Some(temp) = &fresh.temp {
+            self.directory.disk.flush(temp)?;
+        }
+        let loaded = self.directory.load_pack_file(&name, digest, pack.bytes)?;
+        fresh.contents = loaded.zones().map(|zone| (zone.apex.as_wire().into(), index::lines(zone.bytes))).collect();
+        Ok(())
     }
 }
 
-/// The apexes in a pack.
-fn apexes(pack: &IndexedPack) -> impl Iterator<Item = &[u8]> {
-    pack.index.zones.iter().map(|(apex, _)| apex.as_slice())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::image::Digest;
-
-    /// A pack of zones "letter, length"; its digest repeats `id`.
-    fn pack(id: u8, zones: &[(&str, u64)]) -> IndexedPack {
-        let pack = PackRef { digest: Digest([id; 32]), bytes: 1, zones: 1 };
-        let zones = zones.iter().map(|(apex, len)| (apex.as_bytes().to_vec(), *len)).collect();
-        IndexedPack { pack, index: Arc::new(PackIndex { zones }) }
-    }
-
-    /// Plans and names the outcome by the first octet of the digests.
-    fn planned(old: &[IndexedPack], new: &[IndexedPack]) -> String {
-        match plan(old, new) {
-            Plan::Keep(packs) => format!("keep {:?}", packs.iter().map(|pack| pack.digest.0[0]).collect::<Vec<_>>()),
-            Plan::Rewrite(packs) => {
-                let packs: Vec<_> = packs.iter().map(|(pack, zones)| (pack.digest.0[0], zones)).collect();
-                format!("rewrite {packs:?}")
-            }
+impl Drop for Compacted {
+    fn drop(&mut self) {
+        for temp in self.fresh.iter().filter_map(|fresh| fresh.temp.as_ref()) {
+            self.disk.discard(&temp.name);
         }
-    }
-
-    #[test]
-    fn packs_stay_until_an_eighth_is_shadowed() {
-        let base = || pack(1, &[("a", 70), ("b", 10)]);
-        assert_eq!(planned(&[base()], &[]), "keep [1]");
-        assert_eq!(planned(&[base()], &[pack(2, &[("c", 10)])]), "keep [1]");
-        assert_eq!(planned(&[base()], &[pack(2, &[("b", 10)])]), "keep [1]");
-        assert_eq!(planned(&[base()], &[pack(2, &[("a", 10)])]), "rewrite [(1, [1])]");
-    }
-
-    #[test]
-    fn a_pack_without_live_zones_is_left_out() {
-        assert_eq!(planned(&[pack(1, &[("a", 70)])], &[pack(2, &[("a", 1)])]), "keep []");
-        let old = [pack(1, &[("a", 70), ("b", 1)]), pack(2, &[("b", 1)])];
-        assert_eq!(planned(&old, &[pack(3, &[("b", 1)])]), "keep [1]");
-    }
-
-    #[test]
-    fn a_later_old_pack_shadows_an_earlier_one() {
-        let old = [pack(1, &[("a", 50), ("b", 50)]), pack(2, &[("b", 50)])];
-        assert_eq!(planned(&old, &[]), "rewrite [(1, [0]), (2, [0])]");
-    }
-
-    #[test]
-    fn too_many_packs_are_folded() {
-        let names: Vec<String> = (0..PACKS_MAX).map(|id| format!("z{id}")).collect();
-        let old: Vec<IndexedPack> = names.iter().map(|name| pack(1, &[(name, 1)])).collect();
-        assert!(planned(&old, &[]).starts_with("keep"));
-        assert!(planned(&old, &[pack(2, &[("new", 1)])]).starts_with("rewrite"));
     }
 }

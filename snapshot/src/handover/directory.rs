@@ -11,7 +11,7 @@ use super::disk::Disk;
 use super::layout::{self, CurrentLine, FileKind, ManifestName};
 use super::lock::{Lock, LockError};
 use super::{HandoverError, Writer};
-use crate::image::{Digest, Generation, Manifest};
+use crate::image::{Digest, Generation, Manifest, Trust};
 
 /// The longest `CURRENT`: its line has 110 bytes.
 const CURRENT_LEN_MAX: u64 = 256;
@@ -25,6 +25,8 @@ pub(super) const PACK_LEN_MAX: u64 = 1 << 30;
 pub struct Directory {
     /// The open directory.
     pub(super) disk: Arc<Disk>,
+    /// The keys whose signatures are asked for.
+    pub(super) trust: Arc<Trust>,
 }
 
 /// The generation that `CURRENT` names.
@@ -83,7 +85,7 @@ impl Directory {
     /// # Errors
     /// [`HandoverError::Io`].
     pub fn open(path: &Path) -> Result<Directory, HandoverError> {
-        Ok(Directory { disk: Arc::new(Disk::open(path)?) })
+        Ok(Directory { disk: Arc::new(Disk::open(path)?), trust: Arc::default() })
     }
 
     /// Opens the directory at `path`; if it is missing it is created with mode 0750, as are its parents.
@@ -91,7 +93,13 @@ impl Directory {
     /// # Errors
     /// [`HandoverError::Io`].
     pub fn create(path: &Path) -> Result<Directory, HandoverError> {
-        Ok(Directory { disk: Arc::new(Disk::create(path)?) })
+        Ok(Directory { disk: Arc::new(Disk::create(path)?), trust: Arc::default() })
+    }
+
+    /// The same directory, of which only files with a signature of one of these keys are read, if there are any.
+    #[must_use]
+    pub fn trusting(self, trust: Trust) -> Directory {
+        Directory { trust: Arc::new(trust), ..self }
     }
 
     /// Where the directory is.
@@ -226,8 +234,8 @@ impl Directory {
         let file_name = name.to_string();
         let path = || self.disk.path_of(&file_name);
         let bytes = self.disk.read(&file_name, MANIFEST_LEN_MAX)?;
-        let (manifest, digest) =
-            Manifest::decode(&bytes).map_err(|source| HandoverError::Refused { path: path(), source })?;
+        let (manifest, digest) = Manifest::decode_trusted(&bytes, &self.trust)
+            .map_err(|source| HandoverError::Refused { path: path(), source })?;
         if manifest.epoch != name.epoch || manifest.generation != name.generation {
             return Err(HandoverError::Malformed { path: path(), reason: "it is the manifest of another generation" });
         }

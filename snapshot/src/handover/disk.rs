@@ -11,7 +11,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fchmod, fstat, fsync, open, openat, renameat, unlinkat};
+use rustix::fs::{
+    Advice, AtFlags, Dir, FileType, Mode, OFlags, fadvise, fchmod, fstat, fsync, open, openat, renameat, unlinkat,
+};
 
 use super::{HandoverError, layout};
 
@@ -33,10 +35,20 @@ pub(super) struct Disk {
     pub(super) faults: super::testing::Faults,
 }
 
+/// A file under a temporary name.
+pub(super) struct Temp {
+    /// The name.
+    pub(super) name: String,
+    /// The open file.
+    file: File,
+}
+
 /// One change of the directory.
 enum Change<'a> {
-    /// Create a file, which must not be there, and make it durable.
+    /// Create a file, which must not be there.
     Write(&'a str, &'a [u8]),
+    /// Make the bytes of a file durable.
+    Flush(&'a File),
     /// Give a file its final name, replacing what had it.
     Rename(&'a str, &'a str),
     /// Remove a name; a link is removed, not followed.
@@ -141,8 +153,9 @@ impl Disk {
     /// # Errors
     /// As [`Disk::open_file`].
     pub(super) fn read(&self, name: &str, len_max: u64) -> Result<Vec<u8>, HandoverError> {
-        let (file, _) = self.open_file(name, len_max)?;
-        let mut bytes = Vec::new();
+        let (file, len) = self.open_file(name, len_max)?;
+        // Room for all of it and for noticing the end, so that a small file is read at once.
+        let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0) + 1);
         // One byte more than allowed tells a file that grew after it was measured.
         let read = file.take(len_max.saturating_add(1)).read_to_end(&mut bytes);
         read.map_err(|source| HandoverError::Io { doing: "read", path: self.path_of(name), source })?;
@@ -153,21 +166,33 @@ impl Disk {
         Ok(bytes)
     }
 
-    /// Writes a new file under a temporary name and makes its bytes durable. After an error the file is gone again, if
-    /// the disk lets us.
+    /// Writes a new file under a temporary name. Its bytes are durable after [`Disk::flush`]; until then the disk may be
+    /// busy with them, so several files are best written first and flushed afterwards. After an error the file is gone
+    /// again, if the disk lets us.
     ///
     /// # Errors
     /// [`HandoverError::Io`].
-    pub(super) fn write_temp(&self, bytes: &[u8]) -> Result<String, HandoverError> {
+    pub(super) fn write_temp(&self, bytes: &[u8]) -> Result<Temp, HandoverError> {
         let count = self.temp_count.fetch_add(1, Ordering::Relaxed);
         let name = layout::temp_name(std::process::id(), count);
         match self.apply(&Change::Write(&name, bytes)) {
-            Ok(()) => Ok(name),
-            Err(source) => {
+            Ok(Some(file)) => Ok(Temp { name, file }),
+            outcome => {
                 self.discard(&name);
+                let source = outcome.err().unwrap_or_else(|| io::ErrorKind::Other.into());
                 Err(HandoverError::Io { doing: "write", path: self.path_of(&name), source })
             }
         }
+    }
+
+    /// Makes the bytes of a file durable.
+    ///
+    /// # Errors
+    /// [`HandoverError::Io`].
+    pub(super) fn flush(&self, temp: &Temp) -> Result<(), HandoverError> {
+        let flushed = self.apply(&Change::Flush(&temp.file));
+        let path = || self.path_of(&temp.name);
+        flushed.map(drop).map_err(|source| HandoverError::Io { doing: "write", path: path(), source })
     }
 
     /// Gives a temporary file its final name. What had that name is replaced, never changed.
@@ -176,7 +201,11 @@ impl Disk {
     /// [`HandoverError::Io`]; nothing happened then.
     pub(super) fn rename(&self, temp: &str, name: &str) -> Result<(), HandoverError> {
         let renamed = self.apply(&Change::Rename(temp, name));
-        renamed.map_err(|source| HandoverError::Io { doing: "rename a new file to", path: self.path_of(name), source })
+        renamed.map(drop).map_err(|source| HandoverError::Io {
+            doing: "rename a new file to",
+            path: self.path_of(name),
+            source,
+        })
     }
 
     /// Removes a name. One that is missing is fine, and so is a directory, which cannot be ours and stays.
@@ -186,7 +215,11 @@ impl Disk {
     pub(super) fn remove(&self, name: &str) -> Result<(), HandoverError> {
         match self.apply(&Change::Remove(name)) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::IsADirectory) => Ok(()),
-            other => other.map_err(|source| HandoverError::Io { doing: "remove", path: self.path_of(name), source }),
+            other => other.map(drop).map_err(|source| HandoverError::Io {
+                doing: "remove",
+                path: self.path_of(name),
+                source,
+            }),
         }
     }
 
@@ -202,11 +235,11 @@ impl Disk {
     /// [`HandoverError::Io`].
     pub(super) fn sync(&self) -> Result<(), HandoverError> {
         let synced = self.apply(&Change::Sync);
-        synced.map_err(|source| HandoverError::Io { doing: "sync", path: self.path.clone(), source })
+        synced.map(drop).map_err(|source| HandoverError::Io { doing: "sync", path: self.path.clone(), source })
     }
 
-    /// Does one change.
-    fn apply(&self, change: &Change<'_>) -> io::Result<()> {
+    /// Does one change; a file that was written is returned.
+    fn apply(&self, change: &Change<'_>) -> io::Result<Option<File>> {
         #[cfg(test)]
         if let Err(error) = self.faults.next() {
             // A process that dies while it writes leaves half a file.
@@ -216,21 +249,27 @@ impl Disk {
             return Err(error);
         }
         match *change {
-            Change::Write(name, bytes) => self.create_file(name, bytes),
-            Change::Rename(from, to) => Ok(renameat(&self.dir, from, &self.dir, to)?),
-            Change::Remove(name) => Ok(unlinkat(&self.dir, name, AtFlags::empty())?),
-            Change::Sync => Ok(fsync(&self.dir)?),
+            Change::Write(name, bytes) => return self.create_file(name, bytes).map(Some),
+            // The length of a new file is made durable as well; its times are of no interest.
+            Change::Flush(file) => file.sync_data()?,
+            Change::Rename(from, to) => renameat(&self.dir, from, &self.dir, to)?,
+            Change::Remove(name) => unlinkat(&self.dir, name, AtFlags::empty())?,
+            Change::Sync => fsync(&self.dir)?,
         }
+        Ok(None)
     }
 
-    /// Creates a file of these bytes and makes it durable.
-    fn create_file(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    /// Creates a file of these bytes.
+    fn create_file(&self, name: &str, bytes: &[u8]) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(openat(&self.dir, name, flags, FILE_MODE)?);
         // The mode of openat is cut by the umask; the data plane's group must be able to read under any umask.
         fchmod(&file, FILE_MODE)?;
         file.write_all(bytes)?;
-        file.sync_all()
+        // Only a hint: the disk begins to write, so that flushing several files waits for one commit of the file system's
+        // journal and not for one each (2.5 ms -> 1.8 ms for pack, manifest and `CURRENT`).
+        fadvise(&file, 0, None, Advice::DontNeed).ok();
+        Ok(file)
     }
 }
 

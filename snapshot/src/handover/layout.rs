@@ -32,7 +32,7 @@ pub(super) enum FileKind {
 }
 
 /// What the file name of a manifest says. Ordered as generations succeed each other: by epoch, then by number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ManifestName {
     /// The fencing epoch of its writer.
     pub(super) epoch: u64,

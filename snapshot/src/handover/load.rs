@@ -45,6 +45,11 @@ impl Directory {
                 Err(error) if serving.is_none() => return self.fall_back(None, error, &held).map(Some),
                 Err(error) => return Err(error),
             };
+            if let Some((view, _)) = serving
+                && line.manifest.epoch < view.epoch()
+            {
+                return Err(HandoverError::StaleEpoch { found: line.manifest.epoch, serving: view.epoch() });
+            }
             if let Some((view, generation)) = serving
                 && line.manifest.generation <= generation
             {
@@ -104,7 +109,8 @@ impl Directory {
     /// As [`Directory::open_pack`], and [`HandoverError::Refused`].
     pub(super) fn load_pack_file(&self, name: &str, digest: Digest, bytes: u64) -> Result<Pack, HandoverError> {
         let file = self.open_pack(name, bytes)?;
-        Pack::load(&file, digest).map_err(|source| HandoverError::Refused { path: self.disk.path_of(name), source })
+        let loaded = Pack::load_trusted(&file, digest, &self.trust);
+        loaded.map_err(|source| HandoverError::Refused { path: self.disk.path_of(name), source })
     }
 
     /// On a cold start: loads the generation before the one that failed with `error`.

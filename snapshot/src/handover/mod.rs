@@ -6,14 +6,21 @@
 //! is `image`'s. Invariants: a file never changes after its rename; whatever `CURRENT` names is durable before `CURRENT`
 //! names it; generations only grow; only the holder of `lock` changes anything.
 
+mod added;
 mod collect;
 mod compact;
 mod directory;
 mod disk;
+mod fold;
 pub mod frames;
+mod index;
+mod key;
 mod layout;
 mod load;
 mod lock;
+mod merged;
+#[cfg(test)]
+mod sequences;
 #[cfg(test)]
 mod testing;
 mod writer;
@@ -24,12 +31,13 @@ use std::io;
 use std::path::PathBuf;
 
 pub use collect::{Collected, GENERATIONS_KEPT};
+pub use compact::{Compacted, Compaction};
 pub use directory::{Current, Directory, GenerationEntry, GenerationState, Standing};
 pub use load::Loaded;
 pub use lock::LockError;
 pub use writer::{Keep, Publication, Published, Writer};
 
-use crate::image::{BuildError, Digest, Generation, LoadError};
+use crate::image::{BuildError, Digest, Generation, KeyError, LoadError};
 
 /// Why the directory could not be read or added to. The source, where there is one, says more: see [`explain`].
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +117,36 @@ pub enum HandoverError {
         found: Generation,
         /// The generation in service.
         serving: Generation,
+    },
+    /// `CURRENT` names a generation of a writer that another one has taken over from.
+    #[error("epoch {found} is older than epoch {serving}, which is in service")]
+    StaleEpoch {
+        /// The epoch of `CURRENT`.
+        found: u64,
+        /// The epoch in service.
+        serving: u64,
+    },
+    /// Another writer has taken over: this one must not publish.
+    #[error("epoch {own} is over: another writer has taken over with epoch {found}")]
+    Fenced {
+        /// The epoch of the directory.
+        found: u64,
+        /// The epoch of this writer.
+        own: u64,
+    },
+    /// A file of a secret key that others than its owner can read.
+    #[error("{} holds a secret key and can be read by others: chmod go-rwx", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that holds no key.
+    #[error("{} is no key", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KeyError,
     },
     /// The content cannot be written as packs and a manifest.
     #[error("cannot encode the new generation")]

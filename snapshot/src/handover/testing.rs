@@ -165,14 +165,7 @@ pub(super) fn pack(content: &str) -> PackFile {
 
 /// Publishes one pack of this content.
 pub(super) fn publish(writer: &mut Writer, content: &str, keep: Keep) -> Result<Published, HandoverError> {
-    writer.publish(Publication {
-        packs: vec![pack(content)],
-        keep,
-        created_unix_secs: 1_000,
-        remove: Vec::new(),
-        change: 0,
-        chain: [0; 32],
-    })
+    writer.publish(Publication::of(vec![pack(content)], keep, 1_000))
 }
 
 /// The content of a view as "generation: a=1 b=2".

@@ -1,46 +1,84 @@
-//! Publishing a generation: packs, manifest, `CURRENT`, in this order, each durable before the next names it.
+//! Publishing a generation: packs, manifest, `CURRENT`, in this order, each durable before the next is named.
 //!
-//! What the packs hold is not decided here. Invariants: a crash at any point leaves the old generation or the new one
-//! current, both whole; after an error before the last rename the directory is as it was; every pack that a manifest
-//! names was read back from the disk and passed the loader's checks.
+//! What the packs hold is not decided here. Publishing small packs takes time of the zones in them, whatever else there
+//! is: the writer knows which pack counts for each zone. Invariants: a crash at any point leaves the old generation or the
+//! new one current, both whole; after an error before the last rename the directory is as it was; every pack that a
+//! manifest names passed the loader's checks; a writer whose epoch is over changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::compact::{self, IndexedPack, PackIndex, Plan};
-use super::disk::Disk;
+use super::added::Added;
+use super::fold::{self, FOLDED_LEN_MAX};
+use super::index::{Index, PackNumber};
 use super::layout::{self, CurrentLine, FileKind, ManifestName};
 use super::lock::Lock;
+use super::merged::Merged;
 use super::{Current, Directory, HandoverError};
-use crate::image::{Digest, Generation, Manifest, PackFile, PackRef, Segment};
+use crate::dns::name::Name;
+use crate::image::{Digest, Generation, Manifest, Pack, PackFile, PackRef, SigningKey};
 
 /// The epoch of a directory that never had another.
 const EPOCH_FIRST: u64 = 1;
+
+/// A change of the database and the value of the hash chain there.
+pub(super) type Change = (u64, [u8; 32]);
+
+/// The change of what is compiled from files.
+const NO_CHANGE: Change = (0, [0; 32]);
 
 /// The one process that may change the directory.
 pub struct Writer {
     /// The directory.
     pub(super) directory: Directory,
-    /// The zones of the packs seen so far, so that a small publication does not read big packs again.
-    indexes: HashMap<Digest, Arc<PackIndex>>,
+    /// The fencing epoch it writes.
+    epoch: u64,
+    /// The greatest generation seen, published or not.
+    newest: Generation,
+    /// What is known of the current generation; nothing after an error.
+    pub(super) known: Option<Known>,
+    /// Counts how often what was known had nothing to do with what came next.
+    pub(super) era: u64,
+    /// The manifests seen so far, for the garbage collection.
+    pub(super) manifests: HashMap<ManifestName, Digests>,
+    /// The key that signs what is written.
+    pub(super) key: Option<Arc<SigningKey>>,
     /// What makes us the writer; dropped last.
     _lock: Lock,
+}
+
+/// What the writer knows of the generation that `CURRENT` names.
+pub(super) struct Known {
+    /// The line in `CURRENT`.
+    line: CurrentLine,
+    /// The change it goes up to.
+    change: Change,
+    /// Its packs and zones.
+    pub(super) index: Index,
+}
+
+/// The digests that a manifest consists of.
+pub(super) struct Digests {
+    /// Its own.
+    pub(super) own: Digest,
+    /// Those of its packs.
+    pub(super) packs: Vec<Digest>,
 }
 
 /// What is to become a generation.
 pub struct Publication {
     /// The new packs; a zone in several is taken from the last.
     pub packs: Vec<PackFile>,
+    /// The apexes of zones to delete, where they are not in a new pack. What is not there is no error.
+    pub remove: Vec<Name>,
     /// What stays of the current generation.
     pub keep: Keep,
+    /// The last change of the database that it has; 0 if it is compiled from files.
+    pub change: u64,
+    /// The value of the hash chain at that change; zero if it is compiled from files.
+    pub chain: [u8; 32],
     /// The time to write into the manifest, in seconds since 1970.
     pub created_unix_secs: u64,
-    /// Apexes of zones that are deleted.
-    pub remove: Vec<crate::dns::name::Name>,
-    /// See [`Manifest`].
-    pub change: u64,
-    /// See [`Manifest`].
-    pub chain: [u8; 32],
 }
 
 /// What stays of the current generation when another is published.
@@ -48,7 +86,7 @@ pub struct Publication {
 pub enum Keep {
     /// Nothing: the new packs are the whole content.
     Nothing,
-    /// Every zone that is not in a new pack.
+    /// Every zone that is not in a new pack or removed.
     Others,
 }
 
@@ -59,28 +97,40 @@ pub struct Published {
     pub current: Current,
     /// Bytes of packs and manifest that had to be written; packs that were there already do not count.
     pub bytes_written: u64,
-    /// How many old packs were folded into fresh ones.
-    pub packs_compacted: usize,
+    /// How many old packs were made part of fresh ones.
+    pub packs_folded: usize,
 }
 
-/// What the next generation follows.
-struct Base {
+/// A generation that is being put together.
+pub(super) struct Draft {
     /// The digest of the manifest before.
-    previous: Option<Digest>,
-    /// The packs to keep zones from, the oldest first.
-    packs: Vec<PackRef>,
-    /// The name of the next manifest.
-    next: ManifestName,
+    pub(super) previous: Option<Digest>,
+    /// The name of the manifest.
+    pub(super) next: ManifestName,
+    /// The change the generation before goes up to.
+    pub(super) change: Change,
+    /// Its packs and zones.
+    pub(super) index: Index,
+    /// The files written so far.
+    pub(super) added: Added,
 }
 
-/// The files that a publication has added so far. Dropping it removes them again, unless [`Added::keep`] was called.
-struct Added {
-    /// Where they are.
-    disk: Arc<Disk>,
-    /// Their names.
-    names: Vec<String>,
-    /// Bytes written.
-    bytes_written: u64,
+/// A pack that a draft gains.
+struct Fresh {
+    /// Its number in the index.
+    number: PackNumber,
+    /// Its content.
+    pack: Pack,
+    /// The file, if it still has to be written.
+    bytes: Option<Vec<u8>>,
+}
+
+impl Publication {
+    /// Packs to publish, compiled from files.
+    #[must_use]
+    pub fn of(packs: Vec<PackFile>, keep: Keep, created_unix_secs: u64) -> Publication {
+        Publication { packs, remove: Vec::new(), keep, change: 0, chain: [0; 32], created_unix_secs }
+    }
 }
 
 impl Writer {
@@ -89,13 +139,41 @@ impl Writer {
     /// # Errors
     /// [`HandoverError::Io`].
     pub(super) fn start(directory: Directory, lock: Lock) -> Result<Writer, HandoverError> {
-        // We hold the lock, so whoever began these files is gone.
+        let mut epoch = EPOCH_FIRST;
         for name in directory.disk.names()? {
-            if FileKind::of(&name) == FileKind::Temp {
-                directory.disk.remove(&name)?;
+            match FileKind::of(&name) {
+                // We hold the lock, so whoever began these files is gone.
+                FileKind::Temp => directory.disk.remove(&name)?,
+                FileKind::Manifest(manifest) => epoch = epoch.max(manifest.epoch),
+                FileKind::Pack(_) | FileKind::Foreign => {}
             }
         }
-        Ok(Writer { directory, indexes: HashMap::new(), _lock: lock })
+        if let Ok(Some(line)) = directory.current_line() {
+            epoch = epoch.max(line.manifest.epoch);
+        }
+        let (newest, manifests) = (Generation(0), HashMap::new());
+        Ok(Writer { directory, epoch, newest, known: None, era: 0, manifests, key: None, _lock: lock })
+    }
+
+    /// The same writer with a fencing epoch of its own, instead of that of the directory. Each control plane takes a
+    /// greater one than those before it, so that one that comes back late changes nothing.
+    ///
+    /// # Errors
+    /// [`HandoverError::Fenced`] if the directory has a greater one.
+    pub fn with_epoch(mut self, epoch: u64) -> Result<Writer, HandoverError> {
+        if epoch < self.epoch {
+            return Err(HandoverError::Fenced { found: self.epoch, own: epoch });
+        }
+        self.epoch = epoch;
+        Ok(self)
+    }
+
+    /// The same writer, which signs what it writes, and what it keeps that is signed otherwise.
+    #[must_use]
+    pub fn with_key(mut self, key: SigningKey) -> Writer {
+        self.key = Some(Arc::new(key));
+        self.known = None;
+        self
     }
 
     /// The directory, to read what is there.
@@ -104,7 +182,13 @@ impl Writer {
         &self.directory
     }
 
-    /// Makes a new generation current.
+    /// The fencing epoch it writes.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Makes a new generation current. O(zones of the new packs), but for the first time, when all packs are read.
     ///
     /// A damaged current generation does not stop a publication that keeps nothing of it.
     ///
@@ -112,386 +196,222 @@ impl Writer {
     /// [`HandoverError`] naming the file and the cause; the directory is then as it was. The one exception: if the very
     /// last sync of the directory fails, the generation is current but may not survive a power failure.
     pub fn publish(&mut self, publication: Publication) -> Result<Published, HandoverError> {
-        let Publication { mut packs, keep, created_unix_secs, remove, change, chain } = publication;
+        let Publication { mut packs, remove, keep, change, chain, created_unix_secs } = publication;
+        let mut draft = self.draft(keep)?;
+        let mut fresh = Vec::with_capacity(packs.len() + 1);
+        let mut seen = HashSet::new();
+        let remove = remove.iter().map(Name::to_canonical).filter(|apex| draft.index.has_zone(apex.as_wire()));
+        let remove: Vec<Name> = remove.filter(|apex| seen.insert(apex.as_wire().to_vec())).collect();
         if !remove.is_empty() {
-            packs.push(PackFile::encode_change(Vec::new(), &remove).map_err(HandoverError::Encode)?);
+            fresh.push(
+                self.accept(PackFile::encode_change(Vec::new(), &remove).map_err(HandoverError::Encode)?, &mut draft)?,
+            );
         }
-        let base = self.base(keep)?;
-        let disk = Arc::clone(&self.directory.disk);
-        let mut added = Added { disk: Arc::clone(&disk), names: Vec::new(), bytes_written: 0 };
-        let mut new: Vec<IndexedPack> = Vec::with_capacity(packs.len());
-        for pack in packs {
-            let pack = self.store(pack, &mut added)?;
-            // The same bytes given twice are one pack, at its later place.
-            new.retain(|other| other.pack.digest != pack.pack.digest);
-            new.push(pack);
+        // The same bytes given twice are one pack, at its later place.
+        let mut seen = HashSet::new();
+        packs.reverse();
+        packs.retain(|pack| seen.insert(pack.digest));
+        for pack in packs.into_iter().rev() {
+            fresh.push(self.accept(pack, &mut draft)?);
         }
-        let (mut packs, packs_compacted) = self.fold(base.packs, &new, &mut added)?;
-        packs.extend(new.into_iter().map(|pack| pack.pack));
-        let ManifestName { epoch, generation } = base.next;
-        let manifest = Manifest { epoch, generation, created_unix_secs, previous: base.previous, change, chain, packs };
-        let current = add_manifest(manifest, base.next, &mut added)?;
-        let bytes_written = added.bytes_written;
-        let line = CurrentLine { manifest: base.next, digest: current.digest };
-        let temp = added.write_temp(line.to_string().as_bytes())?;
-        disk.rename(&temp, layout::CURRENT)?;
-        added.keep();
-        disk.sync()?;
-        self.indexes.retain(|digest, _| current.manifest.packs.iter().any(|pack| pack.digest == *digest));
-        Ok(Published { current, bytes_written, packs_compacted })
+        let packs_folded = self.fold(&mut fresh, &mut draft)?;
+        for Fresh { pack, bytes, .. } in fresh {
+            if let Some(bytes) = bytes {
+                draft.added.stage(&bytes, layout::pack_name(pack.digest()))?;
+            }
+        }
+        let published = self.commit(draft, (change, chain), created_unix_secs)?;
+        Ok(Published { packs_folded, ..published })
     }
 
-    /// Finds what the next generation follows and what it is called: past every manifest on disk, also those that were
-    /// never published, because a data plane may have seen them.
-    fn base(&self, keep: Keep) -> Result<Base, HandoverError> {
+    /// Begins a generation: finds what it follows and what it is called. What was known goes into the draft, and comes
+    /// back when that is committed.
+    ///
+    /// # Errors
+    /// [`HandoverError`].
+    pub(super) fn draft(&mut self, keep: Keep) -> Result<Draft, HandoverError> {
+        let line = self.directory.current_line();
+        let known = self.known.take().filter(|known| line.as_ref().is_ok_and(|line| *line == Some(known.line)));
+        let (previous, change, index) = match known {
+            Some(Known { line, change, index }) => (Some(line.digest), change, index),
+            None => self.learn(keep)?,
+        };
+        let index = if keep == Keep::Nothing {
+            self.era += 1;
+            Index::default()
+        } else {
+            index
+        };
+        let generation = Generation(self.newest.0.checked_add(1).ok_or(HandoverError::Exhausted)?);
+        let next = ManifestName { epoch: self.epoch, generation };
+        Ok(Draft { previous, next, change, index, added: Added::new(&self.directory.disk) })
+    }
+
+    /// Gives up a draft to which nothing was added; what was known still is.
+    pub(super) fn keep_known(&mut self, draft: Draft) {
+        if let Ok(Some(line)) = self.directory.current_line()
+            && Some(line.digest) == draft.previous
+        {
+            self.known = Some(Known { line, change: draft.change, index: draft.index });
+        }
+    }
+
+    /// Reads what the current generation is, and past every manifest on disk, also those that were never published, because
+    /// a data plane may have seen them. Its packs are read if zones of them are kept.
+    fn learn(&mut self, keep: Keep) -> Result<(Option<Digest>, Change, Index), HandoverError> {
+        self.era += 1;
         let names = self.directory.manifest_names()?;
         let current = match (self.directory.current(), keep) {
             // Without CURRENT but with manifests something was lost; what to keep is not known then.
             (Ok(None), Keep::Others) if !names.is_empty() => return Err(self.directory.current_is_missing()),
-            (Ok(current), _) => current.map(|current| (current.digest, current.manifest.packs)),
+            (Ok(current), _) => current.map(|current| (current.digest, current.manifest)),
             (Err(error), Keep::Others) => return Err(error),
             // CURRENT or its manifest is damaged: go on from the newest manifest that can be read.
             (Err(_), Keep::Nothing) => {
                 let newest = names.iter().find_map(|name| self.directory.manifest(*name).ok());
-                newest.map(|(manifest, digest)| (digest, manifest.packs))
+                newest.map(|(manifest, digest)| (digest, manifest))
             }
         };
         let line = self.directory.current_line().ok().flatten().map(|line| line.manifest);
         let known = || names.iter().copied().chain(line);
-        let last = known().map(|name| name.generation.0).max().unwrap_or(0);
-        let next = ManifestName {
-            epoch: known().map(|name| name.epoch).max().unwrap_or(EPOCH_FIRST),
-            generation: Generation(last.checked_add(1).ok_or(HandoverError::Exhausted)?),
-        };
-        let (previous, packs) = current.map_or((None, Vec::new()), |(digest, packs)| (Some(digest), packs));
-        let packs = if keep == Keep::Others { packs } else { Vec::new() };
-        Ok(Base { previous, packs, next })
+        self.newest = known().map(|name| name.generation).max().unwrap_or(Generation(0));
+        let found = known().map(|name| name.epoch).max().unwrap_or(0);
+        if found > self.epoch {
+            return Err(HandoverError::Fenced { found, own: self.epoch });
+        }
+        let Some((digest, manifest)) = current else { return Ok((None, NO_CHANGE, Index::default())) };
+        let mut index = Index::default();
+        if keep == Keep::Others {
+            for pack in manifest.packs {
+                index.add(pack, &self.load_signed(&pack)?);
+            }
+            index.drop_empty();
+        }
+        Ok((Some(digest), (manifest.change, manifest.chain), index))
     }
 
-    /// Makes a pack durable under its final name, unless it is there already and sound.
-    fn store(&mut self, pack: PackFile, added: &mut Added) -> Result<IndexedPack, HandoverError> {
-        let PackFile { digest, zones, bytes } = pack;
-        let name = layout::pack_name(digest);
-        let pack = PackRef { digest, bytes: bytes.len() as u64, zones };
-        let there = self.directory.load_pack(&pack);
-        let was_missing = matches!(&there, Err(HandoverError::Io { source, .. })
+    /// Loads a pack that stays; if it does not have the signature it should have, it gets it.
+    fn load_signed(&self, pack: &PackRef) -> Result<Pack, HandoverError> {
+        let loaded = self.directory.load_pack(pack)?;
+        if let Some(key) = self.key.as_ref().filter(|key| !loaded.is_signed_with(key.public())) {
+            let mut bytes = loaded.file_bytes().to_vec();
+            key.sign(&mut bytes);
+            let disk = &self.directory.disk;
+            let temp = disk.write_temp(&bytes)?;
+            disk.flush(&temp)
+                .and_then(|()| disk.rename(&temp.name, &layout::pack_name(pack.digest)))
+                .inspect_err(|_| disk.discard(&temp.name))?;
+        }
+        Ok(loaded)
+    }
+
+    /// Makes a pack part of a draft, checked as a loader does. A large one is written at once, to be read back from there.
+    fn accept(&self, pack: PackFile, draft: &mut Draft) -> Result<Fresh, HandoverError> {
+        let (digest, name) = (pack.digest, layout::pack_name(pack.digest));
+        let reference = PackRef { digest, bytes: pack.bytes.len() as u64, zones: pack.zones };
+        let there = self.directory.load_pack(&reference);
+        // A damaged pack of this name is replaced. Published generations may name it, so it stays in any case.
+        let is_missing = matches!(&there, Err(HandoverError::Io { source, .. })
             if source.kind() == std::io::ErrorKind::NotFound);
-        let loaded = if let Ok(loaded) = there {
-            loaded
+        let is_signed = |pack: &Pack| self.key.as_ref().is_none_or(|key| pack.is_signed_with(key.public()));
+        let (loaded, bytes) = if let Some(loaded) = there.ok().filter(is_signed) {
+            (loaded, None)
         } else {
-            let temp = added.write_temp(&bytes)?;
-            added.bytes_written += pack.bytes;
-            drop(bytes);
-            // Read back what the disk has, before anything names it.
-            let loaded = self.directory.load_pack_file(&temp, digest, pack.bytes)?;
-            added.rename(&temp, &name)?;
-            if !was_missing {
-                // A damaged pack of this name was replaced. Published generations may name it, so it stays.
-                added.names.retain(|added| *added != name);
+            let refused = |source| HandoverError::Refused { path: self.directory.disk.path_of(&name), source };
+            let small = reference.bytes <= FOLDED_LEN_MAX && is_missing;
+            let loaded = if small { Some(pack.open().map_err(refused)?) } else { None };
+            let mut bytes = pack.bytes;
+            if let Some(key) = &self.key {
+                key.sign(&mut bytes);
             }
-            loaded
-        };
-        let index = Arc::new(PackIndex::of(&loaded));
-        self.indexes.insert(digest, Arc::clone(&index));
-        Ok(IndexedPack { pack, index })
-    }
-
-    /// Finds the packs that stay below `new` ones, writing fresh ones if that is due. Returns how many were folded.
-    fn fold(
-        &mut self,
-        mut old: Vec<PackRef>,
-        new: &[IndexedPack],
-        added: &mut Added,
-    ) -> Result<(Vec<PackRef>, usize), HandoverError> {
-        old.retain(|old| new.iter().all(|new| new.pack.digest != old.digest));
-        let old = old.into_iter().map(|pack| self.indexed(pack)).collect::<Result<Vec<_>, _>>()?;
-        match compact::plan(&old, new) {
-            Plan::Keep(packs) => Ok((packs, 0)),
-            Plan::Rewrite(live) => {
-                let count = live.len();
-                Ok((self.rewrite(live, added)?, count))
-            }
-        }
-    }
-
-    /// Learns the zones of a pack, from memory if it was seen before.
-    fn indexed(&mut self, pack: PackRef) -> Result<IndexedPack, HandoverError> {
-        if let Some(index) = self.indexes.get(&pack.digest) {
-            return Ok(IndexedPack { pack, index: Arc::clone(index) });
-        }
-        let index = Arc::new(PackIndex::of(&self.directory.load_pack(&pack)?));
-        self.indexes.insert(pack.digest, Arc::clone(&index));
-        Ok(IndexedPack { pack, index })
-    }
-
-    /// Copies live zones into fresh packs. Memory: one old pack and one fresh one.
-    fn rewrite(&mut self, live: Vec<(PackRef, Vec<usize>)>, added: &mut Added) -> Result<Vec<PackRef>, HandoverError> {
-        let mut fresh = Vec::new();
-        let mut segments: Vec<Segment> = Vec::new();
-        let mut segments_len = 0;
-        for (pack, positions) in live {
-            let pack = self.directory.load_pack(&pack)?;
-            for position in positions {
-                let Some(segment) = pack.segment(position) else { continue };
-                if segments_len + segment.facts.bytes > compact::SEGMENTS_LEN_MAX && !segments.is_empty() {
-                    fresh.push(self.store_segments(std::mem::take(&mut segments), added)?);
-                    segments_len = 0;
+            match loaded {
+                Some(loaded) => (loaded, Some(bytes)),
+                None => {
+                    let temp = draft.added.stage_at_once(&bytes, name, is_missing)?;
+                    drop(bytes);
+                    (self.directory.load_pack_file(&temp, digest, reference.bytes)?, None)
                 }
-                segments_len += segment.facts.bytes;
-                segments.push(segment);
+            }
+        };
+        let number = draft.index.add(reference, &loaded);
+        Ok(Fresh { number, pack: loaded, bytes })
+    }
+
+    /// Makes small packs one, if it is time. Returns how many old ones were.
+    fn fold(&self, fresh: &mut Vec<Fresh>, draft: &mut Draft) -> Result<usize, HandoverError> {
+        draft.index.drop_empty();
+        let is_listed = |draft: &Draft, fresh: &Fresh| draft.index.pack(fresh.number).is_some();
+        fresh.retain(|fresh| is_listed(draft, fresh));
+        let Some(from) = fold::fold_from(&draft.index.live_lens(), fresh.len()) else { return Ok(0) };
+        let numbers = draft.index.order()[from..].to_vec();
+        let old_count = numbers.len().saturating_sub(fresh.len());
+        let mut merged = Merged::default();
+        for number in numbers {
+            let loaded;
+            let pack = match (fresh.iter().find(|fresh| fresh.number == number), draft.index.pack(number)) {
+                (Some(fresh), _) => &fresh.pack,
+                (None, Some(pack)) => {
+                    loaded = self.directory.load_pack(&pack)?;
+                    &loaded
+                }
+                (None, None) => continue,
+            };
+            for (position, zone) in pack.zones().enumerate() {
+                let counts = draft.index.holder(zone.apex.as_wire()) == Some(number);
+                if let Some(segment) = pack.segment(position).filter(|_| counts) {
+                    merged.add(segment)?;
+                }
+            }
+            for apex in pack.deleted() {
+                // Without older packs there is nothing to delete.
+                if draft.index.holder(apex.as_wire()) != Some(number) {
+                    continue;
+                } else if from > 0 {
+                    merged.deleted.push(apex.clone());
+                } else {
+                    draft.index.forget_deletion(apex.as_wire());
+                }
             }
         }
-        if !segments.is_empty() {
-            fresh.push(self.store_segments(segments, added)?);
+        for pack in merged.finish()? {
+            fresh.push(self.accept(pack, draft)?);
         }
-        Ok(fresh)
+        draft.index.drop_empty();
+        fresh.retain(|fresh| is_listed(draft, fresh));
+        Ok(old_count)
     }
 
-    /// Packs segments in canonical order of their apexes.
-    fn store_segments(&mut self, mut segments: Vec<Segment>, added: &mut Added) -> Result<PackRef, HandoverError> {
-        segments.sort_by_cached_key(|segment| {
-            let mut key = Vec::new();
-            segment.facts.apex.as_ref().push_sort_key(&mut key);
-            key
-        });
-        let pack = PackFile::encode(segments).map_err(HandoverError::Encode)?;
-        Ok(self.store(pack, added)?.pack)
-    }
-}
-
-/// Makes the packs' names durable, then the manifest.
-fn add_manifest(manifest: Manifest, name: ManifestName, added: &mut Added) -> Result<Current, HandoverError> {
-    let (bytes, digest) = manifest.encode().map_err(HandoverError::Encode)?;
-    let file_name = name.to_string();
-    added.disk.sync()?;
-    let temp = added.write_temp(&bytes)?;
-    added.bytes_written += bytes.len() as u64;
-    added.rename(&temp, &file_name)?;
-    added.disk.sync()?;
-    Ok(Current { manifest, file_name, digest })
-}
-
-impl Added {
-    /// Writes a file under a temporary name.
-    fn write_temp(&mut self, bytes: &[u8]) -> Result<String, HandoverError> {
-        let name = self.disk.write_temp(bytes)?;
-        self.names.push(name.clone());
-        Ok(name)
-    }
-
-    /// Gives a temporary file its final name.
-    fn rename(&mut self, temp: &str, name: &str) -> Result<(), HandoverError> {
-        self.disk.rename(temp, name)?;
-        self.names.retain(|added| added != temp);
-        self.names.push(name.to_owned());
-        Ok(())
-    }
-
-    /// Leaves the files where they are: something durable names them.
-    fn keep(mut self) {
-        self.names.clear();
-    }
-}
-
-impl Drop for Added {
-    fn drop(&mut self) {
-        // In reverse, so that a manifest goes before the packs it names.
-        for name in self.names.iter().rev() {
-            self.disk.discard(name);
+    /// Makes a draft durable and current.
+    ///
+    /// # Errors
+    /// As [`Writer::publish`].
+    pub(super) fn commit(
+        &mut self,
+        draft: Draft,
+        change: Change,
+        created_unix_secs: u64,
+    ) -> Result<Published, HandoverError> {
+        let Draft { previous, next, index, mut added, .. } = draft;
+        let ManifestName { epoch, generation } = next;
+        let (packs, (number, chain)) = (index.refs(), change);
+        let manifest = Manifest { epoch, generation, created_unix_secs, previous, change: number, chain, packs };
+        let (mut bytes, digest) = manifest.encode().map_err(HandoverError::Encode)?;
+        if let Some(key) = &self.key {
+            key.sign(&mut bytes);
         }
+        let file_name = next.to_string();
+        added.stage(&bytes, file_name.clone())?;
+        let bytes_written = added.bytes_written;
+        let line = CurrentLine { manifest: next, digest };
+        added.publish(line.to_string().as_bytes())?;
+        self.newest = generation;
+        let packs = manifest.packs.iter().map(|pack| pack.digest).collect();
+        self.manifests.insert(next, Digests { own: digest, packs });
+        self.known = Some(Known { line, change, index });
+        let current = Current { manifest, file_name, digest };
+        Ok(Published { current, bytes_written, packs_folded: 0 })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::error::Error as _;
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
-
-    use super::super::testing::{Fault, Scratch, pack, publish};
-    use super::*;
-
-    #[test]
-    fn generations_grow_and_form_a_chain() {
-        let scratch = Scratch::new();
-        let first = scratch.publish_all(&["a=1"]);
-        assert_eq!(scratch.served(), "1: a=1");
-        assert_eq!(first.current.manifest.previous, None);
-        let second = scratch.publish_all(&["b=2"]);
-        assert_eq!(scratch.served(), "2: b=2");
-        assert_eq!(second.current.manifest.previous, Some(first.current.digest));
-        assert_eq!(scratch.directory().current().unwrap(), Some(second.current));
-    }
-
-    #[test]
-    fn files_are_readable_by_owner_and_group_only_and_nothing_unfinished_stays() {
-        let scratch = Scratch::new();
-        scratch.publish_all(&["a=1", "a=2"]);
-        let mode = |name: &str| scratch.path.join(name).symlink_metadata().unwrap().permissions().mode() & 0o7777;
-        assert_eq!(mode(""), 0o750);
-        let files = scratch.files();
-        assert_eq!(files.len(), 5, "{files:?}");
-        for name in files {
-            assert!(matches!(FileKind::of(&name), FileKind::Pack(_) | FileKind::Manifest(_)) || name == "CURRENT");
-            assert_eq!(mode(&name), 0o440, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_pack_that_is_there_is_not_written_again_unless_it_is_damaged() {
-        let scratch = Scratch::new();
-        let first = scratch.publish_all(&["a=1"]);
-        let name = layout::pack_name(first.current.manifest.packs[0].digest);
-        let sound = scratch.read(&name);
-        let inode = || scratch.path.join(&name).metadata().unwrap().ino();
-        let before = inode();
-        let again = scratch.publish_all(&["a=1"]);
-        assert_eq!(again.current.manifest.packs, first.current.manifest.packs);
-        assert_eq!(inode(), before);
-        for damaged in [vec![0; sound.len()], Vec::new()] {
-            scratch.overwrite(&name, &damaged);
-            scratch.publish_all(&["a=1"]);
-            assert_eq!(scratch.read(&name), sound);
-        }
-        assert_eq!(scratch.served(), "4: a=1");
-    }
-
-    #[test]
-    fn other_zones_are_kept_on_request_and_shadowed_ones_folded_away() {
-        let scratch = Scratch::new();
-        let mut writer = scratch.writer();
-        publish(&mut writer, "a=1 b=1 c=1", Keep::Nothing).unwrap();
-        let delta = publish(&mut writer, "d=2", Keep::Others).unwrap();
-        assert_eq!((delta.current.manifest.packs.len(), delta.packs_compacted), (2, 0));
-        assert_eq!(scratch.served(), "2: a=1 b=1 c=1 d=2");
-        drop(writer);
-        let mut writer = scratch.writer();
-        let folded = publish(&mut writer, "A=3", Keep::Others).unwrap();
-        assert_eq!((folded.current.manifest.packs.len(), folded.packs_compacted), (2, 2));
-        assert_eq!(scratch.served().to_lowercase(), "3: a=3 b=1 c=1 d=2");
-    }
-
-    #[test]
-    fn hundreds_of_deltas_never_pass_the_pack_limit() {
-        let scratch = Scratch::new();
-        let mut writer = scratch.writer();
-        for count in 0..150 {
-            let published = publish(&mut writer, &format!("z{count:03}=1"), Keep::Others).unwrap();
-            assert!(published.current.manifest.packs.len() <= compact::PACKS_MAX);
-            writer.collect(2, &[]).unwrap();
-        }
-        assert_eq!(scratch.directory().load(None).unwrap().unwrap().view.zone_count(), 150);
-    }
-
-    #[test]
-    fn the_same_pack_twice_is_listed_once() {
-        let scratch = Scratch::new();
-        let mut writer = scratch.writer();
-        let packs = vec![pack("a=1"), pack("b=1"), pack("a=1")];
-        let published = writer
-            .publish(Publication {
-                packs,
-                keep: Keep::Nothing,
-                created_unix_secs: 1,
-                remove: Vec::new(),
-                change: 0,
-                chain: [0; 32],
-            })
-            .unwrap();
-        assert_eq!(published.current.manifest.packs.len(), 2);
-        let again = publish(&mut writer, "a=1", Keep::Others).unwrap();
-        assert_eq!(again.current.manifest.packs.len(), 2);
-        assert_eq!(scratch.served(), "2: a=1 b=1");
-    }
-
-    /// Publishes under a fault after every possible number of changes, and hands the outcome of each to `check`.
-    fn for_each_fault(fault: Fault, check: impl Fn(&Scratch, Result<Published, HandoverError>, Vec<String>)) {
-        for left in 0.. {
-            let scratch = Scratch::new();
-            scratch.publish_all(&["a=1 b=1", "a=2 b=2"]);
-            let before = scratch.files();
-            let mut writer = scratch.writer();
-            let disk = Arc::clone(&writer.directory.disk);
-            disk.faults.order(fault, left);
-            // "a" is shadowed, so this publication also folds the pack before.
-            let outcome = publish(&mut writer, "a=3", Keep::Others);
-            if !disk.faults.has_struck() {
-                assert!(left >= 11, "two packs, manifest and CURRENT: written, renamed, synced; only {left} changes");
-                assert!(outcome.is_ok());
-                return;
-            }
-            drop(writer);
-            check(&scratch, outcome, before);
-        }
-    }
-
-    #[test]
-    fn a_killed_writer_leaves_a_whole_generation_and_the_next_one_succeeds() {
-        for_each_fault(Fault::Kill, |scratch, outcome, _| {
-            assert!(outcome.is_err());
-            let served = scratch.served();
-            assert!(served == "2: a=2 b=2" || served == "3: a=3 b=2", "{served}");
-            for entry in scratch.directory().generations().unwrap() {
-                assert!(matches!(entry.state, crate::handover::GenerationState::Intact(_)), "{entry:?}");
-            }
-            let mut writer = scratch.writer();
-            let published = publish(&mut writer, "b=4", Keep::Others).unwrap();
-            assert!(!scratch.files().iter().any(|name| FileKind::of(name) == FileKind::Temp));
-            let now = scratch.served();
-            let a = if served.starts_with('3') { 3 } else { 2 };
-            assert_eq!(now, format!("{}: a={a} b=4", published.current.manifest.generation.0));
-            assert!(published.current.manifest.generation > Generation(2));
-            writer.collect(1, &[]).unwrap();
-            assert_eq!(scratch.served(), now);
-        });
-    }
-
-    #[test]
-    fn after_an_error_the_directory_is_as_it_was() {
-        for_each_fault(Fault::Once, |scratch, outcome, before| {
-            let error = outcome.unwrap_err();
-            assert!(error.to_string().contains(scratch.path.to_str().unwrap()), "{error}");
-            assert!(error.source().is_some());
-            if scratch.served() == "2: a=2 b=2" {
-                assert_eq!(scratch.files(), before, "{error}");
-            } else {
-                assert_eq!(scratch.served(), "3: a=3 b=2", "{error}");
-                assert!(error.to_string().starts_with("cannot sync"), "{error}");
-            }
-        });
-    }
-
-    #[test]
-    fn a_damaged_current_generation_stops_only_who_keeps_zones_of_it() {
-        let scratch = Scratch::new();
-        let last = scratch.publish_all(&["a=1", "a=2"]);
-        scratch.overwrite("CURRENT", b"garbage\n");
-        let mut writer = scratch.writer();
-        assert!(matches!(publish(&mut writer, "b=3", Keep::Others), Err(HandoverError::Malformed { .. })));
-        let published = publish(&mut writer, "b=3", Keep::Nothing).unwrap();
-        assert_eq!(published.current.manifest.previous, Some(last.current.digest));
-        assert_eq!(scratch.served(), "3: b=3");
-    }
-
-    #[test]
-    fn what_to_keep_is_not_guessed_when_current_is_missing() {
-        let scratch = Scratch::new();
-        scratch.publish_all(&["a=1", "a=2"]);
-        std::fs::remove_file(scratch.path.join("CURRENT")).unwrap();
-        let mut writer = scratch.writer();
-        assert!(matches!(publish(&mut writer, "b=1", Keep::Others), Err(HandoverError::CurrentMissing { .. })));
-        publish(&mut writer, "b=1", Keep::Nothing).unwrap();
-        assert_eq!(scratch.served(), "3: b=1");
-    }
-
-    #[test]
-    fn generations_grow_past_manifests_that_were_never_published() {
-        let scratch = Scratch::new();
-        scratch.publish_all(&["a=1"]);
-        std::fs::write(scratch.path.join("manifest-0000000000000001-0000000000000009"), b"left over").unwrap();
-        scratch.publish_all(&["a=2"]);
-        assert_eq!(scratch.served(), "10: a=2");
-        std::fs::write(scratch.path.join("manifest-0000000000000001-ffffffffffffffff"), b"left over").unwrap();
-        let exhausted = publish(&mut scratch.writer(), "a=3", Keep::Nothing);
-        assert!(matches!(exhausted, Err(HandoverError::Exhausted)));
-    }
-}
+mod tests;

@@ -1,7 +1,8 @@
 //! The fixed header in front of every snapshot file, and why a file is not accepted.
 //!
-//! Layout (128 bytes): magic 8, format version u16, kind u16, header length u32, body length u64, reserved 8 (zero),
-//! BLAKE3 of the body 32, signature 64 (zero in this format version). Every bit is checked, so every flip is noticed.
+//! Layout (128 bytes): magic 8, format version u16, kind u16, header length u32, body length u64, key id 8, BLAKE3 of the
+//! body 32, signature 64. Key id and signature are zero in files that are not signed. Every bit is checked, so every flip
+//! is noticed; in a signed file by whoever trusts its key.
 
 use std::fmt;
 
@@ -9,6 +10,7 @@ use thiserror::Error;
 
 use super::bytes::{u16_at, u32_at, u64_at};
 use super::digest::Digest;
+use super::sign::Trust;
 
 /// Opens every file: not text, and a transfer that mangles line ends or the eighth bit breaks it.
 const MAGIC: [u8; 8] = *b"\x89PTRL\r\n\x1a";
@@ -76,6 +78,9 @@ pub enum LoadError {
         /// Digest it should have.
         expected: Digest,
     },
+    /// It has no signature of a key that is trusted.
+    #[error("not trusted: {0}")]
+    Signature(&'static str),
     /// The archive inside is malformed.
     #[error("archive is malformed: {0}")]
     Archive(String),
@@ -109,7 +114,7 @@ pub(super) fn header(kind: FileKind, body: &[u8]) -> ([u8; HEADER_LEN], Digest) 
 }
 
 /// Checks a whole file of the given kind and returns its body and digest.
-pub(super) fn open(kind: FileKind, file: &[u8]) -> Result<(&[u8], Digest), LoadError> {
+pub(super) fn open<'f>(kind: FileKind, file: &'f [u8], trust: &Trust) -> Result<(&'f [u8], Digest), LoadError> {
     let (header, body) = file.split_at_checked(HEADER_LEN).ok_or(LoadError::Header("shorter than a header"))?;
     if header[..8] != MAGIC {
         return Err(LoadError::Header("wrong magic"));
@@ -128,12 +133,7 @@ pub(super) fn open(kind: FileKind, file: &[u8]) -> Result<(&[u8], Digest), LoadE
     if body.len() as u64 != expected {
         return Err(LoadError::Length { found: body.len() as u64, expected });
     }
-    if u64_at(header, 24) != Some(0) {
-        return Err(LoadError::Header("reserved bytes are set"));
-    }
-    if header[64..].iter().any(|&byte| byte != 0) {
-        return Err(LoadError::Header("signed files are not supported by this release"));
-    }
+    trust.check(header).map_err(LoadError::Signature)?;
     let mut expected = Digest([0; 32]);
     expected.0.copy_from_slice(&header[32..64]);
     let found = Digest::of(body);

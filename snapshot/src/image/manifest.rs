@@ -12,6 +12,7 @@ use rkyv::{Archive, Serialize};
 use super::build::BuildError;
 use super::digest::Digest;
 use super::file::{self, FileKind, LoadError};
+use super::sign::Trust;
 
 /// How many packs a manifest may list: far above what compaction lets grow, far below what hurts.
 const PACKS_MAX: usize = 4096;
@@ -119,7 +120,15 @@ impl Manifest {
     /// # Errors
     /// [`LoadError`] for anything but what [`Manifest::encode`] writes.
     pub fn decode(bytes: &[u8]) -> Result<(Manifest, Digest), LoadError> {
-        let (body, digest) = file::open(FileKind::Manifest, bytes)?;
+        Manifest::decode_trusted(bytes, &Trust::default())
+    }
+
+    /// [`Manifest::decode`] for a file that must have a signature of one of the keys trusted, if there are any.
+    ///
+    /// # Errors
+    /// As [`Manifest::decode`], and [`LoadError::Signature`].
+    pub fn decode_trusted(bytes: &[u8], trust: &Trust) -> Result<(Manifest, Digest), LoadError> {
+        let (body, digest) = file::open(FileKind::Manifest, bytes, trust)?;
         let mut aligned = AlignedVec::<16>::with_capacity(body.len());
         aligned.extend_from_slice(body);
         let stored = rkyv::access::<ArchivedStored, rancor::Error>(&aligned)

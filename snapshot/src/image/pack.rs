@@ -17,6 +17,7 @@ use super::digest::Digest;
 use super::file::{self, FileKind, HEADER_LEN, LoadError};
 use super::layout::{KIND_ZONE, SEGMENT_SIGNED};
 use super::line::{ArchivedLine, LINE_LEN, Line, push_lines};
+use super::sign::{PublicKey, Trust};
 use super::verify::verify_segment;
 use crate::dns::name::Name;
 
@@ -167,6 +168,18 @@ impl PackFile {
     }
 }
 
+impl PackFile {
+    /// Checks the file as a loader will, in a copy of its bytes.
+    ///
+    /// # Errors
+    /// As [`Pack::load`].
+    pub fn open(&self) -> Result<Pack, LoadError> {
+        let mut memory = MmapMut::map_anon(self.bytes.len())?;
+        memory.copy_from_slice(&self.bytes);
+        Pack::open(memory.make_read_only()?, self.digest, &Trust::default())
+    }
+}
+
 impl Pack {
     /// Copies a pack file into memory, makes that memory read-only and checks it: header, digest, archive, then every
     /// segment. About 0.2 s per 100 MB.
@@ -174,6 +187,14 @@ impl Pack {
     /// # Errors
     /// [`LoadError`]; `expected` is what the manifest calls the pack.
     pub fn load(file: &File, expected: Digest) -> Result<Pack, LoadError> {
+        Pack::load_trusted(file, expected, &Trust::default())
+    }
+
+    /// [`Pack::load`] for a file that must have a signature of one of the keys trusted, if there are any.
+    ///
+    /// # Errors
+    /// As [`Pack::load`], and [`LoadError::Signature`].
+    pub fn load_trusted(file: &File, expected: Digest, trust: &Trust) -> Result<Pack, LoadError> {
         let len = file.metadata()?.len();
         if len > PACK_LEN_MAX + PACK_LEN_MAX / 4 {
             return Err(LoadError::TooLarge("a pack of more than 1 GiB"));
@@ -187,12 +208,12 @@ impl Pack {
         memory.advise(Advice::HugePage).ok();
         let mut reader = file;
         reader.read_exact(&mut memory)?;
-        Pack::open(memory.make_read_only()?, expected)
+        Pack::open(memory.make_read_only()?, expected, trust)
     }
 
     /// Checks a pack in memory.
-    fn open(memory: Mmap, expected: Digest) -> Result<Pack, LoadError> {
-        let (body, found) = file::open(FileKind::Pack, &memory)?;
+    fn open(memory: Mmap, expected: Digest, trust: &Trust) -> Result<Pack, LoadError> {
+        let (body, found) = file::open(FileKind::Pack, &memory, trust)?;
         if found != expected {
             return Err(LoadError::Digest { found, expected });
         }
@@ -225,6 +246,18 @@ impl Pack {
             return Err(LoadError::Archive("lines that belong to no segment".into()));
         }
         Ok(Pack { digest: found, lines_off, zones, deleted, memory })
+    }
+
+    /// Whether the file is signed with this key.
+    #[must_use]
+    pub fn is_signed_with(&self, key: PublicKey) -> bool {
+        self.memory.get(..HEADER_LEN).is_some_and(|header| key.has_signed(header))
+    }
+
+    /// The whole file.
+    #[must_use]
+    pub fn file_bytes(&self) -> &[u8] {
+        &self.memory
     }
 
     /// The digest that names it.

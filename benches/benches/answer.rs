@@ -5,13 +5,13 @@
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 
-use benches::{KINDS, Kind, queries, view, write_zone, zone};
+use benches::{KINDS, Kind, builder, overlaid, overlay, queries, queries_in_overlay, touched, view, write_zone, zone};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use dataplane::answer::{BATCH_LEN, Scratch, Settings, respond};
 use dataplane::packet::{Arrival, Packet, Transport};
 use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::zonefile::{Options, Reader};
-use snapshot::image::{Segment, View};
+use snapshot::image::{Segment, View, ZoneCounts};
 
 /// How many different questions a run cycles through: more than the caches hold nodes.
 const QUESTIONS: u32 = 1 << 19;
@@ -56,6 +56,50 @@ fn answers(criterion: &mut Criterion) {
         }
         group.finish();
     }
+}
+
+/// The like with an overlay of 4,096 nodes, and what it takes to build one.
+fn overlays(criterion: &mut Criterion) {
+    const NAMES: u32 = 1_000_000;
+    const NODES: u32 = 4096;
+    let settings = Settings::default();
+    let zone = zone(NAMES);
+    let base = Segment::build(&zone).expect("the zone is well-formed").base_facts().expect("whole zones can be bases");
+    for count in [10, NODES] {
+        let touched = touched(NAMES, count - 1);
+        // From nothing, as after a restart; and what each further change of one name costs.
+        criterion.bench_function(&format!("overlay/build/{count}"), |bencher| {
+            bencher.iter(|| overlay(black_box(&zone), &touched, base).facts.bytes);
+        });
+        let mut kept = Some(builder(&zone, &touched, base));
+        let mut changes = touched.chunks_exact(1).cycle();
+        criterion.bench_function(&format!("overlay/change/{count}"), |bencher| {
+            bencher.iter(|| {
+                let change = changes.next().expect("the cycle never ends");
+                kept = kept.take().and_then(|kept| kept.change(black_box(&zone), change).ok());
+                kept.as_ref().map(|kept| kept.build(ZoneCounts::default()).map(|built| built.facts.bytes))
+            });
+        });
+    }
+    let view = overlaid(&zone, NAMES, NODES - 1);
+    let mut group = criterion.benchmark_group("overlay/answer");
+    group.throughput(Throughput::Elements(BATCH_LEN as u64));
+    for (kind, asked) in [
+        ("Hit in base", queries(Kind::Hit, NAMES, QUESTIONS)),
+        ("Hit in overlay", queries_in_overlay(NAMES, NODES - 1)),
+        ("NxDomain", queries(Kind::NxDomain, NAMES, QUESTIONS)),
+    ] {
+        let mut batches = asked.chunks_exact(BATCH_LEN).cycle();
+        let mut scratch = Scratch::new();
+        let mut buffers = vec![[0; 2048]; BATCH_LEN];
+        group.bench_function(kind, |bencher| {
+            bencher.iter(|| {
+                let batch = batches.next().expect("the cycle never ends");
+                answer_batch(&view, batch, &mut buffers, &mut scratch, &settings);
+            });
+        });
+    }
+    group.finish();
 }
 
 /// Finding zone and node of a name, one at a time.
@@ -106,6 +150,6 @@ fn compile(criterion: &mut Criterion) {
 criterion_group! {
     name = all;
     config = Criterion::default().sample_size(20);
-    targets = answers, parse, lookups, compile
+    targets = answers, overlays, parse, lookups, compile
 }
 criterion_main!(all);

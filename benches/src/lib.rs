@@ -9,7 +9,7 @@ use snapshot::dns::name::{Name, NameRef};
 use snapshot::dns::rdata::Text;
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
-use snapshot::image::{Generation, Pack, PackFile, Segment, View};
+use snapshot::image::{BaseFacts, Generation, OverlayBuilder, Pack, PackFile, Segment, Touched, View, ZoneCounts};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -177,6 +177,62 @@ pub fn write_zone(names: u32, out: &mut impl Write) -> std::io::Result<()> {
 #[must_use]
 pub fn view(zone: &Zone) -> View {
     let segment = Segment::build(zone).expect("the zone is well-formed");
+    View::assemble(Generation(1), vec![pack(segment)]).expect("one zone fits")
+}
+
+/// [`view`] with an overlay of `count` nodes besides the apex: owners of one address, spread over the zone of `names`
+/// owners.
+///
+/// # Panics
+/// As [`view`].
+#[must_use]
+pub fn overlaid(zone: &Zone, names: u32, count: u32) -> View {
+    let base = Segment::build(zone).expect("the zone is well-formed");
+    let facts = base.base_facts().expect("whole zones can be bases");
+    let overlay = overlay(zone, &touched(names, count), facts);
+    View::assemble(Generation(1), vec![pack(base), pack(overlay)]).expect("one zone fits")
+}
+
+/// Compiles an overlay.
+///
+/// # Panics
+/// If that fails.
+#[must_use]
+pub fn overlay(zone: &Zone, touched: &[Touched], base: BaseFacts) -> Segment {
+    builder(zone, touched, base).build(ZoneCounts::default()).expect("few names fit")
+}
+
+/// What compiles it.
+///
+/// # Panics
+/// If that fails.
+pub fn builder(zone: &Zone, touched: &[Touched], base: BaseFacts) -> OverlayBuilder {
+    let builder = OverlayBuilder::new(zone.apex(), base).expect("the zone is not signed");
+    builder.change(zone, touched).expect("the names are few")
+}
+
+/// The numbers of `count` owners of one address, spread over `names`.
+fn spread(names: u32, count: u32) -> impl Iterator<Item = u32> {
+    (0..count).map(move |i| names / count * i / 10 * 10 + i % 5)
+}
+
+/// These owners, as they go into an overlay.
+#[must_use]
+pub fn touched(names: u32, count: u32) -> Vec<Touched> {
+    spread(names, count).map(|i| Touched::data(name(&label(i)))).collect()
+}
+
+/// Questions for the owners of an overlay, in an order without pattern.
+#[must_use]
+pub fn queries_in_overlay(names: u32, count: u32) -> Vec<Vec<u8>> {
+    // An odd step visits every owner of a power of two once before it repeats.
+    let numbers: Vec<u32> = spread(names, count).collect();
+    let at = |i: u32| (i.wrapping_mul(2_654_435_761) % count) as usize;
+    (0..1 << 14).map(|i| query(name(&label(numbers[at(i)])).as_ref(), i, false)).collect()
+}
+
+/// Writes a segment to a file and loads that.
+fn pack(segment: Segment) -> Arc<Pack> {
     let pack = PackFile::encode(vec![segment]).expect("the zone fits a pack");
     let path = std::env::temp_dir().join(format!("petrel-bench-{}", std::process::id()));
     let mut file = std::fs::File::create(&path).expect("the temporary directory can be written");
@@ -184,7 +240,7 @@ pub fn view(zone: &Zone) -> View {
     let file = std::fs::File::open(&path).expect("the file was just written");
     let loaded = Pack::load(&file, pack.digest).expect("what was just built is well-formed");
     std::fs::remove_file(&path).expect("the file was just written");
-    View::assemble(Generation(1), vec![Arc::new(loaded)]).expect("one zone fits")
+    Arc::new(loaded)
 }
 
 /// `count` questions of one kind about the zone of `names` owners, in an order without pattern; each with an OPT record

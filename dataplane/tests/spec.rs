@@ -17,6 +17,8 @@ mod drawn;
 mod message;
 #[path = "spec/model.rs"]
 mod model;
+#[path = "spec/overlaid.rs"]
+mod overlaid;
 #[path = "spec/serve.rs"]
 mod serve;
 #[path = "spec/small.rs"]

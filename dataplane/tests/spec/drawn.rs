@@ -19,7 +19,7 @@ const MX: u16 = 15;
 /// TXT.
 const TXT: u16 = 16;
 /// What is asked for.
-const QTYPES: [u16; 11] = [A, AAAA, NS, CNAME, DNAME, DS, SOA, MX, TXT, ANY, 99];
+pub(crate) const QTYPES: [u16; 11] = [A, AAAA, NS, CNAME, DNAME, DS, SOA, MX, TXT, ANY, 99];
 /// Types of records below an apex; aliases and cuts, where the difficulties are, come up more often.
 const RTYPES: [u16; 12] = [A, A, AAAA, NS, NS, CNAME, CNAME, DNAME, DNAME, DS, MX, TXT];
 /// Apexes, each inside the one before or beside it. The root is served as well at times.
@@ -27,7 +27,7 @@ const APEXES: [&str; 6] = ["test", "a.test", "b.a.test", "a.b.a.test", "b.test",
 
 /// A record as it is drawn.
 #[derive(Debug, Clone)]
-struct Drawn {
+pub(crate) struct Drawn {
     /// Which apex its owner is below, counted modulo those that are served.
     zone: usize,
     /// Its labels below that apex.
@@ -46,7 +46,7 @@ fn name(text: &str) -> Name {
 }
 
 /// Some labels: few different ones, and a long one, so that names can become too long.
-fn labels(count: std::ops::Range<usize>) -> impl Strategy<Value = Name> {
+pub(crate) fn labels(count: std::ops::Range<usize>) -> impl Strategy<Value = Name> {
     let label = prop_oneof![
         6 => Just(Label::new(b"a")),
         6 => Just(Label::new(b"b")),
@@ -58,7 +58,7 @@ fn labels(count: std::ops::Range<usize>) -> impl Strategy<Value = Name> {
 }
 
 /// A record.
-fn drawn() -> impl Strategy<Value = Drawn> {
+pub(crate) fn drawn() -> impl Strategy<Value = Drawn> {
     let target = (0..=APEXES.len(), labels(0..4));
     (0..APEXES.len(), labels(0..4), 0..RTYPES.len(), target, any::<u8>())
         .prop_map(|(zone, labels, rtype, target, number)| Drawn { zone, labels, rtype, target, number })
@@ -110,7 +110,7 @@ fn fits(zone: &Zone, record: &Record) -> bool {
 
 /// Zones of what was drawn; `served` and `delegated` have one bit per apex: whether we have the zone, and whether the
 /// zone above has a cut there.
-fn zones(served: u8, delegated: u8, drawn: &[Drawn]) -> Vec<Zone> {
+pub(crate) fn zones(served: u8, delegated: u8, drawn: &[Drawn]) -> Vec<Zone> {
     let apexes = (0..).zip(APEXES).filter(|(bit, _)| (served | 1) >> bit & 1 == 1);
     let mut zones: Vec<Zone> = apexes.map(|(number, apex)| zones::zone(&Vec::new(), &name(apex), number)).collect();
     let zone_count = zones.len();
@@ -136,7 +136,7 @@ fn zones(served: u8, delegated: u8, drawn: &[Drawn]) -> Vec<Zone> {
 }
 
 /// The names to ask for.
-fn qnames(zones: &[Zone], more: &[Name]) -> Vec<Name> {
+pub(crate) fn qnames(zones: &[Zone], more: &[Name]) -> Vec<Name> {
     let mut names = vec![name("elsewhere")];
     for zone in zones {
         names.extend(more.iter().map(|labels| [labels.as_slice(), &zone.apex].concat()));

@@ -11,10 +11,10 @@ use dataplane::packet::{Arrival, Outcome, Packet, Transport};
 use snapshot::dns::name::{Name as WireName, NameRef};
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Record as ZoneRecord, Zone as ZoneRecords, ZoneBuilder};
-use snapshot::image::{Generation, Pack, PackFile, Segment, View};
+use snapshot::image::{Generation, OverlayBuilder, Pack, PackFile, Segment, Touched, View, ZoneCounts};
 
 use crate::message::{self, Dnssec, PAYLOAD_LEN, push_name};
-use crate::model::{Over, Question, Rdata, Zone};
+use crate::model::{DNAME, NS, Over, Question, Rdata, Record, Zone};
 
 /// Room for a query and its reply: long answers need more than the largest datagram.
 const BUF_LEN: usize = 65_535;
@@ -36,13 +36,46 @@ pub(crate) fn can_serve(zone: &Zone) -> bool {
     Segment::build(&records(zone)).is_ok()
 }
 
+/// Compiles zones as they were, and overlays that make them what they are now. They are the same zones, in the same order.
+pub(crate) fn overlaid(before: &[Zone], now: &[Zone]) -> View {
+    let build = |zone| Segment::build(&records(zone)).expect("the zone can be served");
+    let bases: Vec<Segment> = before.iter().map(build).collect();
+    let overlays = before.iter().zip(now).zip(&bases).map(|((before, now), base)| {
+        let zone = records(now);
+        let base = base.base_facts().expect("a whole zone may be a base");
+        let overlay = OverlayBuilder::new(zone.apex(), base).expect("the zone is not signed");
+        let overlay = overlay.change(&zone, &touched(before, now)).expect("few names differ");
+        overlay.build(ZoneCounts::default()).expect("few names fit")
+    });
+    let overlays = pack(overlays.collect());
+    View::assemble(Generation(1), vec![pack(bases), overlays]).expect("bases and overlays make a view")
+}
+
+/// The owners whose records differ.
+fn touched(before: &Zone, now: &Zone) -> Vec<Touched> {
+    let differs = |record: &&Record| before.records.contains(record) != now.records.contains(record);
+    let touched = before.records.iter().chain(&now.records).filter(differs).map(|record| {
+        let mut wire = Vec::new();
+        push_name(&mut wire, &record.owner);
+        let owner = WireName::from_wire(&wire).expect("owners are names");
+        // The NS of an apex make no cut.
+        let is_boundary = record.rtype == DNAME || (record.rtype == NS && record.owner != now.apex);
+        if is_boundary { Touched::boundary(owner) } else { Touched::data(owner) }
+    });
+    touched.collect()
+}
+
 /// Makes a view of compiled zones.
 fn load(segments: Vec<Segment>) -> View {
+    View::assemble(Generation(1), vec![pack(segments)]).expect("one pack makes a view")
+}
+
+/// Writes compiled zones to a file and loads that.
+fn pack(segments: Vec<Segment>) -> Arc<Pack> {
     let encoded = PackFile::encode(segments).expect("small zones fit into a pack");
     let mut file = tempfile::tempfile().expect("temporary files can be made");
     file.write_all(&encoded.bytes).and_then(|()| file.rewind()).expect("temporary files can be written");
-    let pack = Pack::load(&file, encoded.digest).expect("what was encoded can be loaded");
-    View::assemble(Generation(1), vec![Arc::new(pack)]).expect("one pack makes a view")
+    Arc::new(Pack::load(&file, encoded.digest).expect("what was encoded can be loaded"))
 }
 
 /// A zone of the model as the compiler takes it.

@@ -249,6 +249,24 @@ impl Zone {
         (len > 0).then(|| OwnerRecords { zone: self, slots: &self.records[start..start + len] })
     }
 
+    /// The owners strictly below `name`, a name of the zone, in canonical order. O(log n), and what is taken.
+    pub fn owners_below(&self, name: NameRef<'_>) -> impl Iterator<Item = OwnerRecords<'_>> + use<'_> {
+        let mut prefix = Vec::with_capacity(2 * name.as_wire().len());
+        name.push_sort_key(&mut prefix);
+        let rank = rank(&prefix, &self.apex_key);
+        // What is below a name follows it, and all of it has the name's key in front.
+        let mut at = self.records.partition_point(|slot| {
+            slot.owner.rank.cmp(&rank).then_with(|| self.key(slot).cmp(prefix.as_slice())) != Ordering::Greater
+        });
+        std::iter::from_fn(move || {
+            let key = self.records.get(at).map(|slot| self.key(slot)).filter(|key| key.starts_with(&prefix))?;
+            let len = self.records[at..].iter().take_while(|slot| self.key(slot) == key).count();
+            let slots = &self.records[at..at + len];
+            at += len;
+            Some(OwnerRecords { zone: self, slots })
+        })
+    }
+
     /// The sort key of a record's owner.
     fn key(&self, slot: &Slot) -> &[u8] {
         &self.arena[slot.owner.key_off as usize..][..usize::from(slot.owner.key_len)]

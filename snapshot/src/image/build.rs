@@ -5,14 +5,15 @@
 
 use thiserror::Error;
 
-use super::bytes::u32_at;
+use super::bytes::{u32_at, u64_at};
 use super::chain::ChainBuilder;
 use super::denial::DenialRef;
 use super::digest::Digest;
 use super::hash::{bucket_of, name_hash, tag_of};
 use super::layout::{
-    BUCKET_NODES, BUCKET_OVERFLOW, BUCKET_SLOTS, KIND_ZONE, NODE_BELOW_CUT, NODE_CUT, NODE_DNAME, NODE_HEAD,
-    NODE_WILDCARD, NODE_WILDCARD_CHILD, RUN_LINES_MAX, SEGMENT_SIGNED, header, words,
+    BUCKET_NODES, BUCKET_OVERFLOW, BUCKET_SLOTS, KIND_OVERLAY, KIND_ZONE, NODE_BELOW_CUT, NODE_CUT, NODE_DNAME,
+    NODE_HEAD, NODE_OVERLAY, NODE_TOMBSTONE, NODE_WILDCARD, NODE_WILDCARD_CHILD, RUN_LINES_MAX, SEGMENT_SIGNED,
+    base_off, header, nodes_off, words,
 };
 use super::line::{LINE_LEN, Line, push_lines};
 use super::pack::ZoneFacts;
@@ -104,11 +105,49 @@ impl Segment {
     /// [`BuildError`] if the zone lacks its SOA, has records outside, or exceeds a limit.
     pub fn build(zone: &Zone) -> Result<Segment, BuildError> {
         let apex = zone.apex().to_name().to_canonical();
-        let mut nodes = Nodes::new(zone, &apex)?;
+        let mut nodes = Nodes::new(zone, &apex, None)?;
         for owner in zone.owners() {
             nodes.push_owner(&owner)?;
         }
         nodes.finish(apex)
+    }
+}
+
+impl Segment {
+    /// What an overlay on this segment needs to know of it.
+    #[must_use]
+    pub fn base_facts(&self) -> Option<BaseFacts> {
+        BaseFacts::of(&self.facts, self.lines.first()?.bytes.as_slice())
+    }
+}
+
+/// How much there is in a zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ZoneCounts {
+    /// Owner names with data.
+    pub names: u32,
+    /// RRsets, signatures not counted.
+    pub rrsets: u32,
+    /// Resource records.
+    pub records: u32,
+}
+
+/// What an overlay has to know of the whole zone below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BaseFacts {
+    /// Digest of its segment: what the overlay names it by.
+    pub digest: Digest,
+    /// Whether it carries signatures.
+    pub signed: bool,
+    /// Seed of its name hash, which both share.
+    pub(super) seed: u64,
+}
+
+impl BaseFacts {
+    /// Those of a segment that starts with `head`; `None` if it is an overlay itself.
+    pub(super) fn of(facts: &ZoneFacts, head: &[u8]) -> Option<BaseFacts> {
+        let seed = u64_at(head, header::SEED)?;
+        facts.base.is_none().then_some(BaseFacts { digest: facts.digest, signed: facts.signed, seed })
     }
 }
 
@@ -124,10 +163,12 @@ struct Ancestor<'z> {
     has_dname: bool,
 }
 
-/// The segment while its nodes are written.
-struct Nodes<'z> {
-    /// The zone.
+/// The segment while its nodes are written: a whole zone, or an overlay (see `overlay`, which has the nodes).
+pub(super) struct Nodes<'z> {
+    /// The zone; for an overlay, its apex.
     zone: &'z Zone,
+    /// What an overlay lies on; `None` makes a whole zone.
+    base: Option<BaseFacts>,
     /// Header, apex and nodes so far.
     out: Vec<u8>,
     /// Where each node is, in words.
@@ -148,7 +189,7 @@ struct Nodes<'z> {
 
 impl<'z> Nodes<'z> {
     /// Checks the apex and writes the head of the segment.
-    fn new(zone: &'z Zone, apex: &Name) -> Result<Nodes<'z>, BuildError> {
+    pub(super) fn new(zone: &'z Zone, apex: &Name, base: Option<BaseFacts>) -> Result<Nodes<'z>, BuildError> {
         let records = zone.owner(zone.apex());
         let count_of = |rtype| records.and_then(|apex| apex.rrset(rtype)).map_or(0, |rrset| rrset.record_count());
         let soa_count = count_of(Rtype::SOA);
@@ -159,18 +200,29 @@ impl<'z> Nodes<'z> {
         let signed = records.is_some_and(|apex| covering(&apex, Rtype::SOA).next().is_some());
         let mut out = vec![0; header::APEX];
         out.extend_from_slice(apex.as_wire());
-        out.resize(out.len().next_multiple_of(LINE_LEN), 0);
-        Ok(Nodes {
+        let apex_len = apex.as_wire().len();
+        out.resize(nodes_off(kind(base), apex_len), 0);
+        if let Some(base) = base {
+            out[base_off(apex_len)..][..base.digest.0.len()].copy_from_slice(&base.digest.0);
+        }
+        let node_words = Vec::with_capacity(zone.record_count());
+        Ok(Nodes { base, out, node_words, signed, ..Nodes::bare(zone) })
+    }
+
+    /// A segment without a head.
+    fn bare(zone: &'z Zone) -> Nodes<'z> {
+        Nodes {
             zone,
-            out,
-            node_words: Vec::with_capacity(zone.record_count()),
+            base: None,
+            out: Vec::new(),
+            node_words: Vec::new(),
             path: Vec::new(),
-            signed,
+            signed: false,
             chain: ChainBuilder::default(),
             depth_max: 0,
             rrset_count: 0,
             empty_count: 0,
-        })
+        }
     }
 
     /// Writes the node of one owner and the empty non-terminals above it.
@@ -206,6 +258,27 @@ impl<'z> Nodes<'z> {
             self.push_node(empty, None)?;
         }
         self.push_node(name, Some(owner))
+    }
+
+    /// Whether the zone carries its own signatures.
+    pub(super) fn is_signed(&self) -> bool {
+        self.signed
+    }
+
+    /// Appends a node of an overlay that [`render_node`] made, of a name of `labels` labels; returns where it is.
+    pub(super) fn push_rendered(&mut self, node: &[u8], labels: usize) -> Result<u32, BuildError> {
+        let word = self.word()?;
+        self.out.extend_from_slice(node);
+        self.node_words.push(word);
+        self.depth_max = self.depth_max.max(labels);
+        Ok(word)
+    }
+
+    /// Links the node at `word` to another: its cut or its wildcard, as `flag` says.
+    pub(super) fn link(&mut self, word: u32, flag: u8, to: u32) {
+        let off = word as usize * 8;
+        self.out[off + 1] |= flag;
+        self.out[off + 4..off + 8].copy_from_slice(&to.to_le_bytes());
     }
 
     /// Writes one node; `None` makes an empty non-terminal.
@@ -247,7 +320,7 @@ impl<'z> Nodes<'z> {
     /// Writes the bytes of a node.
     fn write_node(
         &mut self,
-        name: NameRef<'z>,
+        name: NameRef<'_>,
         flags: u8,
         link: u32,
         rrsets: &[(Rtype, Body<'_>)],
@@ -296,9 +369,7 @@ impl<'z> Nodes<'z> {
     /// Makes the latest node the parent of the wildcard at `word`.
     fn link_wildcard(&mut self, word: u32) {
         let Some(parent) = self.path.last() else { return };
-        let off = parent.word as usize * 8;
-        self.out[off + 1] |= NODE_WILDCARD_CHILD;
-        self.out[off + 4..off + 8].copy_from_slice(&word.to_le_bytes());
+        self.link(parent.word, NODE_WILDCARD_CHILD, word);
     }
 
     /// Renders the RRsets of an owner. The apex's SOA is kept apart; signatures go with what they cover.
@@ -352,7 +423,18 @@ impl<'z> Nodes<'z> {
     }
 
     /// Writes SOA, index and header.
-    fn finish(mut self, apex: Name) -> Result<Segment, BuildError> {
+    fn finish(self, apex: Name) -> Result<Segment, BuildError> {
+        let node_count = u32::try_from(self.node_words.len()).map_err(|_| BuildError::TooLarge("a zone"))?;
+        let counts = ZoneCounts {
+            names: node_count - self.empty_count,
+            rrsets: self.rrset_count + 1,
+            records: u32::try_from(self.zone.record_count()).map_err(|_| BuildError::TooLarge("a zone"))?,
+        };
+        self.finish_with(apex, counts)
+    }
+
+    /// Writes SOA, index and header; `counts` are told by the facts.
+    pub(super) fn finish_with(mut self, apex: Name, counts: ZoneCounts) -> Result<Segment, BuildError> {
         let missing = || BuildError::Soa { apex: apex.clone(), count: 0 };
         let owner = self.zone.owner(self.zone.apex()).ok_or_else(missing)?;
         let soa = owner.rrset(Rtype::SOA).ok_or_else(missing)?;
@@ -374,13 +456,13 @@ impl<'z> Nodes<'z> {
         let denial = self.write_denial(&apex)?;
         self.out.resize(self.out.len().next_multiple_of(LINE_LEN), 0);
         let bucket_line = self.out.len() / LINE_LEN;
-        let index = index(&self.out, &self.node_words, &apex)?;
+        let index = index(&self.out, &self.node_words, &apex, self.base.map(|base| base.seed))?;
         self.out.extend_from_slice(&index.lines);
         let bucket_count = index.lines.len() / LINE_LEN;
 
         let flags = if self.signed { SEGMENT_SIGNED } else { 0 };
         let octet = |value: usize| u8::try_from(value).unwrap_or(u8::MAX);
-        self.out[header::KIND] = KIND_ZONE;
+        self.out[header::KIND] = kind(self.base);
         self.out[header::FLAGS] = flags;
         self.out[header::APEX_LEN] = octet(apex.as_wire().len());
         self.out[header::APEX_LABELS] = octet(apex.as_ref().label_count());
@@ -408,11 +490,12 @@ impl<'z> Nodes<'z> {
             apex,
             serial,
             signed: self.signed,
-            names: node_count - self.empty_count,
-            rrsets: self.rrset_count + 1,
-            records: count(self.zone.record_count())?,
+            names: counts.names,
+            rrsets: counts.rrsets,
+            records: counts.records,
             bytes: self.out.len() as u64,
             digest: Digest::of(&self.out),
+            base: self.base.map(|base| base.digest),
         };
         let mut lines = Vec::with_capacity(self.out.len() / LINE_LEN);
         push_lines(&mut lines, &self.out);
@@ -436,13 +519,30 @@ struct Index {
     run_max: u32,
 }
 
-/// Spreads the nodes over buckets; takes another seed when a run gets too long, more buckets when seeds do not help.
-fn index(out: &[u8], node_words: &[u32], apex: &Name) -> Result<Index, BuildError> {
+/// Renders one node of an overlay, without its link. `zone` has the records of the name and, for a cut, the addresses of
+/// its servers; a tombstone has none of them.
+pub(super) fn render_node(zone: &Zone, name: NameRef<'_>, flags: u8) -> Result<Vec<u8>, BuildError> {
+    let mut nodes = Nodes::bare(zone);
+    let owner = zone.owner(name).filter(|_| flags & NODE_TOMBSTONE == 0);
+    let is_apex = name.as_wire().len() == zone.apex().as_wire().len();
+    let rrsets = owner.map_or(Ok(Vec::new()), |owner| nodes.bodies(&owner, is_apex, flags))?;
+    nodes.write_node(name, flags | NODE_OVERLAY, 0, &rrsets)?;
+    Ok(nodes.out)
+}
+
+/// The kind of a segment with or without a base.
+fn kind(base: Option<BaseFacts>) -> u8 {
+    if base.is_some() { KIND_OVERLAY } else { KIND_ZONE }
+}
+
+/// Spreads the nodes over buckets; takes another seed when a run gets too long, more buckets when seeds do not help. An
+/// overlay has the seed of its base, so that a lookup hashes once for both.
+fn index(out: &[u8], node_words: &[u32], apex: &Name, base_seed: Option<u64>) -> Result<Index, BuildError> {
     for attempt in 0..SEEDS_MAX {
         // The seed depends on the apex and the attempt only, so that equal zones give equal segments. It is no secret:
         // whoever crafts names against one seed would have to defeat all of them at once.
-        let seed = name_hash(apex.as_wire(), attempt);
-        let growth = attempt / SEEDS_PER_SIZE;
+        let seed = base_seed.unwrap_or_else(|| name_hash(apex.as_wire(), attempt));
+        let growth = if base_seed.is_some() { attempt } else { attempt / SEEDS_PER_SIZE };
         let names = node_words.len() + node_words.len() * usize::try_from(growth).unwrap_or(0) / 4;
         let count = names.div_ceil(NAMES_PER_BUCKET).max(1);
         if let Some(index) = try_index(out, node_words, seed, count) {

@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::bytes::{u16_at, u32_at, u64_at};
 use super::digest::Digest;
 use super::sign::Trust;
+use crate::dns::name::Name;
 
 /// Opens every file: not text, and a transfer that mangles line ends or the eighth bit breaks it.
 const MAGIC: [u8; 8] = *b"\x89PTRL\r\n\x1a";
@@ -91,6 +92,12 @@ pub enum LoadError {
         segment: usize,
         /// The rule that is broken.
         rule: &'static str,
+    },
+    /// The segment that an overlay lies on is not the latest one of its zone below it.
+    #[error("the overlay of zone {apex} lacks its base")]
+    Base {
+        /// The zone.
+        apex: Name,
     },
     /// A manifest breaks a rule of the format.
     #[error("manifest is malformed: {0}")]

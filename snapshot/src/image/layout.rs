@@ -2,8 +2,12 @@
 //!
 //! `FORMAT.md` explains them. All integers are little-endian; offsets "in words" count 8 bytes from the segment's start.
 
-/// The only segment kind of this format version: a whole zone. Overlays (2) and shards (3) are refused.
+use super::line::LINE_LEN;
+
+/// Segment kind: a whole zone. Shards (3) are refused.
 pub(super) const KIND_ZONE: u8 = 1;
+/// Segment kind: the nodes of a zone that differ from those of a whole zone, its base.
+pub(super) const KIND_OVERLAY: u8 = 2;
 /// Segment flag: the zone carries its own signatures (its SOA is signed).
 pub(super) const SEGMENT_SIGNED: u8 = 1;
 
@@ -51,7 +55,8 @@ pub(super) mod header {
     pub(in super::super) const SALT_LEN: usize = 61;
     /// u16: NSEC3 iterations.
     pub(in super::super) const ITERATIONS: usize = 62;
-    /// The apex name follows the first line, padded to whole lines.
+    /// The apex name follows the first line, padded to whole lines. In an overlay a line follows that starts with the
+    /// digest of the base and is zero behind it.
     pub(in super::super) const APEX: usize = 64;
 }
 
@@ -87,6 +92,14 @@ pub(super) const NODE_WILDCARD: u8 = 8;
 
 /// Node flag: has a DNAME; nothing below it is a node.
 pub(super) const NODE_DNAME: u8 = 16;
+/// Node flag: lies in an overlay. All nodes of overlays have it, so that a node tells which of the two segments of a zone
+/// its offset is of.
+pub(super) const NODE_OVERLAY: u8 = 32;
+/// Node flag: the name does not exist any more. Only in overlays.
+pub(super) const NODE_TOMBSTONE: u8 = 64;
+/// Set in the places of overlay nodes that leave this module ([`Node::word`](super::node::Node::word)): a segment has far
+/// fewer words.
+pub(super) const WORD_OVERLAY: u32 = 1 << 31;
 
 /// Where a body's question name starts.
 pub(super) const QNAME_OFF: usize = 12;
@@ -99,6 +112,17 @@ pub(super) const TARGETS_MAX: usize = 13;
 
 /// Bytes of a record before its RDATA: pointer 2, type 2, class 2, TTL 4, length 2.
 pub(super) const RECORD_HEAD: usize = 12;
+
+/// Where the nodes of a segment start: behind the apex name of `apex_len` octets, and in an overlay behind the base's
+/// digest.
+pub(super) fn nodes_off(kind: u8, apex_len: usize) -> usize {
+    base_off(apex_len) + if kind == KIND_OVERLAY { LINE_LEN } else { 0 }
+}
+
+/// Where the digest of its base lies in an overlay.
+pub(super) fn base_off(apex_len: usize) -> usize {
+    (header::APEX + apex_len).next_multiple_of(LINE_LEN)
+}
 
 /// Rounds a byte length up to whole words.
 pub(super) fn words(len: usize) -> usize {

@@ -7,9 +7,10 @@
 
 use super::bytes::u32_at;
 use super::hash::{bucket_of, name_hash, tag_of};
-use super::layout::{BUCKET_NODES, BUCKET_OVERFLOW, BUCKET_SLOTS, DESCRIPTOR_LEN};
+use super::layout::{BUCKET_NODES, BUCKET_OVERFLOW, BUCKET_SLOTS, DESCRIPTOR_LEN, WORD_OVERLAY};
 use super::line::LINE_LEN;
 use super::node::{Descriptor, Node, RrsetBody};
+use super::order::Labels;
 use super::prefetch::prefetch;
 use super::zoneref::ZoneRef;
 use crate::dns::lookup_name::LookupName;
@@ -61,10 +62,21 @@ pub struct Encloser<'v> {
     pub labels: usize,
 }
 
-/// One zone of a view.
+/// One zone of a view: a segment, and for some zones an overlay that says what has changed since.
 #[derive(Clone, Copy)]
 pub struct Zone<'v> {
-    /// Its segment.
+    /// Its segment, the base if there is an overlay.
+    pub(super) segment: &'v [u8],
+    /// What the directory knows of it.
+    pub(super) zone: &'v ZoneRef,
+    /// Its overlay.
+    pub(super) overlay: Option<Part<'v>>,
+}
+
+/// One segment of a zone.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'v> {
+    /// The segment.
     pub(super) segment: &'v [u8],
     /// What the directory knows of it.
     pub(super) zone: &'v ZoneRef,
@@ -89,7 +101,7 @@ impl<'v> Zone<'v> {
     #[inline]
     #[must_use]
     pub fn negative_ttl_secs(&self) -> u32 {
-        self.zone.negative_ttl_secs
+        self.latest().zone.negative_ttl_secs
     }
 
     /// Whether the zone carries signatures.
@@ -103,25 +115,47 @@ impl<'v> Zone<'v> {
     #[inline]
     #[must_use]
     pub fn soa(&self) -> Option<RrsetBody<'v>> {
-        let off = self.zone.soa as usize * 8;
-        Descriptor::read(self.segment, off)?.body(self.segment, off + DESCRIPTOR_LEN, self.apex_len())
+        let Part { segment, zone } = self.latest();
+        let off = zone.soa as usize * 8;
+        Descriptor::read(segment, off)?.body(segment, off + DESCRIPTOR_LEN, self.apex_len())
     }
 
     /// The node at a place that [`Node::word`] told, in the same zone.
     #[must_use]
     pub fn node_at(&self, word: u32) -> Option<Node<'v>> {
-        Node::read(self.segment, word)
+        match self.overlay {
+            Some(overlay) if word & WORD_OVERLAY != 0 => Node::read(overlay.segment, word & !WORD_OVERLAY),
+            _ => Node::read(self.segment, word),
+        }
     }
 
     /// Every node in canonical order, empty non-terminals included.
     pub fn nodes(&self) -> impl Iterator<Item = Node<'v>> + use<'v> {
-        let (segment, end) = (self.segment, self.zone.soa as usize);
-        let mut next = self.zone.nodes as usize;
-        std::iter::from_fn(move || {
-            let node = Node::read(segment, u32::try_from(next).ok()?).filter(|_| next < end)?;
-            next = node.end_word()?;
-            Some(node)
+        let above = self.overlay;
+        // What the overlay has a node or a tombstone for does not count in the base.
+        let is_hidden = move |node: &Node<'v>| {
+            above.is_some_and(|overlay| overlay.probe(node.name(), name_hash(node.name(), overlay.zone.seed)).is_some())
+        };
+        let mut base = self.base().nodes().filter(move |node| !is_hidden(node)).peekable();
+        let changed = above.into_iter().flat_map(|overlay| overlay.nodes());
+        let mut changed = changed.filter(|node| !node.is_tombstone()).peekable();
+        std::iter::from_fn(move || match (base.peek(), changed.peek()) {
+            (Some(old), Some(new)) if Labels::of(old.name()).cmp(&Labels::of(new.name())).is_lt() => base.next(),
+            (_, Some(_)) => changed.next(),
+            (_, None) => base.next(),
         })
+    }
+
+    /// The segment without the overlay.
+    #[inline]
+    fn base(&self) -> Part<'v> {
+        Part { segment: self.segment, zone: self.zone }
+    }
+
+    /// The segment whose SOA counts.
+    #[inline]
+    fn latest(&self) -> Part<'v> {
+        self.overlay.unwrap_or_else(|| self.base())
     }
 
     /// Fetches the bucket of the name and that of its parent.
@@ -131,8 +165,13 @@ impl<'v> Zone<'v> {
         let depth = name.label_count();
         let hash = |labels| name_hash(name.suffix(labels), self.zone.seed);
         let hashes = NameHashes { own: hash(depth), parent: hash(depth.saturating_sub(1)) };
-        prefetch(self.segment.get(self.bucket_off(hashes.own)));
-        prefetch(self.segment.get(self.bucket_off(hashes.parent)));
+        let base = self.base();
+        prefetch(base.segment.get(base.bucket_off(hashes.own)));
+        prefetch(base.segment.get(base.bucket_off(hashes.parent)));
+        if let Some(overlay) = self.overlay {
+            prefetch(overlay.segment.get(overlay.bucket_off(hashes.own)));
+            prefetch(overlay.segment.get(overlay.bucket_off(hashes.parent)));
+        }
         hashes
     }
 
@@ -140,18 +179,10 @@ impl<'v> Zone<'v> {
     /// usual answer, four of the latter, which may be a cut with servers and glue.
     #[inline]
     pub fn hint_node(&self, hashes: NameHashes) {
-        for (hash, line_count) in [(hashes.own, 2), (hashes.parent, 4)] {
-            let Some(line) = self.line(self.bucket_off(hash)) else { return };
-            let matches = tag_matches(line, tag_of(hash));
-            if matches != 0 {
-                let word = u32_at(line, BUCKET_NODES + 4 * matches.trailing_zeros() as usize).unwrap_or(0);
-                let off = word as usize * 8;
-                for line in 0..line_count {
-                    prefetch(self.segment.get(off + line * LINE_LEN));
-                }
-                return;
-            }
+        if let Some(overlay) = self.overlay {
+            overlay.hint_node(hashes);
         }
+        self.base().hint_node(hashes);
     }
 
     /// Finds `name`, which must be at or below the apex.
@@ -162,7 +193,9 @@ impl<'v> Zone<'v> {
     #[must_use]
     pub fn find(&self, name: &LookupName, hashes: NameHashes) -> Option<Found<'v>> {
         let depth = name.label_count();
-        let deepest = usize::from(self.zone.depth_max);
+        let deepest =
+            self.overlay.map_or(self.zone.depth_max, |overlay| overlay.zone.depth_max.max(self.zone.depth_max));
+        let deepest = usize::from(deepest);
         if depth > deepest {
             return self.encloser(name, deepest);
         }
@@ -202,6 +235,55 @@ impl<'v> Zone<'v> {
             }
         }
         Some(Found::Missing(found))
+    }
+
+    /// Looks one name up, in the overlay first.
+    #[inline]
+    fn probe(&self, name: &[u8], hash: u64) -> Option<Node<'v>> {
+        match self.overlay {
+            None => self.base().probe(name, hash),
+            Some(overlay) => overlay.probe_above(self.base(), name, hash),
+        }
+    }
+}
+
+impl<'v> Part<'v> {
+    /// Every node in canonical order.
+    fn nodes(self) -> impl Iterator<Item = Node<'v>> {
+        let mut next = self.zone.nodes as usize;
+        std::iter::from_fn(move || {
+            let word = u32::try_from(next).ok()?;
+            let node = Node::read(self.segment, word).filter(|_| word < self.zone.soa)?;
+            next = node.end_word()?;
+            Some(node)
+        })
+    }
+
+    /// [`Zone::hint_node`] for one segment.
+    #[inline]
+    fn hint_node(&self, hashes: NameHashes) {
+        for (hash, line_count) in [(hashes.own, 2), (hashes.parent, 4)] {
+            let Some(line) = self.line(self.bucket_off(hash)) else { return };
+            let matches = tag_matches(line, tag_of(hash));
+            if matches != 0 {
+                let word = u32_at(line, BUCKET_NODES + 4 * matches.trailing_zeros() as usize).unwrap_or(0);
+                let off = word as usize * 8;
+                for line in 0..line_count {
+                    prefetch(self.segment.get(off + line * LINE_LEN));
+                }
+                return;
+            }
+        }
+    }
+
+    /// Looks one name up in this overlay, then in `base`. Apart from the common path, which has one segment.
+    #[inline(never)]
+    fn probe_above(&self, base: Part<'v>, name: &[u8], hash: u64) -> Option<Node<'v>> {
+        match self.probe(name, hash) {
+            Some(node) if node.is_tombstone() => None,
+            Some(node) => Some(node),
+            None => base.probe(name, hash),
+        }
     }
 
     /// Looks one name up in the index. O(1): a run is at most four lines long.

@@ -22,7 +22,9 @@ mod lookup;
 mod manifest;
 mod node;
 mod order;
+mod overlay;
 mod pack;
+mod pairing;
 mod prefetch;
 mod render;
 mod sign;
@@ -35,13 +37,14 @@ mod zoneref;
 #[cfg(test)]
 mod tests;
 
-pub use build::{BuildError, Segment};
+pub use build::{BaseFacts, BuildError, Segment, ZoneCounts};
 pub use denial::{Chain, Denial, Hashed, HashedChain};
 pub use digest::{Digest, ParseDigestError};
 pub use file::{FileKind, LoadError};
 pub use lookup::{Encloser, Found, NameHashes, Zone};
 pub use manifest::{Generation, Manifest, PackRef};
 pub use node::{Node, RrsetBody};
+pub use overlay::{OVERLAY_NODES_MAX, OverlayBuilder, OverlayError, ReadError, Touched, ZoneReader};
 pub use pack::{PACK_LEN_MAX, Pack, PackFile, ZoneFacts};
 pub use sign::{KeyError, PublicKey, SigningKey, Trust};
 pub use view::{View, ZoneId};

@@ -6,7 +6,8 @@
 
 use super::bytes::u32_at;
 use super::layout::{
-    DESCRIPTOR_LEN, NODE_BELOW_CUT, NODE_CUT, NODE_DNAME, NODE_HEAD, NODE_WILDCARD, NODE_WILDCARD_CHILD,
+    DESCRIPTOR_LEN, NODE_BELOW_CUT, NODE_CUT, NODE_DNAME, NODE_HEAD, NODE_OVERLAY, NODE_TOMBSTONE, NODE_WILDCARD,
+    NODE_WILDCARD_CHILD, WORD_OVERLAY,
 };
 use crate::dns::rtype::Rtype;
 
@@ -241,10 +242,22 @@ impl<'s> Node<'s> {
         (self.off + NODE_HEAD + self.name.len()).next_multiple_of(2)
     }
 
-    /// Where it is in its segment, in words: with the zone, its identity.
+    /// Where it is in its zone: with the zone, its identity.
     #[must_use]
     pub fn word(&self) -> u32 {
+        if self.flags & NODE_OVERLAY == 0 { self.segment_word() } else { self.segment_word() | WORD_OVERLAY }
+    }
+
+    /// Where it is in its segment, in words, as links have it.
+    #[inline]
+    pub(super) fn segment_word(&self) -> u32 {
         u32::try_from(self.off / 8).unwrap_or(u32::MAX)
+    }
+
+    /// Whether it only says that its name does not exist any more. Lookups show no such node.
+    #[inline]
+    pub(super) fn is_tombstone(&self) -> bool {
+        self.flags & NODE_TOMBSTONE != 0
     }
 
     /// The raw flags.

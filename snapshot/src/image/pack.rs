@@ -12,13 +12,13 @@ use rkyv::rancor;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Serialize};
 
-use super::build::{BuildError, Segment};
+use super::build::{BaseFacts, BuildError, Segment};
 use super::digest::Digest;
 use super::file::{self, FileKind, HEADER_LEN, LoadError};
-use super::layout::{KIND_ZONE, SEGMENT_SIGNED};
+use super::layout::{KIND_OVERLAY, KIND_ZONE, SEGMENT_SIGNED};
 use super::line::{ArchivedLine, LINE_LEN, Line, push_lines};
 use super::sign::{PublicKey, Trust};
-use super::verify::verify_segment;
+use super::verify::{Verified, verify_segment};
 use crate::dns::name::Name;
 
 /// Bytes of the largest pack: the archive's 32-bit relative pointers reach 2 GiB, half of that is kept in reserve.
@@ -43,6 +43,8 @@ pub struct ZoneFacts {
     pub bytes: u64,
     /// Digest of its segment.
     pub digest: Digest,
+    /// The segment is an overlay, and this is the digest of its base; the counts are those of the two together.
+    pub base: Option<Digest>,
 }
 
 /// A pack as it is written to a file.
@@ -65,6 +67,8 @@ pub struct Pack {
     lines_off: usize,
     /// The zones, by their position in the file.
     zones: Vec<ZoneEntry>,
+    /// Which of them are overlays.
+    overlays: Vec<usize>,
     /// The apexes of zones that are deleted.
     deleted: Vec<Name>,
 }
@@ -148,7 +152,7 @@ impl PackFile {
                 names: facts.names,
                 rrsets: facts.rrsets,
                 records: facts.records,
-                kind: KIND_ZONE,
+                kind: if facts.base.is_some() { KIND_OVERLAY } else { KIND_ZONE },
                 flags: if facts.signed { SEGMENT_SIGNED } else { 0 },
                 digest: facts.digest.0,
             });
@@ -223,7 +227,7 @@ impl Pack {
         let lines_off = lines.as_ptr().addr() - memory.as_ptr().addr();
         let lines_len = size_of_val(lines);
         let bytes = memory.get(lines_off..lines_off + lines_len).ok_or(LoadError::Archive("lines".into()))?;
-        let mut zones = Vec::with_capacity(stored.zones.len());
+        let mut zones: Vec<ZoneEntry> = Vec::with_capacity(stored.zones.len());
         let deleted = stored.deleted.iter().map(|apex| deleted_apex(apex)).collect::<Result<Vec<_>, _>>()?;
         let mut next = 0;
         for (segment, zone) in stored.zones.iter().enumerate() {
@@ -235,17 +239,18 @@ impl Pack {
             }
             next = off + len;
             let bytes = bytes.get(off..next).ok_or(fail("lines are missing"))?;
-            if zone.kind != KIND_ZONE {
-                return Err(fail("unknown segment kind"));
+            let Verified { apex, kind, base } = verify_segment(bytes).map_err(fail)?;
+            if zone.kind != kind {
+                return Err(fail("segment kind is not that of the zone list"));
             }
-            let apex = verify_segment(bytes).map_err(fail)?;
-            let facts = facts(zone, apex, len);
+            let facts = facts(zone, apex, len, base);
             zones.push(ZoneEntry { facts, off: lines_off + off, len });
         }
         if next != lines_len {
             return Err(LoadError::Archive("lines that belong to no segment".into()));
         }
-        Ok(Pack { digest: found, lines_off, zones, deleted, memory })
+        let overlays = (0..zones.len()).filter(|&idx: &usize| zones[idx].facts.base.is_some()).collect();
+        Ok(Pack { digest: found, lines_off, zones, overlays, deleted, memory })
     }
 
     /// Whether the file is signed with this key.
@@ -292,6 +297,18 @@ impl Pack {
         Some(Segment { facts: zone.facts.clone(), lines })
     }
 
+    /// What an overlay on the segment at a position of [`Pack::zones`] needs to know of it.
+    #[must_use]
+    pub fn base_facts(&self, idx: usize) -> Option<BaseFacts> {
+        let zone = self.zones.get(idx)?;
+        BaseFacts::of(&zone.facts, self.bytes(zone.off, zone.len))
+    }
+
+    /// The positions of the overlays among the zones.
+    pub(super) fn overlays(&self) -> &[usize] {
+        &self.overlays
+    }
+
     /// The zone entries.
     pub(super) fn entries(&self) -> &[ZoneEntry] {
         &self.zones
@@ -313,7 +330,7 @@ fn deleted_apex(wire: &[u8]) -> Result<Name, LoadError> {
 }
 
 /// The facts of a stored zone.
-fn facts(zone: &ArchivedStoredZone, apex: Name, len: usize) -> ZoneFacts {
+fn facts(zone: &ArchivedStoredZone, apex: Name, len: usize, base: Option<Digest>) -> ZoneFacts {
     ZoneFacts {
         apex,
         serial: zone.serial.to_native(),
@@ -323,5 +340,6 @@ fn facts(zone: &ArchivedStoredZone, apex: Name, len: usize) -> ZoneFacts {
         records: zone.records.to_native(),
         bytes: len as u64,
         digest: Digest(zone.digest),
+        base,
     }
 }

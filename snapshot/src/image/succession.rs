@@ -67,6 +67,7 @@ impl View {
             })?;
         }
         view.packs = packs;
+        view.pair()?;
         Ok(view)
     }
 
@@ -101,6 +102,7 @@ impl View {
         }
         view.packs = packs.to_vec();
         view.generation = Some(generation);
+        view.pair()?;
         Ok(Some(view))
     }
 
@@ -204,6 +206,8 @@ impl View {
     ) -> Result<(), LoadError> {
         let zones =
             pack.entries().iter().map(|zone| (zone.facts.apex.as_wire(), Some((zone.off, zone.len)))).enumerate();
+        // Overlays are no zones; `pairing` has them.
+        let zones = zones.filter(|(idx, _)| pack.entries()[*idx].facts.base.is_none());
         let deleted = pack.deleted().iter().map(|apex| (apex.as_wire(), None)).enumerate();
         for (idx, (apex, segment)) in zones.chain(deleted) {
             let idx = u32::try_from(idx).map_err(|_| LoadError::TooLarge("zones"))?;
@@ -217,7 +221,7 @@ impl View {
     ///
     /// # Errors
     /// The empty slot where it would go.
-    fn seek(&self, hash: u64, apex: &[u8]) -> Result<(usize, usize), usize> {
+    pub(super) fn seek(&self, hash: u64, apex: &[u8]) -> Result<(usize, usize), usize> {
         let mut at = self.slot_of(hash);
         loop {
             let Some(slot) = self.slots.get(at).filter(|slot| slot.zone != 0) else { return Err(at) };

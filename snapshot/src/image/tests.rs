@@ -14,7 +14,7 @@ use crate::dns::zone::{Zone as Records, ZoneBuilder};
 use crate::dns::zonefile::{Options, Reader};
 
 /// Reads zone text; SOA and NS of the apex are added.
-fn records(apex: &str, text: &str) -> Records {
+pub(super) fn records(apex: &str, text: &str) -> Records {
     let origin: Name = apex.parse().unwrap();
     let text = format!("$TTL 60\n@ SOA ns host 7 1 1 1 30\n@ NS ns.elsewhere.\n{text}\n");
     let mut builder = ZoneBuilder::new(origin.clone());
@@ -25,9 +25,13 @@ fn records(apex: &str, text: &str) -> Records {
     builder.finish()
 }
 
-/// Writes segments to a file and loads them.
+/// Compiles zones, writes them to a file and loads that.
 fn pack(zones: &[Records]) -> Arc<Pack> {
-    let segments = zones.iter().map(|zone| Segment::build(zone).unwrap()).collect();
+    pack_of(zones.iter().map(|zone| Segment::build(zone).unwrap()).collect())
+}
+
+/// Writes segments to a file and loads them.
+pub(super) fn pack_of(segments: Vec<Segment>) -> Arc<Pack> {
     let encoded = PackFile::encode(segments).unwrap();
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&encoded.bytes).unwrap();
@@ -36,7 +40,7 @@ fn pack(zones: &[Records]) -> Arc<Pack> {
 }
 
 /// A lookup name.
-fn lookup_name(name: NameRef<'_>) -> LookupName {
+pub(super) fn lookup_name(name: NameRef<'_>) -> LookupName {
     let mut lookup = LookupName::default();
     assert_eq!(lookup.assign(name.as_wire()), Some(name.as_wire().len()));
     lookup

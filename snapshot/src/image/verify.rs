@@ -4,10 +4,12 @@
 //! can neither leave the segment nor loop nor answer from half a record. O(nodes), about 0.1 µs each.
 
 use super::bytes::{u16_at, u32_at, u64_at};
+use super::digest::Digest;
 use super::hash::{bucket_of, name_hash, tag_of};
 use super::layout::{
-    BUCKET_NODES, BUCKET_OVERFLOW, BUCKET_SLOTS, DESCRIPTOR_LEN, KIND_ZONE, NODE_BELOW_CUT, NODE_CUT, NODE_DNAME,
-    NODE_WILDCARD, NODE_WILDCARD_CHILD, QNAME_OFF, RECORD_HEAD, RUN_LINES_MAX, SEGMENT_SIGNED, header, words,
+    BUCKET_NODES, BUCKET_OVERFLOW, BUCKET_SLOTS, DESCRIPTOR_LEN, KIND_OVERLAY, KIND_ZONE, NODE_BELOW_CUT, NODE_CUT,
+    NODE_DNAME, NODE_OVERLAY, NODE_TOMBSTONE, NODE_WILDCARD, NODE_WILDCARD_CHILD, QNAME_OFF, RECORD_HEAD,
+    RUN_LINES_MAX, SEGMENT_SIGNED, base_off, header, nodes_off, words,
 };
 use super::line::LINE_LEN;
 use super::node::{Descriptor, Node, RrsetBody};
@@ -23,6 +25,8 @@ type Broken = &'static str;
 struct Checker<'s> {
     /// Its bytes.
     segment: &'s [u8],
+    /// Its kind.
+    kind: u8,
     /// The apex.
     apex: NameRef<'s>,
     /// Seed of the name hash.
@@ -41,8 +45,18 @@ struct Checker<'s> {
     nodes_end: u32,
 }
 
-/// Checks a segment and returns its apex.
-pub(super) fn verify_segment(segment: &[u8]) -> Result<Name, Broken> {
+/// What a segment that keeps the rules is.
+pub(super) struct Verified {
+    /// Its apex.
+    pub(super) apex: Name,
+    /// Its kind.
+    pub(super) kind: u8,
+    /// The digest of its base, if it is an overlay.
+    pub(super) base: Option<Digest>,
+}
+
+/// Checks a segment and returns what it is.
+pub(super) fn verify_segment(segment: &[u8]) -> Result<Verified, Broken> {
     let checker = Checker::new(segment)?;
     let count = checker.nodes()?;
     let node_count = u32_at(segment, header::NODE_COUNT).ok_or("header is cut")?;
@@ -54,7 +68,7 @@ pub(super) fn verify_segment(segment: &[u8]) -> Result<Name, Broken> {
     }
     let soa_end = checker.soa()?;
     checker.denial(soa_end)?;
-    Ok(checker.apex.to_name())
+    Ok(Verified { apex: checker.apex.to_name(), kind: checker.kind, base: checker.base()? })
 }
 
 impl<'s> Checker<'s> {
@@ -62,10 +76,13 @@ impl<'s> Checker<'s> {
     fn new(segment: &'s [u8]) -> Result<Checker<'s>, Broken> {
         let octet = |off: usize| segment.get(off).copied().ok_or("header is cut");
         let word = |off| u32_at(segment, off).ok_or("header is cut");
-        if octet(header::KIND)? != KIND_ZONE {
-            return Err("unknown segment kind");
-        }
-        if octet(header::FLAGS)? & !SEGMENT_SIGNED != 0 {
+        let kind = octet(header::KIND)?;
+        let flags = match kind {
+            KIND_ZONE => SEGMENT_SIGNED,
+            KIND_OVERLAY => 0,
+            _ => return Err("unknown segment kind"),
+        };
+        if octet(header::FLAGS)? & !flags != 0 {
             return Err("unknown segment flags");
         }
         if octet(6)? != 0 || octet(7)? != 0 {
@@ -81,6 +98,7 @@ impl<'s> Checker<'s> {
         }
         let checker = Checker {
             segment,
+            kind,
             apex,
             seed: u64_at(segment, header::SEED).ok_or("header is cut")?,
             bucket_line: word(header::BUCKET_LINE)? as usize,
@@ -97,14 +115,26 @@ impl<'s> Checker<'s> {
         if checker.run_max == 0 || checker.run_max > RUN_LINES_MAX {
             return Err("runs are too long");
         }
-        let nodes_off = (header::APEX + apex.as_wire().len()).next_multiple_of(LINE_LEN);
-        if checker.nodes as usize * 8 != nodes_off || checker.nodes_end <= checker.nodes {
+        if checker.nodes as usize * 8 != nodes_off(kind, apex.as_wire().len()) || checker.nodes_end <= checker.nodes {
             return Err("nodes do not follow the apex");
         }
         if word(header::APEX_NODE)? != checker.nodes || word(header::SOA)? != checker.nodes_end {
             return Err("apex node or SOA is misplaced");
         }
         Ok(checker)
+    }
+
+    /// Checks the line that names the base of an overlay.
+    fn base(&self) -> Result<Option<Digest>, Broken> {
+        if self.kind != KIND_OVERLAY {
+            return Ok(None);
+        }
+        let line = self.segment.get(base_off(self.apex.as_wire().len())..).ok_or("header is cut")?;
+        let (digest, rest) = line.get(..LINE_LEN).and_then(|line| line.split_first_chunk()).ok_or("header is cut")?;
+        if rest.iter().any(|&byte| byte != 0) {
+            return Err("reserved bytes are set");
+        }
+        Ok(Some(Digest(*digest)))
     }
 
     /// Checks every node; returns how many there are.
@@ -140,10 +170,18 @@ impl<'s> Checker<'s> {
         if is_apex != (name == self.apex) {
             return Err("first node is not the apex");
         }
-        if !is_apex {
-            let parent = name.parent().and_then(|parent| self.find(parent.as_wire()));
-            let parent =
-                parent.and_then(|word| Node::read(self.segment, word)).ok_or("owner's parent does not exist")?;
+        let parent = match name.parent().filter(|_| !is_apex) {
+            Some(parent) => self.find(parent.as_wire()).and_then(|word| Node::read(self.segment, word)),
+            None => None,
+        };
+        if self.kind == KIND_OVERLAY {
+            overlaid(node, is_apex, parent.as_ref())?;
+        } else if node.flags() & (NODE_OVERLAY | NODE_TOMBSTONE) != 0 {
+            return Err("node of an overlay in a whole zone");
+        } else if !is_apex && parent.is_none() {
+            return Err("owner's parent does not exist");
+        }
+        if let Some(parent) = parent.filter(|_| !node.is_tombstone()) {
             below(node, &parent)?;
         }
         let (has_ns, has_dname) = (node.rrset(Rtype::NS).is_some(), node.rrset(Rtype::DNAME).is_some());
@@ -167,7 +205,8 @@ impl<'s> Checker<'s> {
 
     /// Checks flags and link of a node.
     fn links(&self, node: &Node<'s>, name: NameRef<'s>) -> Result<(), Broken> {
-        let known = NODE_CUT | NODE_BELOW_CUT | NODE_WILDCARD_CHILD | NODE_WILDCARD | NODE_DNAME;
+        let marks = NODE_OVERLAY | NODE_TOMBSTONE;
+        let known = NODE_CUT | NODE_BELOW_CUT | NODE_WILDCARD_CHILD | NODE_WILDCARD | NODE_DNAME | marks;
         let flags = node.flags();
         if flags & !known != 0 || node.is_wildcard() != name.is_wildcard() {
             return Err("node flags are wrong");
@@ -187,7 +226,7 @@ impl<'s> Checker<'s> {
         let right = if flags & NODE_BELOW_CUT != 0 {
             linked.is_cut() && name != linked_name && name.is_at_or_below(linked_name)
         } else {
-            linked_name.is_wildcard() && linked_name.parent() == Some(name)
+            linked_name.is_wildcard() && linked_name.parent() == Some(name) && !linked.is_tombstone()
         };
         if right { Ok(()) } else { Err("link is to the wrong node") }
     }
@@ -261,10 +300,29 @@ impl<'s> Checker<'s> {
     }
 }
 
+/// Checks what only nodes of overlays have to keep: no data at a tombstone, no node below one, and with a node the cut
+/// above it and the parent of a wildcard, because links do not leave the segment.
+fn overlaid(node: &Node<'_>, is_apex: bool, parent: Option<&Node<'_>>) -> Result<(), Broken> {
+    let flags = node.flags();
+    if flags & NODE_OVERLAY == 0 {
+        return Err("node of an overlay is not marked");
+    }
+    if node.is_tombstone() {
+        let only = NODE_OVERLAY | NODE_TOMBSTONE | NODE_WILDCARD;
+        let is_plain = flags & !only == 0 && node.rrset_count() == 0;
+        return if is_plain && !is_apex { Ok(()) } else { Err("tombstone is a node") };
+    }
+    match parent {
+        Some(parent) if parent.is_tombstone() => Err("node below a tombstone"),
+        None if !is_apex && flags & (NODE_BELOW_CUT | NODE_WILDCARD) != 0 => Err("node lacks its parent"),
+        _ => Ok(()),
+    }
+}
+
 /// Checks that a node is below a cut if and only if its parent is one or is below one, the same, and not below a DNAME.
 fn below(node: &Node<'_>, parent: &Node<'_>) -> Result<(), Broken> {
     let cut = match (parent.is_cut(), parent.flags() & NODE_BELOW_CUT != 0) {
-        (true, _) => Some(parent.word()),
+        (true, _) => Some(parent.segment_word()),
         (false, true) => Some(parent.link()),
         (false, false) => None,
     };

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use super::chunked::Chunked;
 use super::file::LoadError;
 use super::hash::name_hash;
-use super::lookup::Zone;
+use super::lookup::{Part, Zone};
 use super::manifest::Generation;
 use super::pack::{Pack, ZoneFacts};
+use super::pairing::Overlaid;
 use super::prefetch::prefetch;
 use super::zoneref::ZoneRef;
 use crate::dns::lookup_name::LookupName;
@@ -67,6 +68,8 @@ pub struct View {
     pub(super) depths: Vec<u8>,
     /// How many apexes have so many labels.
     pub(super) depth_counts: Vec<u32>,
+    /// The overlays that lie on zones of the directory, by apex.
+    pub(super) overlays: Arc<Vec<Overlaid>>,
 }
 
 /// Where a zone is in a view.
@@ -96,6 +99,7 @@ impl View {
             seed,
             depths: Vec::new(),
             depth_counts: vec![0; 256],
+            overlays: Arc::new(Vec::new()),
         }
     }
 
@@ -149,9 +153,25 @@ impl View {
         facts
     }
 
-    /// The facts of a zone.
+    /// The facts of a zone, those of its overlay if it has one.
     fn facts(&self, zone: &ZoneRef) -> Option<&ZoneFacts> {
+        let zone = self.overlay(zone).map_or(zone, |overlay| &overlay.zone);
         Some(&self.pack(zone.pack)?.entries().get(zone.idx as usize)?.facts)
+    }
+
+    /// The facts of the base of a zone of [`View::zones`] that has an overlay.
+    #[must_use]
+    pub fn base(&self, overlay: &ZoneFacts) -> Option<&ZoneFacts> {
+        let base = overlay.base?;
+        let place = self.overlays.iter().find(|overlaid| overlaid.apex == overlay.apex)?.base;
+        let facts = &self.pack(place.pack)?.entries().get(place.idx as usize)?.facts;
+        (facts.digest == base).then_some(facts)
+    }
+
+    /// The overlay of a zone.
+    #[inline]
+    fn overlay(&self, zone: &ZoneRef) -> Option<&Overlaid> {
+        self.overlays.get(usize::from(zone.overlay.checked_sub(1)?))
     }
 
     /// The zone whose apex is exactly `apex`.
@@ -222,8 +242,17 @@ impl View {
     #[must_use]
     pub fn get(&self, id: ZoneId) -> Option<Zone<'_>> {
         let zone = self.zones.get(id.0 as usize)?;
-        let segment = self.pack(zone.pack)?.bytes(zone.off, zone.len);
-        Some(Zone { segment, zone })
+        let overlay = match self.overlay(zone) {
+            None => None,
+            Some(Overlaid { zone, .. }) => Some(Part { segment: self.segment(zone)?, zone }),
+        };
+        Some(Zone { segment: self.segment(zone)?, zone, overlay })
+    }
+
+    /// The bytes of a segment.
+    #[inline]
+    fn segment(&self, zone: &ZoneRef) -> Option<&[u8]> {
+        Some(self.pack(zone.pack)?.bytes(zone.off, zone.len))
     }
 
     /// The pack of a number.

@@ -41,6 +41,8 @@ pub(super) struct ZoneRef {
     pub(super) apex_len: u8,
     /// Whether the zone carries signatures.
     pub(super) signed: bool,
+    /// Position of its overlay among those of the view, plus one; 0 if it has none.
+    pub(super) overlay: u16,
     /// Where its denial index is.
     pub(super) denial: DenialRef,
     /// Its position among the zones of its pack, or among the deletions there.
@@ -76,6 +78,7 @@ impl ZoneRef {
             apex_labels: octet(header::APEX_LABELS)?,
             apex_len: octet(header::APEX_LEN)?,
             signed: octet(header::FLAGS)? & SEGMENT_SIGNED != 0,
+            overlay: 0,
             denial: DenialRef::read(segment)?,
             idx: place.idx,
         })

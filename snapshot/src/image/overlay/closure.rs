@@ -1,0 +1,344 @@
+//! Which names have to be in an overlay: those that were touched, and all whose nodes depend on them.
+//!
+//! A node says what its name owns, whether it exists at all (an owner, or something below it), on which side of the topmost
+//! cut or DNAME above it lies, and leads to its cut or to its wildcard; a cut's node has the glue of its servers. The rules
+//! here follow these dependencies, and err on the side of too many names: what the base says of a name is not known.
+//! Names stay included; those that a later change concerns are rendered again.
+
+use std::collections::HashSet;
+
+use super::reader::ZoneReader;
+use super::{OVERLAY_NODES_MAX, OverlayBuilder, OverlayError, Touched};
+use crate::dns::name::{Name, NameRef};
+use crate::dns::rtype::Rtype;
+use crate::dns::zone::{Record, Zone, ZoneBuilder, ZoneTooLarge};
+use crate::image::build::{BuildError, render_node};
+use crate::image::layout::{NODE_BELOW_CUT, NODE_CUT, NODE_DNAME, NODE_HEAD, NODE_TOMBSTONE, NODE_WILDCARD};
+
+/// A node of an overlay.
+#[derive(Default)]
+pub(super) struct Item {
+    /// Its `NODE_` flags, but for those of links.
+    pub(super) flags: u8,
+    /// Labels of its name.
+    pub(super) labels: usize,
+    /// Its bytes, without its link.
+    pub(super) node: Vec<u8>,
+    /// Whether all names below it are included.
+    has_below: bool,
+}
+
+/// What a name owns, as far as other names depend on it.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Owned {
+    /// Anything.
+    any: bool,
+    /// NS records.
+    ns: bool,
+    /// DNAME records.
+    dname: bool,
+}
+
+/// What lies above a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Above {
+    /// No cut and no DNAME.
+    Nothing,
+    /// A cut.
+    Cut,
+    /// A DNAME: the name is left out of the zone's nodes.
+    Dname,
+}
+
+impl Item {
+    /// Its name; `None` before it was rendered.
+    fn name(&self) -> Option<Name> {
+        Some(NameRef::prefix_of(self.node.get(NODE_HEAD..)?).ok()?.to_name())
+    }
+}
+
+/// A change while it is followed.
+struct Change<'b, 'z> {
+    /// The overlay.
+    overlay: &'b mut OverlayBuilder,
+    /// The zone, with the change.
+    zone: &'z dyn ZoneReader,
+    /// The names that were touched, canonical.
+    touched: HashSet<Name>,
+    /// The names that are to be rendered, or were.
+    seen: HashSet<Name>,
+    /// Those that are to be.
+    queue: Vec<Name>,
+}
+
+impl OverlayBuilder {
+    /// Takes up a change: `zone` is what it is after that, `touched` are the owners that were changed, in any order. The
+    /// apex need not be among them. O(names that are touched or depend on those).
+    ///
+    /// # Errors
+    /// [`OverlayError`]; the overlay is gone then, as it would not be that of the zone.
+    pub fn change(mut self, zone: &dyn ZoneReader, touched: &[Touched]) -> Result<OverlayBuilder, OverlayError> {
+        let mut change =
+            Change { overlay: &mut self, zone, touched: HashSet::new(), seen: HashSet::new(), queue: Vec::new() };
+        let apex = Touched::data(change.overlay.apex.clone());
+        let before = [&apex].into_iter().chain(touched).map(|touched| change.forget(touched));
+        let before = before.collect::<Result<Vec<_>, _>>()?;
+        for (touched, before) in [&apex].into_iter().chain(touched).zip(before) {
+            change.touch(touched, before)?;
+        }
+        while let Some(name) = change.queue.pop() {
+            change.render(&name)?;
+        }
+        Ok(self)
+    }
+
+    /// The sort key of a name.
+    fn key(name: NameRef<'_>) -> Vec<u8> {
+        let mut key = Vec::with_capacity(name.as_wire().len() + 8);
+        name.push_sort_key(&mut key);
+        key
+    }
+}
+
+impl Change<'_, '_> {
+    /// Forgets what a touched name owned, and returns it.
+    fn forget(&mut self, touched: &Touched) -> Result<Option<Owned>, OverlayError> {
+        let apex = &self.overlay.apex;
+        if !touched.owner.as_ref().is_at_or_below(apex.as_ref()) {
+            return Err(OverlayError::OutOfZone { apex: apex.clone(), owner: touched.owner.clone() });
+        }
+        let owner = touched.owner.to_canonical();
+        let before = self.overlay.owned.remove(owner.as_wire());
+        self.touched.insert(owner);
+        Ok(before)
+    }
+
+    /// Includes a touched name, and has rendered again what depends on it and is there already.
+    fn touch(&mut self, touched: &Touched, before: Option<Owned>) -> Result<(), OverlayError> {
+        let owner = touched.owner.to_canonical();
+        self.include(owner.as_ref())?;
+        self.again(owner.as_ref());
+        let key = OverlayBuilder::key(owner.as_ref());
+        let now = self.owned(owner.as_ref())?;
+        let is_below_apex = self.is_below_apex(owner.as_ref());
+        let has_moved =
+            before.is_some_and(|before| before.dname != now.dname || (is_below_apex && before.ns != now.ns));
+        let is_boundary = touched.is_boundary || has_moved;
+        if is_boundary {
+            let below =
+                self.overlay.items.range(key.clone()..).skip(1).take_while(|(below, _)| below.starts_with(&key));
+            let below = below.filter_map(|(_, item)| item.name()).collect::<Vec<_>>();
+            below.iter().for_each(|name| self.again(name.as_ref()));
+        }
+        if is_boundary && let Some(item) = self.overlay.items.get_mut(&key) {
+            item.has_below = true;
+        }
+        // What is empty now exists as long as something is below it.
+        let mut at = owner.as_ref();
+        while let Some(parent) = at.parent().filter(|parent| self.is_below_apex(*parent)) {
+            if self.overlay.owned.get(parent.as_wire()).is_some_and(|owned| !owned.any) {
+                self.again(parent);
+            }
+            at = parent;
+        }
+        Ok(())
+    }
+
+    /// Whether a name at or below the apex is not the apex.
+    fn is_below_apex(&self, name: NameRef<'_>) -> bool {
+        name.as_wire().len() > self.overlay.apex.as_wire().len()
+    }
+
+    /// Adds a canonical name of the zone, unless it is there.
+    fn include(&mut self, name: NameRef<'_>) -> Result<(), OverlayError> {
+        let key = OverlayBuilder::key(name);
+        let items = &mut self.overlay.items;
+        if items.contains_key(&key) {
+            return Ok(());
+        }
+        if items.len() >= OVERLAY_NODES_MAX {
+            return Err(OverlayError::TooLarge { apex: self.overlay.apex.clone() });
+        }
+        items.insert(key, Item::default());
+        self.again(name);
+        Ok(())
+    }
+
+    /// Has a name rendered, if it is included.
+    fn again(&mut self, name: NameRef<'_>) {
+        let name = name.to_name();
+        if self.overlay.items.contains_key(&OverlayBuilder::key(name.as_ref())) && self.seen.insert(name.clone()) {
+            self.queue.push(name);
+        }
+    }
+
+    /// Renders an included name, and includes what depends on it or what it depends on.
+    fn render(&mut self, name: &Name) -> Result<(), OverlayError> {
+        let is_apex = !self.is_below_apex(name.as_ref());
+        let (mut records, owned) = self.read(name.as_ref())?;
+        let (above, cut) = self.above(name.as_ref())?;
+        if let Some(cut) = cut {
+            // The cut is what the node leads to, and it has the addresses of touched names as glue.
+            self.include(cut.as_ref())?;
+            if self.touched.contains(name) {
+                self.again(cut.as_ref());
+            }
+        }
+        self.include_empty_above(name.as_ref())?;
+        // A wildcard is the parent's link; whether it is one now or was one in the base, the parent's node differs.
+        if name.as_ref().is_wildcard()
+            && !is_apex
+            && let Some(parent) = name.as_ref().parent()
+        {
+            self.include(parent)?;
+        }
+        let key = OverlayBuilder::key(name.as_ref());
+        let is_cut = owned.ns && !is_apex && above == Above::Nothing;
+        let wants_below = self.overlay.items.get(&key).is_some_and(|item| item.has_below);
+        if is_cut || wants_below {
+            self.include_below(name.as_ref())?;
+        }
+        let has_below = above != Above::Dname && self.zone.has_below(name.as_ref()).map_err(OverlayError::Read)?;
+        if has_below && above == Above::Nothing && !is_cut && !owned.dname {
+            self.include_wildcard_of(name.as_ref())?;
+        }
+        let mut flags = if name.as_ref().is_wildcard() { NODE_WILDCARD } else { 0 };
+        if above == Above::Dname || !(owned.any || has_below) {
+            flags |= NODE_TOMBSTONE;
+        } else {
+            flags |= if is_cut { NODE_CUT } else { 0 };
+            flags |= if above == Above::Cut { NODE_BELOW_CUT } else { 0 };
+            flags |= if owned.dname && above == Above::Nothing { NODE_DNAME } else { 0 };
+        }
+        if is_cut {
+            records = self.with_glue(name.as_ref(), records)?;
+        }
+        let zone = records.finish();
+        let node = render_node(&zone, name.as_ref(), flags)?;
+        self.overlay
+            .items
+            .insert(key, Item { flags, labels: name.as_ref().label_count(), node, has_below: wants_below });
+        if is_apex {
+            self.overlay.head = zone;
+        }
+        Ok(())
+    }
+
+    /// Includes the empty names above `name`, which may have appeared or vanished with it. Where a name owns records
+    /// it is either touched itself or as it was, and so is everything above it.
+    fn include_empty_above(&mut self, name: NameRef<'_>) -> Result<(), OverlayError> {
+        let mut at = name;
+        while let Some(parent) = at.parent().filter(|parent| self.is_below_apex(*parent)) {
+            if self.owned(parent)?.any {
+                break;
+            }
+            self.include(parent)?;
+            at = parent;
+        }
+        Ok(())
+    }
+
+    /// Includes all owners below `name`; the empty names between come with them.
+    fn include_below(&mut self, name: NameRef<'_>) -> Result<(), OverlayError> {
+        let below = self.zone.below(name, OVERLAY_NODES_MAX + 1).map_err(OverlayError::Read)?;
+        for owner in below {
+            self.include(owner.to_canonical().as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// Includes the child `*` of a name that is not below a cut, if it exists.
+    fn include_wildcard_of(&mut self, name: NameRef<'_>) -> Result<(), OverlayError> {
+        let wire = [b"\x01*", name.as_wire()].concat();
+        let Ok(wildcard) = NameRef::prefix_of(&wire) else { return Ok(()) };
+        if self.owned(wildcard)?.any || self.zone.has_below(wildcard).map_err(OverlayError::Read)? {
+            self.include(wildcard)?;
+        }
+        Ok(())
+    }
+
+    /// What the topmost of the cuts and DNAMEs above `name` does to it, and the cut.
+    fn above(&mut self, name: NameRef<'_>) -> Result<(Above, Option<Name>), OverlayError> {
+        let mut topmost = None;
+        let mut at = Some(name);
+        while let Some(parent) = at.filter(|at| self.is_below_apex(*at)).and_then(NameRef::parent) {
+            let owned = self.owned(parent)?;
+            let is_cut = owned.ns && self.is_below_apex(parent);
+            if is_cut || owned.dname {
+                topmost = Some((parent, is_cut, owned.dname));
+            }
+            at = Some(parent);
+        }
+        let Some((boundary, is_cut, has_dname)) = topmost else { return Ok((Above::Nothing, None)) };
+        // A cut that has a DNAME as well hides what is below it, yet its glue is in its node.
+        let above = if has_dname { Above::Dname } else { Above::Cut };
+        Ok((above, is_cut.then(|| boundary.to_name())))
+    }
+
+    /// What a canonical name owns.
+    fn owned(&mut self, name: NameRef<'_>) -> Result<Owned, OverlayError> {
+        match self.overlay.owned.get(name.as_wire()) {
+            Some(owned) => Ok(*owned),
+            None => Ok(self.read(name)?.1),
+        }
+    }
+
+    /// Reads the records of a canonical name.
+    fn read(&mut self, name: NameRef<'_>) -> Result<(ZoneBuilder, Owned), OverlayError> {
+        let mut records = ZoneBuilder::new(self.overlay.apex.clone());
+        let mut owned = Owned::default();
+        self.copy(name, &mut records, |rtype| {
+            owned.any = true;
+            owned.ns |= rtype == Rtype::NS;
+            owned.dname |= rtype == Rtype::DNAME;
+            true
+        })?;
+        self.overlay.owned.insert(name.as_wire().to_vec(), owned);
+        Ok((records, owned))
+    }
+
+    /// Copies the records of a name that `keep` wants, by their type.
+    fn copy(
+        &self,
+        name: NameRef<'_>,
+        records: &mut ZoneBuilder,
+        mut keep: impl FnMut(Rtype) -> bool,
+    ) -> Result<(), OverlayError> {
+        let mut kept = Ok(());
+        let mut each = |record: Record<'_>| {
+            if keep(record.rtype) && kept.is_ok() {
+                kept = records.push(Record { owner: name, ..record });
+            }
+        };
+        self.zone.records(name, &mut each).map_err(OverlayError::Read)?;
+        kept.map_err(|ZoneTooLarge| BuildError::TooLarge("an overlay").into())
+    }
+
+    /// Adds the addresses of the servers of a cut that are at or below it.
+    fn with_glue(&self, cut: NameRef<'_>, records: ZoneBuilder) -> Result<ZoneBuilder, OverlayError> {
+        let own = records.finish();
+        let mut with_glue = ZoneBuilder::new(self.overlay.apex.clone());
+        let mut targets = HashSet::new();
+        for record in own_records(&own) {
+            if record.rtype == Rtype::NS
+                && let Ok(target) = NameRef::prefix_of(record.rdata)
+                && target.is_at_or_below(cut)
+            {
+                targets.insert(target.to_name().to_canonical());
+            }
+            with_glue.push(record).map_err(|ZoneTooLarge| BuildError::TooLarge("an overlay"))?;
+        }
+        // Its own addresses are there already.
+        for target in targets.iter().filter(|target| target.as_wire() != cut.as_wire()) {
+            self.copy(target.as_ref(), &mut with_glue, |rtype| matches!(rtype, Rtype::A | Rtype::AAAA))?;
+        }
+        Ok(with_glue)
+    }
+}
+
+/// All records of a small zone.
+fn own_records(zone: &Zone) -> impl Iterator<Item = Record<'_>> {
+    zone.owners()
+        .flat_map(|owner| owner.rrsets().collect::<Vec<_>>())
+        .flat_map(|rrset| rrset.records().collect::<Vec<_>>())
+}

@@ -12,6 +12,7 @@ use super::line::LINE_LEN;
 use super::node::{Descriptor, Node, RrsetBody};
 use super::order::Labels;
 use super::prefetch::prefetch;
+use super::view::View;
 use super::zoneref::ZoneRef;
 use crate::dns::lookup_name::LookupName;
 
@@ -67,10 +68,10 @@ pub struct Encloser<'v> {
 pub struct Zone<'v> {
     /// Its segment, the base if there is an overlay.
     pub(super) segment: &'v [u8],
-    /// What the directory knows of it.
+    /// What the directory knows of it, with the depth and the negative TTL of both if there is an overlay.
     pub(super) zone: &'v ZoneRef,
-    /// Its overlay.
-    pub(super) overlay: Option<Part<'v>>,
+    /// What knows the overlay.
+    pub(super) view: &'v View,
 }
 
 /// One segment of a zone.
@@ -101,7 +102,7 @@ impl<'v> Zone<'v> {
     #[inline]
     #[must_use]
     pub fn negative_ttl_secs(&self) -> u32 {
-        self.latest().zone.negative_ttl_secs
+        self.zone.negative_ttl_secs
     }
 
     /// Whether the zone carries signatures.
@@ -115,7 +116,7 @@ impl<'v> Zone<'v> {
     #[inline]
     #[must_use]
     pub fn soa(&self) -> Option<RrsetBody<'v>> {
-        let Part { segment, zone } = self.latest();
+        let Part { segment, zone } = self.overlay().unwrap_or_else(|| self.base());
         let off = zone.soa as usize * 8;
         Descriptor::read(segment, off)?.body(segment, off + DESCRIPTOR_LEN, self.apex_len())
     }
@@ -123,7 +124,7 @@ impl<'v> Zone<'v> {
     /// The node at a place that [`Node::word`] told, in the same zone.
     #[must_use]
     pub fn node_at(&self, word: u32) -> Option<Node<'v>> {
-        match self.overlay {
+        match self.overlay() {
             Some(overlay) if word & WORD_OVERLAY != 0 => Node::read(overlay.segment, word & !WORD_OVERLAY),
             _ => Node::read(self.segment, word),
         }
@@ -131,7 +132,7 @@ impl<'v> Zone<'v> {
 
     /// Every node in canonical order, empty non-terminals included.
     pub fn nodes(&self) -> impl Iterator<Item = Node<'v>> + use<'v> {
-        let above = self.overlay;
+        let above = self.overlay();
         // What the overlay has a node or a tombstone for does not count in the base.
         let is_hidden = move |node: &Node<'v>| {
             above.is_some_and(|overlay| overlay.probe(node.name(), name_hash(node.name(), overlay.zone.seed)).is_some())
@@ -152,10 +153,10 @@ impl<'v> Zone<'v> {
         Part { segment: self.segment, zone: self.zone }
     }
 
-    /// The segment whose SOA counts.
+    /// The overlay. Zones without one pay a comparison.
     #[inline]
-    fn latest(&self) -> Part<'v> {
-        self.overlay.unwrap_or_else(|| self.base())
+    fn overlay(&self) -> Option<Part<'v>> {
+        if self.zone.overlay == 0 { None } else { self.view.overlay_of(self.zone) }
     }
 
     /// Fetches the bucket of the name and that of its parent.
@@ -168,7 +169,7 @@ impl<'v> Zone<'v> {
         let base = self.base();
         prefetch(base.segment.get(base.bucket_off(hashes.own)));
         prefetch(base.segment.get(base.bucket_off(hashes.parent)));
-        if let Some(overlay) = self.overlay {
+        if let Some(overlay) = self.overlay() {
             prefetch(overlay.segment.get(overlay.bucket_off(hashes.own)));
             prefetch(overlay.segment.get(overlay.bucket_off(hashes.parent)));
         }
@@ -179,7 +180,7 @@ impl<'v> Zone<'v> {
     /// usual answer, four of the latter, which may be a cut with servers and glue.
     #[inline]
     pub fn hint_node(&self, hashes: NameHashes) {
-        if let Some(overlay) = self.overlay {
+        if let Some(overlay) = self.overlay() {
             overlay.hint_node(hashes);
         }
         self.base().hint_node(hashes);
@@ -193,9 +194,7 @@ impl<'v> Zone<'v> {
     #[must_use]
     pub fn find(&self, name: &LookupName, hashes: NameHashes) -> Option<Found<'v>> {
         let depth = name.label_count();
-        let deepest =
-            self.overlay.map_or(self.zone.depth_max, |overlay| overlay.zone.depth_max.max(self.zone.depth_max));
-        let deepest = usize::from(deepest);
+        let deepest = usize::from(self.zone.depth_max);
         if depth > deepest {
             return self.encloser(name, deepest);
         }
@@ -240,7 +239,7 @@ impl<'v> Zone<'v> {
     /// Looks one name up, in the overlay first.
     #[inline]
     fn probe(&self, name: &[u8], hash: u64) -> Option<Node<'v>> {
-        match self.overlay {
+        match self.overlay() {
             None => self.base().probe(name, hash),
             Some(overlay) => overlay.probe_above(self.base(), name, hash),
         }

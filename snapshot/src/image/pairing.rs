@@ -37,10 +37,10 @@ impl View {
         let before = std::mem::replace(&mut self.overlays, Arc::new(overlays));
         let overlays = Arc::clone(&self.overlays);
         for gone in before.iter().filter(|old| overlays.binary_search_by(|new| new.cmp_apex(old)).is_err()) {
-            self.point(&gone.apex, 0);
+            self.point(&gone.apex, None);
         }
         for (overlaid, place) in overlays.iter().zip(1..) {
-            self.point(&overlaid.apex, place);
+            self.point(&overlaid.apex, Some((&overlaid.zone, place)));
         }
         Ok(())
     }
@@ -85,11 +85,23 @@ impl View {
         Ok(Some(Place { pack: zone.pack, idx: zone.idx }))
     }
 
-    /// Tells the entry of a zone, if there is one, the place of its overlay.
-    fn point(&mut self, apex: &Name, place: u16) {
-        let Ok((_, entry)) = self.seek(self.hash(apex), apex.as_wire()) else { return };
-        if let Some(zone) = self.zones.get(entry).copied().filter(|zone| zone.overlay != place) {
-            self.zones.set(entry, ZoneRef { overlay: place, ..zone });
+    /// Tells the entry of a zone, if there is one, of its overlay.
+    fn point(&mut self, apex: &Name, overlay: Option<(&ZoneRef, u16)>) {
+        let hash = self.hash(apex);
+        let Ok((_, entry)) = self.seek(hash, apex.as_wire()) else { return };
+        let Some(known) = self.zones.get(entry).copied().filter(ZoneRef::is_live) else { return };
+        // What it says with another overlay, or with this one before a change, is read anew.
+        let bytes = self.pack(known.pack).map(|pack| pack.bytes(known.off, known.len)).unwrap_or_default();
+        let place = Place { pack: known.pack, idx: known.idx };
+        let Some(mut zone) = ZoneRef::read(bytes, hash, known.off, place) else { return };
+        if let Some((overlay, place)) = overlay {
+            zone.overlay = place;
+            zone.depth_max = zone.depth_max.max(overlay.depth_max);
+            zone.negative_ttl_secs = overlay.negative_ttl_secs;
+        }
+        let told = |zone: &ZoneRef| (zone.overlay, zone.depth_max, zone.negative_ttl_secs);
+        if told(&zone) != told(&known) {
+            self.zones.set(entry, zone);
         }
     }
 

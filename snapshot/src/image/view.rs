@@ -155,7 +155,7 @@ impl View {
 
     /// The facts of a zone, those of its overlay if it has one.
     fn facts(&self, zone: &ZoneRef) -> Option<&ZoneFacts> {
-        let zone = self.overlay(zone).map_or(zone, |overlay| &overlay.zone);
+        let zone = self.overlaid(zone).map_or(zone, |overlaid| &overlaid.zone);
         Some(&self.pack(zone.pack)?.entries().get(zone.idx as usize)?.facts)
     }
 
@@ -168,10 +168,16 @@ impl View {
         (facts.digest == base).then_some(facts)
     }
 
-    /// The overlay of a zone.
-    #[inline]
-    fn overlay(&self, zone: &ZoneRef) -> Option<&Overlaid> {
+    /// The overlay of a zone, with what is known of it.
+    fn overlaid(&self, zone: &ZoneRef) -> Option<&Overlaid> {
         self.overlays.get(usize::from(zone.overlay.checked_sub(1)?))
+    }
+
+    /// The overlay of a zone. Apart from the common path: few zones have one.
+    #[inline(never)]
+    pub(super) fn overlay_of(&self, zone: &ZoneRef) -> Option<Part<'_>> {
+        let zone = &self.overlaid(zone)?.zone;
+        Some(Part { segment: self.pack(zone.pack)?.bytes(zone.off, zone.len), zone })
     }
 
     /// The zone whose apex is exactly `apex`.
@@ -242,17 +248,8 @@ impl View {
     #[must_use]
     pub fn get(&self, id: ZoneId) -> Option<Zone<'_>> {
         let zone = self.zones.get(id.0 as usize)?;
-        let overlay = match self.overlay(zone) {
-            None => None,
-            Some(Overlaid { zone, .. }) => Some(Part { segment: self.segment(zone)?, zone }),
-        };
-        Some(Zone { segment: self.segment(zone)?, zone, overlay })
-    }
-
-    /// The bytes of a segment.
-    #[inline]
-    fn segment(&self, zone: &ZoneRef) -> Option<&[u8]> {
-        Some(self.pack(zone.pack)?.bytes(zone.off, zone.len))
+        let segment = self.pack(zone.pack)?.bytes(zone.off, zone.len);
+        Some(Zone { segment, zone, view: self })
     }
 
     /// The pack of a number.

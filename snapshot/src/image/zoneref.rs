@@ -29,11 +29,11 @@ pub(super) struct ZoneRef {
     pub(super) nodes: u32,
     /// SOA, in words; the nodes end there.
     pub(super) soa: u32,
-    /// TTL of the SOA in negative answers, in seconds.
+    /// TTL of the SOA in negative answers, in seconds; that of the overlay if the zone has one.
     pub(super) negative_ttl_secs: u32,
     /// Longest run of buckets.
     pub(super) run_max: u8,
-    /// Labels of the deepest node.
+    /// Labels of the deepest node, those of an overlay included.
     pub(super) depth_max: u8,
     /// Labels of the apex.
     pub(super) apex_labels: u8,

@@ -9,7 +9,10 @@ use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::name::{Name, NameRef};
 use snapshot::dns::zone::{Zone, ZoneBuilder};
 use snapshot::dns::zonefile::{Options, Reader};
-use snapshot::image::{Denial, Digest, Found, Generation, Hashed, LoadError, Pack, PackFile, Segment, View};
+use snapshot::image::{
+    Denial, Digest, Found, Generation, Hashed, LoadError, OverlayBuilder, Pack, PackFile, Segment, Touched, View,
+    ZoneCounts,
+};
 
 /// Bytes of the header of every file.
 pub(crate) const HEADER_LEN: usize = 128;
@@ -63,6 +66,24 @@ pub(crate) fn pack(zones: &[(&str, &str)]) -> PackFile {
     PackFile::encode(segments.collect()).unwrap()
 }
 
+/// The first of [`ZONES`] after some changes.
+const CHANGED: &str = "$TTL 60\n@ SOA ns h 2 2 3 4 5\n@ NS ns\n@ MX 10 mail\nns A 192.0.2.9\nmail AAAA 2001:db8::1\n*.wild TXT new\n\
+     b.c.d TXT \"less deep\"\nnew.x.y A 192.0.2.1\ncut NS ns.cut\ncut NS ns.elsewhere.\nns.cut A 192.0.2.8\n\
+     other NS ns.other\nns.other A 192.0.2.3\n*.cut TXT \"occluded\"\n";
+
+/// Compiles all zones, and an overlay with changes of the first.
+pub(crate) fn overlaid() -> PackFile {
+    let mut segments: Vec<Segment> =
+        ZONES.iter().map(|(apex, text)| Segment::build(&zone(apex, text)).unwrap()).collect();
+    let now = zone(ZONES[0].0, CHANGED);
+    let touched = ["ns", "*.wild", "a.b.c.d", "b.c.d", "www", "new.x.y", "cut", "ns.cut", "other"];
+    let touched = touched.map(|name| Touched::data(format!("{name}.{}", ZONES[0].0).parse().unwrap()));
+    let builder = OverlayBuilder::new(now.apex(), segments[0].base_facts().unwrap()).unwrap();
+    let counts = ZoneCounts { names: 9, rrsets: 14, records: 15 };
+    segments.push(builder.change(&now, &touched).unwrap().build(counts).unwrap());
+    PackFile::encode(segments).unwrap()
+}
+
 /// Reads a zone.
 fn zone(apex: &str, text: &str) -> Zone {
     let apex: Name = apex.parse().unwrap();
@@ -99,8 +120,8 @@ pub(crate) fn reseal(bytes: &mut [u8]) -> Digest {
 }
 
 /// The view of one pack.
-pub(crate) fn view(pack: Pack) -> View {
-    View::assemble(Generation(1), vec![Arc::new(pack)]).unwrap()
+pub(crate) fn view(pack: Pack) -> Result<View, LoadError> {
+    View::assemble(Generation(1), vec![Arc::new(pack)])
 }
 
 /// Asks every zone for every node it lists, for names below and beside them; returns how many names were found.

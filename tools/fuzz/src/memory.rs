@@ -8,7 +8,10 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use snapshot::dns::name::Name;
 use snapshot::dns::zone::{Zone, ZoneBuilder};
 use snapshot::dns::zonefile::{Options, Reader};
-use snapshot::image::{Digest, Generation, LoadError, Manifest, Pack, PackFile, PackRef, Segment, View};
+use snapshot::image::{
+    Digest, Generation, LoadError, Manifest, OverlayBuilder, Pack, PackFile, PackRef, Segment, Touched, View,
+    ZoneCounts,
+};
 
 /// Bytes of the header of every file.
 const HEADER_LEN: usize = 128;
@@ -26,13 +29,33 @@ pub(crate) fn load(bytes: &[u8], digest: Digest) -> Result<Pack, LoadError> {
 
 /// The view of one loaded pack.
 pub(crate) fn view(pack: Pack) -> View {
-    View::assemble(Generation(1), vec![Arc::new(pack)]).expect("what was loaded can be served")
+    assemble(pack).expect("what was loaded can be served")
+}
+
+/// The view of one loaded pack, in which overlays may lack their bases.
+///
+/// # Errors
+/// What the view says.
+pub(crate) fn assemble(pack: Pack) -> Result<View, LoadError> {
+    View::assemble(Generation(1), vec![Arc::new(pack)])
 }
 
 /// Compiles zones that are known to be well-formed.
 pub(crate) fn compile(zones: &[(&str, &str)]) -> PackFile {
     let segments = zones.iter().map(|(apex, text)| Segment::build(&parse(apex, text)).expect("the zone is sound"));
     PackFile::encode(segments.collect()).expect("small zones fit")
+}
+
+/// Compiles a zone and an overlay that makes it another, which differs in the owners that are named.
+pub(crate) fn overlaid((apex, text): (&str, &str), changed: &str, touched: &[&str]) -> PackFile {
+    let base = Segment::build(&parse(apex, text)).expect("the zone is sound");
+    let now = parse(apex, changed);
+    let touched: Vec<_> = touched.iter().map(|name| Touched::data(name.parse().expect("a name"))).collect();
+    let facts = base.base_facts().expect("whole zones can be bases");
+    let builder = OverlayBuilder::new(now.apex(), facts).expect("the zone is not signed");
+    let builder = builder.change(&now, &touched).expect("the names are few");
+    let overlay = builder.build(ZoneCounts::default()).expect("few names fit");
+    PackFile::encode(vec![base, overlay]).expect("small zones fit")
 }
 
 /// Reads zone text that is known to be well-formed.

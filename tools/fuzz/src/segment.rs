@@ -18,8 +18,18 @@ const ZONES: [(&str, &str); 2] = [
     ),
 ];
 
+/// The first zone as its overlay has it: something new, something else, something gone.
+const CHANGED: &str =
+    "@ 60 SOA ns.a. h.a. 2 2 3 4 5\n@ 60 NS ns.a.\nns 60 AAAA ::1\n*.w 60 MX 2 ns\nc 60 NS ns.c\nns.c 60 A 192.0.2.1\n";
+
+/// The owners that differ.
+const TOUCHED: [&str; 5] = ["ns.a.", "*.w.a.", "x.y.a.", "c.a.", "ns.c.a."];
+
 /// The valid pack.
 static PACK: LazyLock<Vec<u8>> = LazyLock::new(|| memory::compile(&ZONES).bytes);
+
+/// A valid pack of the first zone and an overlay on it.
+static OVERLAID: LazyLock<Vec<u8>> = LazyLock::new(|| memory::overlaid(ZONES[0], CHANGED, &TOUCHED).bytes);
 
 /// Takes the bytes as a file, or as changes to a valid one.
 pub(crate) fn check(bytes: &[u8]) {
@@ -27,6 +37,7 @@ pub(crate) fn check(bytes: &[u8]) {
     match how % 8 {
         0 => open(rest),
         1 => open(&memory::sealed(rest.to_vec())),
+        7 => open(&memory::sealed(memory::changed(&OVERLAID, rest))),
         _ => open(&memory::sealed(memory::changed(&PACK, rest))),
     }
 }
@@ -34,7 +45,7 @@ pub(crate) fn check(bytes: &[u8]) {
 /// Loads a pack under the digest its header states; if that works, asks it everything.
 fn open(file: &[u8]) {
     let Some(digest) = file.get(32..64).and_then(|digest| digest.try_into().ok()) else { return };
-    if let Ok(pack) = memory::load(file, Digest(digest)) {
-        ask::everything(&memory::view(pack));
+    if let Ok(view) = memory::load(file, Digest(digest)).and_then(memory::assemble) {
+        ask::everything(&view);
     }
 }

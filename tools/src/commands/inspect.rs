@@ -83,9 +83,21 @@ struct ZoneRow {
     bytes: u64,
     /// Digest of its segment.
     digest: String,
+    /// The overlay on its segment, if it has one: counts and serial are those of the two together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overlay: Option<OverlayRow>,
     /// Its names, if asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     owners: Option<Vec<OwnerRow>>,
+}
+
+/// The overlay of a zone.
+#[derive(Debug, Serialize)]
+struct OverlayRow {
+    /// Its bytes.
+    bytes: u64,
+    /// Its digest.
+    digest: String,
 }
 
 /// One name of a zone.
@@ -137,8 +149,12 @@ pub(crate) fn run(args: &args::Inspect, global: Option<&Path>, output: &mut Outp
         zones: pack.zones().len(),
     };
     report.packs = view.packs().iter().map(pack_row).collect();
-    let zones = view.zones().into_iter().filter(|facts| only.as_ref().is_none_or(|name| *name == facts.apex));
-    report.zones = zones.map(|facts| ZoneRow::new(facts, args.names.then_some(&*view))).collect();
+    let is_shown = |facts: &&ZoneFacts| only.as_ref().is_none_or(|name| *name == facts.apex);
+    let shown: Vec<&ZoneFacts> = view.zones().into_iter().filter(is_shown).collect();
+    report.zones = shown.iter().map(|facts| ZoneRow::new(facts, &view)).collect();
+    if args.names {
+        report.zones.iter_mut().zip(&shown).for_each(|(row, facts)| row.owners = Some(owners(&view, &facts.apex)));
+    }
     match only.filter(|_| report.zones.is_empty()) {
         Some(name) => Err(Failure::Input(format!("{} has no zone {name}", path.display()))),
         None => output.report(&report),
@@ -171,8 +187,10 @@ impl GenerationRow {
 }
 
 impl ZoneRow {
-    /// A zone as a row; with its names if `view` is given.
-    fn new(facts: &ZoneFacts, view: Option<&View>) -> ZoneRow {
+    /// A zone as a row, without its names.
+    fn new(facts: &ZoneFacts, view: &View) -> ZoneRow {
+        let base = view.base(facts);
+        let segment = base.unwrap_or(facts);
         ZoneRow {
             zone: facts.apex.to_string(),
             serial: facts.serial,
@@ -180,9 +198,10 @@ impl ZoneRow {
             names: facts.names,
             rrsets: facts.rrsets,
             records: facts.records,
-            bytes: facts.bytes,
-            digest: facts.digest.to_string(),
-            owners: view.map(|view| owners(view, &facts.apex)),
+            bytes: segment.bytes,
+            digest: segment.digest.to_string(),
+            overlay: base.map(|_| OverlayRow { bytes: facts.bytes, digest: facts.digest.to_string() }),
+            owners: None,
         }
     }
 }
@@ -226,11 +245,15 @@ impl Display for Report {
 
 impl Display for ZoneRow {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ZoneRow { zone, serial, signed, names, rrsets, records, bytes, digest, owners } = self;
+        let ZoneRow { zone, serial, signed, names, rrsets, records, bytes, digest, overlay, owners } = self;
         let signed = if *signed { ", signed" } else { "" };
         write!(out, "  {zone}  serial {serial}{signed}: {}, ", Counted(u64::from(*names), "name"))?;
         write!(out, "{}, {}, ", Counted(u64::from(*rrsets), "RRset"), Counted(u64::from(*records), "record"))?;
-        writeln!(out, "{} bytes, {}", Grouped(*bytes), digest.get(..16).unwrap_or(digest))?;
+        write!(out, "{} bytes, {}", Grouped(*bytes), digest.get(..16).unwrap_or(digest))?;
+        if let Some(OverlayRow { bytes, digest }) = overlay {
+            write!(out, "; overlay {} bytes, {}", Grouped(*bytes), digest.get(..16).unwrap_or(digest))?;
+        }
+        writeln!(out)?;
         for OwnerRow { name, types } in owners.iter().flatten() {
             write!(out, "    {name}")?;
             for (rtype, count) in types {
@@ -276,6 +299,7 @@ mod tests {
             records: 3,
             bytes: 640,
             digest: "ab".repeat(32),
+            overlay: Some(OverlayRow { bytes: 1280, digest: "ef".repeat(32) }),
             owners: Some(vec![owner("example.test.", &[("NS", 2), ("SOA", 1)]), owner("b.example.test.", &[])]),
         };
         let packs = vec![PackRow { digest: "cd".repeat(32), bytes: 8192, zones: 1 }];
@@ -297,7 +321,7 @@ packs of generation 9
   {}  1 zone, 8,192 bytes
 
 zones of generation 9
-  example.test.  serial 7, signed: 2 names, 2 RRsets, 3 records, 640 bytes, abababababababab
+  example.test.  serial 7, signed: 2 names, 2 RRsets, 3 records, 640 bytes, abababababababab; overlay 1,280 bytes, efefefefefefefef
     example.test. NS(2) SOA
     b.example.test. (empty non-terminal)
 ",

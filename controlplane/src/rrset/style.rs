@@ -37,7 +37,7 @@ fn service(printed: &str) -> Option<String> {
     let entry = Entry::parse(printed.as_bytes()).ok()?;
     let tokens = entry.tokens();
     let mut out = String::with_capacity(printed.len() + 2);
-    for token in (0..tokens.count()).filter_map(|idx| tokens.at(idx)) {
+    for (idx, token) in (0..tokens.count()).filter_map(|idx| Some((idx, tokens.at(idx)?))) {
         let text = std::str::from_utf8(token.text).ok()?;
         if token.form == Form::QuotedAdjacent {
             let is_bare = out.ends_with(" alpn=") && !text.is_empty() && text.bytes().all(is_plain);
@@ -49,8 +49,9 @@ fn service(printed: &str) -> Option<String> {
             out.push(' ');
         }
         match text.strip_prefix("ech=") {
-            Some(value) => out.extend(["ech=\"", value, "\""]),
-            None => out.push_str(text),
+            // A target may be called so, too.
+            Some(value) if idx >= 2 => out.extend(["ech=\"", value, "\""]),
+            _ => out.push_str(text),
         }
     }
     Some(out)

@@ -11,6 +11,7 @@ mod name;
 mod opt;
 mod packet;
 mod rdata;
+mod rrset;
 mod segment;
 mod zone_file;
 
@@ -18,13 +19,15 @@ mod zone_file;
 pub type Check = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Check); 8] = [
+pub const TARGETS: [(&str, Check); 10] = [
     ("manifest", manifest::check),
     ("name", name::check),
     ("opt", opt::check),
     ("packet", packet::check),
     ("rdata_text", rdata::check_text),
     ("rdata_wire", rdata::check_wire),
+    ("record", rrset::check_record),
+    ("rrset_json", rrset::check_body),
     ("segment", segment::check),
     ("zone_file", zone_file::check),
 ];

@@ -317,6 +317,8 @@ fn service_bindings() {
                 ("1 . alpn=\"f\\\\\\\\oo\\\\,bar,h2\"", "1 . alpn=\"f\\\\\\\\oo\\\\,bar,h2\""),
                 ("1 . dohpath=/dns-query{?dns}", "1 . dohpath=\"/dns-query{?dns}\""),
                 ("1 . ohttp", "1 . ohttp"),
+                ("2 ech=. port=1", "2 ech=. port=1"),
+                ("2 alpn=.Mandatory=A. alpn=\"a=b\"", "2 alpn=.Mandatory=A. alpn=a=b"),
             ],
         );
         check_relative(rtype, &["1 foo", "0 foo"]);

@@ -24,6 +24,9 @@ use crate::dns::name::Name;
 /// Bytes of the largest pack: the archive's 32-bit relative pointers reach 2 GiB, half of that is kept in reserve.
 pub const PACK_LEN_MAX: u64 = 1 << 30;
 
+/// Bytes of a huge page; smaller packs cannot have one.
+const HUGE_PAGE_LEN: usize = 2 << 20;
+
 /// What is known of a zone without looking inside its segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneFacts {
@@ -208,8 +211,10 @@ impl Pack {
             return Err(LoadError::Header("shorter than a header"));
         }
         let mut memory = MmapMut::map_anon(len)?;
-        // Huge pages save a tenth to a third of a lookup; without them everything works as well.
-        memory.advise(Advice::HugePage).ok();
+        if len >= HUGE_PAGE_LEN {
+            // Huge pages save a tenth to a third of a lookup; without them everything works as well.
+            memory.advise(Advice::HugePage).ok();
+        }
         let mut reader = file;
         reader.read_exact(&mut memory)?;
         Pack::open(memory.make_read_only()?, expected, trust)

@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Show what a directory holds.
     Inspect(Inspect),
+    /// Make the key that signs snapshots, or show its public half.
+    Key(Key),
     /// Show what a data plane would answer, without one.
     Lookup(Lookup),
     /// Have a running data plane take the newest generation.
@@ -79,6 +81,9 @@ pub(crate) struct Compile {
     /// Keep the zones of the current generation that are not given.
     #[arg(long)]
     pub(crate) merge: bool,
+    /// Sign the snapshot with the key in this file, see `dnsctl key snapshot`.
+    #[arg(long, value_name = "KEYFILE")]
+    pub(crate) sign: Option<PathBuf>,
     /// How many zones to compile side by side [default: one per core].
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
@@ -133,6 +138,25 @@ pub(crate) struct Inspect {
     /// List the names of the zones with their types.
     #[arg(long)]
     pub(crate) names: bool,
+}
+
+/// Arguments of `key`.
+#[derive(Debug, Args)]
+pub(crate) struct Key {
+    /// Which key.
+    #[command(subcommand)]
+    pub(crate) kind: KeyKind,
+}
+
+/// The kinds of key.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyKind {
+    /// The key of `compile --sign`: made if FILE is not there. Prints what `dns-dataplane --trust` wants in a file.
+    Snapshot {
+        /// File of the secret half, for its owner's eyes only.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 /// Arguments of `lookup`: `DIR NAME [TYPE]`, or `NAME [TYPE]` after --dir, or the directory and --batch.
@@ -286,6 +310,8 @@ mod tests {
             "compile --out d --zones z --merge --jobs 2 --keep 3",
             "compile --out d --zonelist l --keep-going",
             "compile --out d --origin . --allow-include i --allow-generate 9 root.zone",
+            "compile --out d --sign k a.zone",
+            "key snapshot k",
             "check --origin example.test a",
             "inspect d --zone a. --names",
             "lookup d example.test MX --do --tcp",
@@ -315,6 +341,7 @@ mod tests {
             ("check", ErrorKind::MissingRequiredArgument),
             ("lookup", ErrorKind::MissingRequiredArgument),
             ("lookup d n A extra", ErrorKind::TooManyValues),
+            ("key snapshot", ErrorKind::MissingRequiredArgument),
             ("push d --wait 0", ErrorKind::ValueValidation),
             ("up --dns here", ErrorKind::ValueValidation),
             ("fly", ErrorKind::InvalidSubcommand),

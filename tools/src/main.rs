@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Command::Compile(args) => commands::compile::run(args, cli.dir.as_deref(), &mut output),
         Command::Check(args) => commands::check::run(args, &mut output),
         Command::Inspect(args) => commands::inspect::run(args, cli.dir.as_deref(), &mut output),
+        Command::Key(args) => commands::key::run(args, &mut output),
         Command::Lookup(args) => commands::lookup::run(args, cli.dir.as_deref(), &mut output),
         Command::Push(args) => commands::push::run(args, cli.dir.as_deref(), &mut output),
         Command::Status(args) => commands::status::run(args, cli.dir.as_deref(), &mut output),

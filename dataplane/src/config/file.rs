@@ -18,6 +18,8 @@ use crate::stream::Limits;
 pub(super) struct File {
     /// As `--snapshots`.
     pub(super) snapshots: Option<PathBuf>,
+    /// As `--trust`.
+    pub(super) trust: Option<Vec<PathBuf>>,
     /// As `--listen`.
     pub(super) listen: Option<Vec<String>>,
     /// As `--threads`.

@@ -1,6 +1,6 @@
 //! What the operator can set: command line over config file over defaults, checked once into `Config`.
 //!
-//! It opens nothing but the config file and the cookie secrets. Invariant: a `Config` needs no further checks by those who use it.
+//! It opens nothing but the config file, the cookie secrets and the public keys. Invariant: a `Config` needs no further checks by those who use it.
 
 use std::fs;
 use std::io::{self, Read};
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
+use snapshot::image::Trust;
 use thiserror::Error;
 
 use crate::answer::{Cookies, NSID_LEN_MAX, Settings};
@@ -20,6 +21,7 @@ use crate::stream::Limits;
 mod address;
 mod file;
 mod secrets;
+mod trust;
 
 use file::File;
 
@@ -47,6 +49,10 @@ pub struct Args {
     /// Directory of snapshots to follow
     #[arg(long, value_name = "DIR")]
     pub snapshots: Option<PathBuf>,
+    /// Serve only snapshots signed with a key of this file, a public key a line; repeatable, for a change of keys
+    /// [default: signatures are not asked for]
+    #[arg(long, value_name = "FILE")]
+    pub trust: Vec<PathBuf>,
     /// Address to answer on: IP, IP:PORT, `[IPv6]:PORT`; repeatable [default: 127.0.0.1 and ::1, port 53]
     #[arg(long, value_name = "ADDR", num_args = 1..)]
     pub listen: Vec<String>,
@@ -85,6 +91,8 @@ pub struct Args {
 pub(crate) struct Config {
     /// Directory of snapshots.
     pub(crate) snapshots: PathBuf,
+    /// The keys that sign them.
+    pub(crate) trust: Trust,
     /// Addresses to answer on; at least one.
     pub(crate) listen: Vec<Listen>,
     /// How many workers; at least one.
@@ -128,6 +136,14 @@ pub(crate) enum ConfigError {
     /// A line of the secrets that is none. What it holds is not shown.
     #[error("{path}:{line}: a cookie secret is 32 hexadecimal digits")]
     Secret {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A line that is no public key, or a file without any.
+    #[error("{path}:{line}: a public key is 64 hexadecimal digits, or 44 of base64")]
+    Trust {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
@@ -219,8 +235,10 @@ impl Config {
             Some(path) => secrets::read(path)?,
             None => vec![secrets::random()?],
         };
+        let trust = if args.trust.is_empty() { file.trust.unwrap_or_default() } else { args.trust.clone() };
         Ok(Config {
             snapshots,
+            trust: trust::read(&trust)?,
             listen: addresses(&listen)?,
             threads,
             pinning: if args.pin || file.pin == Some(true) { Pinning::Pinned } else { Pinning::Free },

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use snapshot::handover::{Directory, explain};
-use snapshot::image::View;
+use snapshot::image::{Trust, View};
 
 use crate::slot::{Facts, Found, Source, Stamp};
 
@@ -18,6 +18,8 @@ const CURRENT: &str = "CURRENT";
 pub(super) struct Following {
     /// Where it is.
     path: PathBuf,
+    /// The keys whose signatures are asked for.
+    trust: Trust,
 }
 
 impl Following {
@@ -25,17 +27,17 @@ impl Following {
     ///
     /// # Errors
     /// One line for people.
-    pub(super) fn open(path: &Path) -> Result<Following, String> {
+    pub(super) fn open(path: &Path, trust: &Trust) -> Result<Following, String> {
         Directory::open(path).map_err(|error| explain(&error))?;
-        Ok(Following { path: path.to_owned() })
+        Ok(Following { path: path.to_owned(), trust: trust.clone() })
     }
 
     /// Loads the newest generation and lets go of it; returns a line that says what it holds.
     ///
     /// # Errors
     /// One line for people, also if only an older generation can be loaded.
-    pub(super) fn check(path: &Path) -> Result<String, String> {
-        let found = Following::open(path)?.load(None)?;
+    pub(super) fn check(path: &Path, trust: &Trust) -> Result<String, String> {
+        let found = Following::open(path, trust)?.load(None)?;
         let Some(found) = found else {
             return Ok(format!("configuration is right; {} holds no generation yet", path.display()));
         };
@@ -54,7 +56,7 @@ impl Source for Following {
 
     fn load(&mut self, previous: Option<&Arc<View>>) -> Result<Option<Found<View>>, String> {
         let directory = Directory::open(&self.path).map_err(|error| explain(&error))?;
-        let loaded = directory.load(previous).map_err(|error| explain(&error))?;
+        let loaded = directory.trusting(self.trust.clone()).load(previous).map_err(|error| explain(&error))?;
         Ok(loaded.map(|loaded| Found { view: loaded.view, refused: loaded.fallback }))
     }
 
@@ -76,5 +78,29 @@ impl Source for Following {
             zones: view.zone_count() as u64,
             bytes: view.byte_len(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use snapshot::handover::{Keep, Publication};
+    use snapshot::image::SigningKey;
+
+    use super::*;
+
+    #[test]
+    fn only_generations_signed_with_a_trusted_key_are_served() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::create(dir.path()).unwrap();
+        let (key, _) = SigningKey::generate().unwrap();
+        let trust = Trust(vec![key.public()]);
+        directory.lock("test").unwrap().publish(Publication::of(vec![], Keep::Nothing, 0)).unwrap();
+        assert!(Following::check(dir.path(), &Trust::default()).is_ok());
+        let refused = Following::check(dir.path(), &trust).unwrap_err();
+        assert!(refused.contains("not trusted: it is not signed"), "{refused}");
+        let mut writer = directory.lock("test").unwrap().with_key(key);
+        writer.publish(Publication::of(vec![], Keep::Nothing, 0)).unwrap();
+        assert!(Following::check(dir.path(), &trust).is_ok());
+        assert!(Following::check(dir.path(), &Trust::default()).is_ok());
     }
 }

@@ -88,7 +88,7 @@ fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
 
 /// `--check`: whether the configuration is right, which it is by now, and a snapshot can be loaded. Prints one line.
 fn check(config: &Config) -> ExitCode {
-    let (code, line) = match Following::check(&config.snapshots) {
+    let (code, line) = match Following::check(&config.snapshots, &config.trust) {
         Ok(line) => (0, line),
         Err(reason) => (EXIT_SNAPSHOT, format!("configuration is right, but no snapshot can be loaded: {reason}")),
     };
@@ -102,7 +102,7 @@ fn check(config: &Config) -> ExitCode {
 fn serve(config: &Config) -> Result<(), StartError> {
     let (occasions, occurring) = channel::unbounded();
     watch_signals(occasions.clone())?;
-    let source = Following::open(&config.snapshots)
+    let source = Following::open(&config.snapshots, &config.trust)
         .map_err(|reason| StartError::Snapshot { path: config.snapshots.clone(), reason })?;
     let responder = Responder::new(config.settings.clone());
     let retired = move || {

@@ -13,8 +13,8 @@ use controlplane::compile::{CompileError, CompileOptions, Compiled, Progress, Zo
 use controlplane::source::{ReadOptions, ZoneSource, sources_in};
 use controlplane::zonelist::read_zone_list;
 use serde::Serialize;
-use snapshot::handover::{Directory, GENERATIONS_KEPT, Keep, LockError, Writer, explain};
-use snapshot::image::Generation;
+use snapshot::handover::{Directory, GENERATIONS_KEPT, HandoverError, Keep, LockError, Published, Writer, explain};
+use snapshot::image::{Generation, SigningKey};
 
 use super::check::{FindingRow, read_options};
 use super::parse_name;
@@ -45,6 +45,8 @@ pub(super) struct Order<'o> {
     pub(super) keep_going: bool,
     /// How many generations stay on disk.
     pub(super) generations_kept: usize,
+    /// File of the key that signs the generation.
+    pub(super) sign: Option<&'o Path>,
     /// Who holds the lock, for others.
     pub(super) holder: &'static str,
 }
@@ -98,6 +100,7 @@ pub(crate) fn run(args: &args::Compile, global: Option<&Path>, output: &mut Outp
         read: read_options(&args.language),
         keep_going: args.keep_going,
         generations_kept: args.keep.get(),
+        sign: args.sign.as_deref(),
         holder: "dnsctl compile",
     };
     let report = publish(&order, output)?;
@@ -122,7 +125,8 @@ impl<'o> Order<'o> {
     /// An order with defaults: the zones become the whole content.
     pub(super) fn of(out: &'o Path, sources: Vec<ZoneSource>, holder: &'static str) -> Order<'o> {
         let (keep, jobs, read) = (Keep::Nothing, jobs_default(), ReadOptions::default());
-        Order { out, sources, keep, jobs, read, keep_going: false, generations_kept: GENERATIONS_KEPT, holder }
+        let (sign, generations_kept) = (None, GENERATIONS_KEPT);
+        Order { out, sources, keep, jobs, read, keep_going: false, generations_kept, sign, holder }
     }
 }
 
@@ -138,6 +142,9 @@ pub(super) fn publish(order: &Order<'_>, output: &mut Output<'_>) -> Result<Repo
         LockError::Held { by } => Failure::Unable(format!("{} is in use by {by}", order.out.display())),
         other => unable(&other),
     })?;
+    if let Some(path) = order.sign {
+        writer = writer.with_key(SigningKey::read(path).map_err(|cause| Failure::Input(explain(&cause)))?);
+    }
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let options = CompileOptions {
         keep: order.keep,
@@ -150,11 +157,24 @@ pub(super) fn publish(order: &Order<'_>, output: &mut Output<'_>) -> Result<Repo
     let show = |progress: Progress| bar.show(progress.phase, progress.bytes_done, progress.bytes_total);
     let compiled = compile(&mut writer, &order.sources, &options, &show);
     drop(bar);
-    let compiled = compiled.map_err(failure_of)?;
+    let mut compiled = compiled.map_err(failure_of)?;
+    match compact(&mut writer, options.created_unix_secs) {
+        Ok(Some(compacted)) => compiled.published.current = compacted.current,
+        Ok(None) => {}
+        Err(cause) => output.note(format_args!("note: old packs are not rewritten: {}", explain(&cause))),
+    }
     let collected = collect(&mut writer, order, output);
     let report = Report::new(order, &compiled, begin.elapsed(), collected);
     warn(&report, output);
     Ok(report)
+}
+
+/// Rewrites the packs if that is due, as a generation of the same content.
+fn compact(writer: &mut Writer, created_unix_secs: u64) -> Result<Option<Published>, HandoverError> {
+    match writer.plan_compaction()? {
+        Some(compaction) => writer.adopt(compaction.run()?, created_unix_secs),
+        None => Ok(None),
+    }
 }
 
 /// What a failed compile means to the caller: bad zones, or a system that does not let us.

@@ -7,6 +7,7 @@ mod batch;
 pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod inspect;
+pub(crate) mod key;
 pub(crate) mod lookup;
 pub(crate) mod push;
 pub(crate) mod status;

@@ -1,9 +1,11 @@
 //! Writing RRsets as they shall be, and remembering what was there.
 
 use snapshot::dns::name::Name;
+use snapshot::dns::rtype::Rtype;
 
 use super::edits::{Edit, State};
 use super::{Actor, Refusal, Target};
+use crate::store::changes::Node;
 use crate::store::domains::Domain;
 use crate::store::rrsets::{Record, Rrset};
 use crate::store::{StoreError, Txn};
@@ -15,8 +17,8 @@ pub(super) struct Applied {
     pub(super) rrsets: Vec<Rrset>,
     /// What changed.
     pub(super) edits: Vec<Edit>,
-    /// The sort keys of owners whose answers changed.
-    pub(super) nodes: Vec<Vec<u8>>,
+    /// The owners whose answers changed, each once.
+    pub(super) nodes: Vec<Node>,
 }
 
 /// The sort key of an owner below the apex (RFC 4034 section 6.1), so that a range of keys is a subtree.
@@ -72,7 +74,8 @@ pub(super) fn apply(
         };
         let after_state = after.as_ref().map(State::of);
         if answers_before != after.as_ref().map(answers) {
-            applied.nodes.push(node);
+            let is_boundary = matches!(target.rtype, Rtype::NS | Rtype::DNAME);
+            applied.nodes.push(Node { key: node, is_boundary });
         }
         if before_state != after_state {
             let rtype = target.rtype.to_string();
@@ -80,8 +83,9 @@ pub(super) fn apply(
         }
         applied.rrsets.extend(after);
     }
-    applied.nodes.sort_unstable();
-    applied.nodes.dedup();
+    applied.nodes.sort_unstable_by(|a, b| (&a.key, !a.is_boundary).cmp(&(&b.key, !b.is_boundary)));
+    // Of two for one owner the boundary comes first and stays.
+    applied.nodes.dedup_by(|b, a| a.key == b.key);
     Ok(applied)
 }
 

@@ -10,7 +10,7 @@ use crate::auth;
 use crate::rrset::Draft;
 use crate::rrset::bulk::Bulk;
 use crate::rrset::structure::{Origin, Present, cname_conflict, structure};
-use crate::store::changes::ChangeSet;
+use crate::store::changes::{ChangeSet, Node};
 use crate::store::domains::{Domain, Soa};
 use crate::store::rrsets::{Record, Rrset};
 use crate::store::{ChangeId, Reader, Txn};
@@ -132,7 +132,7 @@ pub(super) fn record(
     kind: &str,
     undoes: Option<ChangeId>,
     edits: &[super::Edit],
-    nodes: Option<Vec<Vec<u8>>>,
+    nodes: Option<Vec<Node>>,
 ) -> Result<(), Refusal> {
     let edits =
         serde_json::to_string(edits).map_err(|_| Refusal::Rules(vec!["the change cannot be written".into()]))?;

@@ -6,8 +6,11 @@
 //! the last change in it; a zone that cannot be compiled keeps its last good segment and holds up no other; a database
 //! that is behind the published manifest publishes nothing.
 
+mod big;
 mod guard;
 mod link;
+mod round;
+mod rows;
 mod worker;
 mod zone;
 

@@ -64,6 +64,35 @@ impl Bench {
         self.store.write_blocking(move |txn| commit(txn, change)).unwrap().change.unwrap()
     }
 
+    /// Sets A records, or deletes them.
+    fn edit(&self, domain: DomainId, edits: &[(&str, Option<&str>)]) -> ChangeId {
+        let target = |(subname, address): &(&str, Option<&str>)| {
+            let state = address.map(|address| (60, testing::rrset(subname, address).records));
+            Target { subname: (*subname).into(), rtype: snapshot::dns::rtype::Rtype::A, state }
+        };
+        let targets = edits.iter().map(target).collect();
+        let edits = Edits::Targets { kind: "edit", undoes: None, targets, soa: None };
+        let change = Change { actor: self.actor.clone(), domain, precondition: None, edits, dry_run: false };
+        self.store.write_blocking(move |txn| commit(txn, change)).unwrap().change.unwrap()
+    }
+
+    /// The names of the zone big.test with their types and the octets of their records.
+    fn nodes(&self) -> String {
+        let directory = Directory::open(&self.dir.path().join("snapshots")).unwrap();
+        let view = directory.load(None).unwrap().unwrap().view;
+        let apex = snapshot::dns::name::Name::parse(b"big.test.", None).unwrap();
+        let zone = view.zone(apex.as_ref()).unwrap();
+        let mut lines: Vec<String> = zone
+            .nodes()
+            .map(|node| {
+                let rrsets = node.rrsets().map(|body| format!("{:?} {:?}", body.rtype, body.records));
+                format!("{} {}", snapshot::dns::name::Name::from_wire(node.name()).unwrap(), rrsets.collect::<Vec<_>>().join(" "))
+            })
+            .collect();
+        lines.sort();
+        lines.join("\n")
+    }
+
     /// What a data plane would serve: "name serial" of each zone.
     fn served(&self) -> String {
         let directory = Directory::open(&self.dir.path().join("snapshots")).unwrap();
@@ -167,5 +196,55 @@ fn a_zone_that_cannot_be_compiled_keeps_its_content_and_holds_up_no_other() {
     published(&publisher, bench.set(two, "www", "192.0.2.2"));
     assert!(publisher.progress().refused["one.test"].contains("damaged"));
     assert!(bench.served().ends_with("two.test.2"), "{}", bench.served());
+    publisher.stop();
+}
+
+#[test]
+fn a_big_zone_gets_overlays_that_are_worth_a_whole_compile() {
+    let bench = Bench::new();
+    let publisher = bench.publisher();
+    let (domain, _) = bench.create("big.test");
+    let many: Vec<String> = (0..400).map(|n| format!("n{n}")).collect();
+    published(&publisher, bench.edit(domain, &many.iter().map(|name| (name.as_str(), Some("192.0.2.1"))).collect::<Vec<_>>()));
+    // New names, changed ones, deleted ones, a wildcard, an empty non-terminal that comes and one that goes.
+    for edits in [
+        &[("new", Some("192.0.2.2")), ("n3", Some("192.0.2.3"))][..],
+        &[("n4", None), ("a.b.c", Some("192.0.2.4")), ("*.w", Some("192.0.2.5"))],
+        &[("a.b.c", None), ("n5", None), ("deep.n5", Some("192.0.2.6"))],
+    ] {
+        published(&publisher, bench.edit(domain, edits));
+    }
+    assert!(publisher.progress().counts.overlays >= 3, "{:?}", publisher.progress().counts);
+    let overlaid = bench.nodes();
+    publisher.stop();
+    std::fs::remove_dir_all(bench.dir.path().join("snapshots")).unwrap();
+    let publisher = bench.publisher();
+    published(&publisher, ChangeId(5));
+    assert_eq!(publisher.progress().counts.overlays, 0);
+    assert_eq!(overlaid, bench.nodes());
+    assert!(overlaid.contains("deep.n5.big.test.") && !overlaid.contains("a.b.c"), "{overlaid}");
+    publisher.stop();
+}
+
+#[test]
+fn an_overlay_that_has_grown_is_folded_while_changes_go_on() {
+    let bench = Bench::new();
+    let publisher = bench.publisher();
+    let (domain, _) = bench.create("big.test");
+    let name = |n: usize| format!("n{n}");
+    let edit = |range: std::ops::Range<usize>, address: &str| {
+        let names: Vec<String> = range.map(name).collect();
+        bench.edit(domain, &names.iter().map(|name| (name.as_str(), Some(address))).collect::<Vec<_>>())
+    };
+    published(&publisher, edit(0..2000, "192.0.2.1"));
+    for round in 0..40 {
+        published(&publisher, edit(round * 40..round * 40 + 40, "192.0.2.2"));
+    }
+    let overlaid = bench.nodes();
+    publisher.stop();
+    std::fs::remove_dir_all(bench.dir.path().join("snapshots")).unwrap();
+    let publisher = bench.publisher();
+    published(&publisher, ChangeId(42));
+    assert_eq!(overlaid, bench.nodes());
     publisher.stop();
 }

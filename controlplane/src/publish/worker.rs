@@ -1,6 +1,5 @@
 //! The thread that publishes.
 
-use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -8,18 +7,22 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{self, Receiver, Sender};
 use snapshot::dns::name::Name;
-use snapshot::handover::{Directory, HandoverError, Keep, Publication, Published, Writer, explain};
+use snapshot::handover::{Compacted, Directory, HandoverError, Keep, Publication, Published, Writer, explain};
 use snapshot::image::{PackFile, Segment};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use super::big::BigZones;
 use super::link::{Link, News};
-use super::{PlaneProgress, Progress, Publisher, Settings, StartError, guard, zone};
+use super::round::Round;
+use super::{PlaneProgress, Progress, Publisher, Settings, StartError, guard};
 use crate::store::changes::{Head, PublishedGeneration};
-use crate::store::{ChangeId, Reader, Store, StoreError};
+use crate::store::{ChangeId, DomainId, Store, StoreError};
 
 /// How the lock of the snapshot directory names us.
 const HOLDER: &str = "dns-controlplane";
+/// The setting that holds the fencing epoch.
+const EPOCH: &str = "epoch";
 /// How long a failed publication rests before the next attempt.
 const RETRY: Duration = Duration::from_millis(500);
 /// How many generations are kept on disk.
@@ -49,6 +52,8 @@ impl Threads {
 /// See [`Publisher::start`].
 pub(super) fn start(store: Arc<Store>, settings: Settings) -> Result<Publisher, StartError> {
     let writer = Directory::create(&settings.snapshots)?.lock(HOLDER)?;
+    let epoch = next_epoch(&store, writer.epoch())?;
+    let writer = writer.with_epoch(epoch)?;
     let current = writer.directory().current()?;
     let quarantine = match &current {
         Some(current) => store.read(|reader| guard::compare(reader, &current.manifest))?,
@@ -76,13 +81,35 @@ pub(super) fn start(store: Arc<Store>, settings: Settings) -> Result<Publisher, 
     let wakes = store.wakes();
     // A directory that is empty, or was compiled from files, gets all domains.
     let is_whole = done == ChangeId(0);
-    let worker = Worker { store, writer, done, progress, links, collected: 0, is_whole };
+    let worker = Worker {
+        big: BigZones::new(Arc::clone(&store)),
+        store,
+        writer,
+        done,
+        progress,
+        links,
+        collected: 0,
+        is_whole,
+        ready: Vec::new(),
+        compactions: channel::unbounded(),
+        is_compacting: false,
+    };
     let is_stopped = quarantine.is_some();
     if let Some(cause) = &quarantine {
         error!("nothing is published: {cause}");
     }
     let worker = spawn("publish", move || worker.run(&wakes, &stopping, is_stopped))?;
     Ok(Publisher { progress: watching, quarantine, threads: Threads { stop, worker } })
+}
+
+/// Takes a fencing epoch that no control plane had before, neither with this database nor with this directory.
+fn next_epoch(store: &Store, of_directory: u64) -> Result<u64, StoreError> {
+    store.write_blocking(move |txn| {
+        let stored = txn.setting(EPOCH)?.and_then(|octets| octets.try_into().ok()).map_or(0, u64::from_le_bytes);
+        let epoch = stored.max(of_directory).saturating_add(1);
+        txn.set(EPOCH, &epoch.to_le_bytes())?;
+        Ok(epoch)
+    })
 }
 
 /// A plane that was not asked yet.
@@ -111,29 +138,14 @@ struct Worker {
     collected: u64,
     /// Whether the next generation needs every domain, not only those that changed.
     is_whole: bool,
-}
-
-/// What a round found in the database: one committed state.
-struct Round {
-    /// The last change in it.
-    head: Head,
-    /// Zones to publish.
-    segments: Vec<Segment>,
-    /// Zones that are gone.
-    removed: Vec<Name>,
-    /// Zones that cannot be compiled, by name, and why.
-    refused: Vec<(String, String)>,
-    /// How many changes it takes.
-    changes: u64,
-}
-
-/// What is known of one zone that changed.
-#[derive(Default)]
-struct Touched {
-    /// The sort keys of the owners that changed; `None` for all.
-    nodes: Option<HashSet<Vec<u8>>>,
-    /// The domain's numbers: more than one if it was deleted and made anew.
-    domains: HashSet<i64>,
+    /// Zones that are not compiled whole for each change.
+    big: BigZones,
+    /// Domains whose new base is ready.
+    ready: Vec<DomainId>,
+    /// Where compactions put what they made, and what they made.
+    compactions: (Sender<Option<Compacted>>, Receiver<Option<Compacted>>),
+    /// Whether a compaction is under way.
+    is_compacting: bool,
 }
 
 impl Worker {
@@ -150,8 +162,15 @@ impl Worker {
                 }
                 continue;
             }
+            let (folded, compacted) = (self.big.folded(), self.compactions.1.clone());
+            is_due = false;
             crossbeam::select! {
                 recv(stopping) -> _ => return,
+                recv(folded) -> folded => {
+                    self.ready.extend(folded.ok().and_then(|folded| self.big.accept(folded)));
+                    is_due = !self.ready.is_empty();
+                }
+                recv(compacted) -> compacted => self.adopt(compacted.ok().flatten()),
                 recv(wakes) -> woken => {
                     if woken.is_err() {
                         return;
@@ -165,10 +184,12 @@ impl Worker {
     /// Publishes all that waits, if anything does.
     fn round(&mut self) -> Result<(), String> {
         let begun = Instant::now();
-        let (done, is_whole) = (self.done, self.is_whole);
-        let round = self.store.read(|reader| collect(reader, done, is_whole));
+        let (done, is_whole, big) = (self.done, self.is_whole, &mut self.big);
+        let ready = std::mem::take(&mut self.ready);
+        let round = self.store.read(|reader| Round::collect(reader, done, is_whole, &ready, big));
         let round = round.map_err(|error: StoreError| error.to_string())?;
-        if round.changes == 0 && round.head.change == done && self.progress.borrow().generation.is_some() {
+        let is_same = round.changes == 0 && round.head.change == done && round.segments.is_empty();
+        if is_same && self.progress.borrow().generation.is_some() {
             return Ok(());
         }
         for (name, cause) in &round.refused {
@@ -177,6 +198,7 @@ impl Worker {
         let now_us = now_us();
         let Round { head, segments, removed, refused, changes } = round;
         let zones = segments.len() as u64;
+        let overlays = segments.iter().filter(|segment| segment.facts.base.is_some()).count() as u64;
         let names: Vec<Name> = segments.iter().map(|segment| segment.facts.apex.clone()).collect();
         let published = self.publish(segments, removed, &head, now_us).map_err(|error| explain(&error))?;
         let manifest = &published.current.manifest;
@@ -195,12 +217,11 @@ impl Worker {
             counts.generations += 1;
             counts.changes += changes;
             counts.zones += zones;
+            counts.overlays += overlays;
             counts.publish_us += u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
             counts.packs = manifest.packs.len() as u64;
         });
-        for link in &self.links {
-            link.send(News { generation, change: head.change }).ok();
-        }
+        self.tell(generation);
         info!(generation, change = head.change.0, zones, "published generation {generation}");
         let row = PublishedGeneration {
             generation,
@@ -214,7 +235,58 @@ impl Worker {
             txn.trim_generations(row.generation)
         });
         self.collect(generation);
+        self.compact();
         Ok(())
+    }
+
+    /// Tells the data planes of a generation.
+    fn tell(&self, generation: u64) {
+        for link in &self.links {
+            // A link ends only with the publisher.
+            link.send(News { generation, change: self.done }).ok();
+        }
+    }
+
+    /// Has packs rewritten beside the publishing, if that is due.
+    fn compact(&mut self) {
+        if self.is_compacting {
+            return;
+        }
+        let planned = self.writer.plan_compaction();
+        let compaction = match planned {
+            Ok(Some(compaction)) => compaction,
+            Ok(None) => return,
+            Err(error) => return warn!("packs stay as they are: {}", explain(&error)),
+        };
+        let done = self.compactions.0.clone();
+        let run = move || {
+            let compacted = compaction.run();
+            let compacted = compacted.inspect_err(|error| warn!("packs stay as they are: {}", explain(error)));
+            // Whoever publishes may have ended.
+            done.send(compacted.ok()).ok();
+        };
+        self.is_compacting = spawn("compact", run).is_ok();
+    }
+
+    /// Makes rewritten packs a generation.
+    fn adopt(&mut self, compacted: Option<Compacted>) {
+        self.is_compacting = false;
+        let Some(compacted) = compacted else { return };
+        let created_unix_secs = u64::try_from(now_us() / 1_000_000).unwrap_or(0);
+        match self.writer.adopt(compacted, created_unix_secs) {
+            Ok(Some(published)) => {
+                let generation = published.current.manifest.generation.0;
+                let packs = published.current.manifest.packs.len() as u64;
+                self.progress.send_modify(|progress| {
+                    progress.generation = Some(generation);
+                    progress.counts.packs = packs;
+                });
+                self.tell(generation);
+                info!(generation, packs, "compacted into generation {generation}");
+            }
+            Ok(None) => {}
+            Err(error) => warn!("packs stay as they are: {}", explain(&error)),
+        }
     }
 
     /// Makes a generation.
@@ -262,56 +334,6 @@ fn pack(segments: Vec<Segment>) -> Result<Vec<PackFile>, HandoverError> {
         packs.push(PackFile::encode(waiting).map_err(HandoverError::Encode)?);
     }
     Ok(packs)
-}
-
-/// Reads what waits, and compiles it: all from one state of the database.
-fn collect(reader: &Reader<'_>, done: ChangeId, is_whole: bool) -> Result<Round, StoreError> {
-    let head = reader.head()?;
-    let mut touched: BTreeMap<String, Touched> = BTreeMap::new();
-    let mut changes = 0;
-    for waiting in reader.outbox(done)? {
-        changes += 1;
-        let zone = touched
-            .entry(waiting.name)
-            .or_insert_with(|| Touched { nodes: Some(HashSet::new()), domains: HashSet::new() });
-        zone.domains.insert(waiting.domain.0);
-        match waiting.nodes {
-            Some(nodes) => {
-                if let Some(all) = &mut zone.nodes {
-                    all.extend(nodes);
-                }
-            }
-            None => zone.nodes = None,
-        }
-    }
-    if is_whole {
-        for id in reader.domain_ids()? {
-            if let Some(domain) = reader.domain(id)? {
-                touched.entry(domain.name).or_default();
-            }
-        }
-    }
-    let mut round = Round { head, segments: Vec::new(), removed: Vec::new(), refused: Vec::new(), changes };
-    for name in touched.into_keys() {
-        if let Err(cause) = one(reader, &name, &mut round) {
-            round.refused.push((name, cause.to_string()));
-        }
-    }
-    Ok(round)
-}
-
-/// Compiles one zone, or finds that it is gone.
-fn one(reader: &Reader<'_>, name: &str, round: &mut Round) -> Result<(), zone::ZoneError> {
-    let domain = reader.domain_by_name(name)?;
-    let is_active = match &domain {
-        Some(domain) => reader.account(domain.account)?.is_some_and(|account| account.active),
-        None => false,
-    };
-    match domain {
-        Some(domain) if is_active => round.segments.push(zone::compile(reader, &domain)?),
-        _ => round.removed.push(zone::absolute(name)?),
-    }
-    Ok(())
 }
 
 /// The time, in microseconds since 1970.

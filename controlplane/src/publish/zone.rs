@@ -22,6 +22,9 @@ pub(super) enum ZoneError {
     /// More records than a zone can hold.
     #[error("the zone is too large")]
     TooLarge,
+    /// It was deleted meanwhile.
+    #[error("the domain is gone")]
+    Gone,
     /// No server could serve it.
     #[error("{0}")]
     Unservable(String),

@@ -46,8 +46,8 @@ pub struct Waiting {
     pub domain: DomainId,
     /// Its name, without a dot at the end.
     pub name: String,
-    /// The sort keys of the owners that changed; `None` for all, or if the domain is gone.
-    pub nodes: Option<Vec<Vec<u8>>>,
+    /// The owners that changed; `None` for all, or if the domain is gone.
+    pub nodes: Option<Vec<Node>>,
 }
 
 /// The end of the chain.
@@ -87,22 +87,37 @@ fn change_set(row: &Row<'_>) -> rusqlite::Result<ChangeSet> {
     })
 }
 
-/// Sort keys as one value: each with its length in two octets before it.
-fn join(nodes: &[Vec<u8>]) -> Vec<u8> {
+/// An owner that a change touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its sort key below the apex.
+    pub key: Vec<u8>,
+    /// Whether its NS or DNAME records changed, which moves what lies below it.
+    pub is_boundary: bool,
+}
+
+/// The bit of a key's length that stands for [`Node::is_boundary`]; keys have at most 510 octets.
+const BOUNDARY: u16 = 1 << 15;
+
+/// Nodes as one value: each key with its length in two octets before it.
+fn join(nodes: &[Node]) -> Vec<u8> {
     let mut joined = Vec::new();
-    for node in nodes {
-        joined.extend_from_slice(&u16::try_from(node.len()).unwrap_or(u16::MAX).to_le_bytes());
-        joined.extend_from_slice(node);
+    for Node { key, is_boundary } in nodes {
+        let len = u16::try_from(key.len()).unwrap_or(BOUNDARY - 1);
+        let head = if *is_boundary { len | BOUNDARY } else { len };
+        joined.extend_from_slice(&head.to_le_bytes());
+        joined.extend_from_slice(key);
     }
     joined
 }
 
 /// Takes [`join`] apart; `None` if it is damaged, which means the whole zone.
-fn split(mut joined: &[u8]) -> Option<Vec<Vec<u8>>> {
+fn split(mut joined: &[u8]) -> Option<Vec<Node>> {
     let mut nodes = Vec::new();
-    while let Some((len, rest)) = joined.split_first_chunk::<2>() {
-        let (node, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*len)))?;
-        nodes.push(node.to_vec());
+    while let Some((head, rest)) = joined.split_first_chunk::<2>() {
+        let head = u16::from_le_bytes(*head);
+        let (key, rest) = rest.split_at_checked(usize::from(head & !BOUNDARY))?;
+        nodes.push(Node { key: key.to_vec(), is_boundary: head & BOUNDARY != 0 });
         joined = rest;
     }
     joined.is_empty().then_some(nodes)
@@ -192,7 +207,7 @@ impl Txn<'_> {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn add_change_set(&self, change: &ChangeSet, nodes: Option<Vec<Vec<u8>>>) -> Result<(), StoreError> {
+    pub fn add_change_set(&self, change: &ChangeSet, nodes: Option<Vec<Node>>) -> Result<(), StoreError> {
         let mut hash = blake3::Hasher::new_keyed(&self.head()?.chain);
         hash.update(&change.id.0.to_le_bytes()).update(&change.domain.0.to_le_bytes());
         hash.update(&change.at_us.to_le_bytes()).update(&change.serial.to_le_bytes());
@@ -263,7 +278,9 @@ mod tests {
 
     #[test]
     fn node_lists_come_back_as_they_were() {
-        for nodes in [vec![], vec![vec![]], vec![b"a\0".to_vec(), vec![0; 300], vec![]]] {
+        let node = |key: &[u8], is_boundary| Node { key: key.to_vec(), is_boundary };
+        for nodes in [vec![], vec![node(b"", true)], vec![node(b"a\0", false), node(&[0; 300], true), node(b"", false)]]
+        {
             assert_eq!(split(&join(&nodes)), Some(nodes));
         }
         assert_eq!(split(&[9, 0, 1]), None);

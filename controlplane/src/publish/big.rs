@@ -1,0 +1,217 @@
+//! Big zones: a whole segment that stays, and an overlay with what changed since.
+//!
+//! A change costs the names that it touches. When an overlay has grown, a thread compiles the zone anew beside the
+//! publishing, and what changed meanwhile becomes the next overlay. Invariant: an overlay holds every owner that changed
+//! since the state its base was compiled from.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam::channel::{self, Receiver, Sender};
+use snapshot::dns::name::Name;
+use snapshot::image::{OverlayBuilder, OverlayError, Segment, Touched, ZoneCounts};
+use tracing::{debug, warn};
+
+use super::rows::{Rows, name_of};
+use super::zone::{self, ZoneError};
+use crate::store::changes::Node;
+use crate::store::domains::Domain;
+use crate::store::{DomainId, Reader, Store};
+
+/// From so many RRsets on a zone is big: reading and compiling fewer costs about a millisecond.
+const RRSETS_MIN: u32 = 256;
+/// An overlay with so many nodes is folded: early enough that it stays small until that is done.
+const FOLD_NODES_MIN: usize = 1024;
+
+/// The big zones that were compiled since start.
+pub(super) struct BigZones {
+    /// By number of the domain.
+    zones: HashMap<DomainId, Big>,
+    /// For threads that fold.
+    store: Arc<Store>,
+    /// Where they put what they made.
+    done: Sender<Folded>,
+    /// What they made.
+    folded: Receiver<Folded>,
+}
+
+/// A big zone.
+struct Big {
+    /// How much the base has.
+    counts: ZoneCounts,
+    /// What changed since.
+    overlay: OverlayBuilder,
+    /// What changed since a fold was begun, if one is under way.
+    folding: Option<Vec<Node>>,
+    /// What that fold has made.
+    ready: Option<Segment>,
+}
+
+/// A zone that was compiled anew.
+pub(super) struct Folded {
+    /// The domain.
+    domain: DomainId,
+    /// The new base.
+    base: Result<Segment, ZoneError>,
+}
+
+impl BigZones {
+    /// None yet.
+    pub(super) fn new(store: Arc<Store>) -> BigZones {
+        let (done, folded) = channel::unbounded();
+        BigZones { zones: HashMap::new(), store, done, folded }
+    }
+
+    /// What threads have folded.
+    pub(super) fn folded(&self) -> Receiver<Folded> {
+        self.folded.clone()
+    }
+
+    /// Takes what a thread has folded; the number of the domain if its next segments are made of it.
+    pub(super) fn accept(&mut self, folded: Folded) -> Option<DomainId> {
+        let Folded { domain, base } = folded;
+        let big = self.zones.get_mut(&domain)?;
+        match base {
+            Ok(base) => {
+                big.ready = big.folding.is_some().then_some(base);
+                Some(domain)
+            }
+            Err(cause) => {
+                warn!("an overlay stays as it is: {cause}");
+                big.folding = None;
+                None
+            }
+        }
+    }
+
+    /// Forgets a zone that is gone.
+    pub(super) fn forget(&mut self, domain: DomainId) {
+        self.zones.remove(&domain);
+    }
+
+    /// Compiles what changed of a domain: `nodes`, or all of it.
+    ///
+    /// # Errors
+    /// [`ZoneError`]; the next change compiles the zone whole then, so that none is left out.
+    pub(super) fn compile(
+        &mut self,
+        reader: &Reader<'_>,
+        domain: &Domain,
+        nodes: Option<Vec<Node>>,
+    ) -> Result<Vec<Segment>, ZoneError> {
+        if let (Some(nodes), Some(big)) = (nodes, self.zones.remove(&domain.id)) {
+            match big.follow(reader, domain, nodes) {
+                Ok((mut big, segments)) => {
+                    self.fold_if_due(&mut big, domain.id);
+                    self.zones.insert(domain.id, big);
+                    return Ok(segments);
+                }
+                // The zone is compiled whole instead; whatever is really wrong with it shows there.
+                Err(cause) => debug!("no overlay for {}: {cause}", domain.name),
+            }
+        }
+        self.zones.remove(&domain.id);
+        let segment = zone::compile(reader, domain)?;
+        self.remember(domain, &segment);
+        Ok(vec![segment])
+    }
+
+    /// Keeps the facts of a whole segment, if its zone is big.
+    fn remember(&mut self, domain: &Domain, segment: &Segment) {
+        if domain.rrset_count < RRSETS_MIN {
+            return;
+        }
+        if let Some(big) = Big::on(segment) {
+            self.zones.insert(domain.id, big);
+        }
+    }
+
+    /// Has a zone compiled anew by a thread if its overlay has grown.
+    fn fold_if_due(&self, big: &mut Big, domain: DomainId) {
+        if big.folding.is_some() || big.overlay.node_count() < FOLD_NODES_MIN {
+            return;
+        }
+        let (store, done) = (Arc::clone(&self.store), self.done.clone());
+        let fold = move || {
+            let base = store.read(|reader| match reader.domain(domain)? {
+                Some(row) => zone::compile(reader, &row),
+                None => Err(ZoneError::Gone),
+            });
+            // Whoever publishes may have ended.
+            done.send(Folded { domain, base }).ok();
+        };
+        match thread::Builder::new().name("fold".into()).spawn(fold) {
+            // The thread reads a state that is not older than this one, so what changes from here on covers the difference.
+            Ok(_) => big.folding = Some(Vec::new()),
+            Err(cause) => warn!("an overlay stays as it is: {cause}"),
+        }
+    }
+}
+
+impl Big {
+    /// A zone on a base of which nothing changed yet; `None` if such a base carries no overlay.
+    fn on(segment: &Segment) -> Option<Big> {
+        let base = segment.base_facts()?;
+        let facts = &segment.facts;
+        let counts = ZoneCounts { names: facts.names, rrsets: facts.rrsets, records: facts.records };
+        let overlay = OverlayBuilder::new(facts.apex.as_ref(), base).ok()?;
+        Some(Big { counts, overlay, folding: None, ready: None })
+    }
+
+    /// Takes up a change: the segments to publish, which are an overlay, and before it a new base if one is ready.
+    fn follow(
+        mut self,
+        reader: &Reader<'_>,
+        domain: &Domain,
+        nodes: Vec<Node>,
+    ) -> Result<(Big, Vec<Segment>), OverlayFailure> {
+        let fresh = self.ready.take().and_then(|base| Some((base, self.folding.take()?)));
+        match fresh.and_then(|(base, since)| Some((Big::on(&base)?, base, since))) {
+            Some((big, base, mut since)) => {
+                since.extend(nodes);
+                let (big, overlay) = big.change(reader, domain, since)?;
+                Ok((big, vec![base, overlay]))
+            }
+            None => {
+                let (big, overlay) = self.change(reader, domain, nodes)?;
+                Ok((big, vec![overlay]))
+            }
+        }
+    }
+
+    /// Takes up a change and compiles the overlay.
+    fn change(self, reader: &Reader<'_>, domain: &Domain, nodes: Vec<Node>) -> Result<(Big, Segment), OverlayFailure> {
+        let Big { counts, overlay, mut folding, ready } = self;
+        let apex = zone::absolute(&domain.name)?;
+        let touched: Option<Vec<Touched>> = nodes.iter().map(|node| touched(node, &apex)).collect();
+        let overlay = overlay.change(&Rows { reader, domain, apex: &apex }, &touched.ok_or(OverlayFailure::Key)?)?;
+        let counts = ZoneCounts { rrsets: domain.rrset_count.saturating_add(1), ..counts };
+        let segment = overlay.build(counts)?;
+        if let Some(since) = &mut folding {
+            since.extend(nodes);
+        }
+        Ok((Big { counts, overlay, folding, ready }, segment))
+    }
+}
+
+/// Why there is no overlay.
+#[derive(Debug, thiserror::Error)]
+enum OverlayFailure {
+    /// The zone itself.
+    #[error(transparent)]
+    Zone(#[from] ZoneError),
+    /// The builder.
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
+    /// A stored sort key is none.
+    #[error("a sort key is damaged")]
+    Key,
+}
+
+/// A changed owner as the builder wants it.
+fn touched(node: &Node, apex: &Name) -> Option<Touched> {
+    let owner = name_of(&node.key, apex)?;
+    // NS at the apex make no cut, and DNAME there is rare enough to compile the zone whole.
+    Some(if node.is_boundary && !node.key.is_empty() { Touched::boundary(owner) } else { Touched::data(owner) })
+}

@@ -137,20 +137,28 @@ impl Compaction {
         let disk = Arc::clone(&self.directory.disk);
         let old = self.packs.iter().map(|(number, _, _)| *number).collect();
         let mut compacted = Compacted { old, fresh: Vec::new(), era: self.era, disk };
+        // By the keys of the index.
         let mut seen: HashSet<Vec<u8>> = HashSet::new();
         let mut merged = Merged::default();
         for (_, pack, file) in self.packs.iter().rev() {
             let path = || self.directory.disk.path_of(&layout::pack_name(pack.digest));
             let loaded = Pack::load(file, pack.digest);
             let loaded = loaded.map_err(|source| HandoverError::Refused { path: path(), source })?;
-            for (position, zone) in loaded.zones().enumerate() {
-                if seen.insert(zone.apex.as_wire().to_vec())
+            let mut zones: Vec<_> = loaded.zones().enumerate().collect();
+            // Overlays first: what is older than the whole zone beside them does not count.
+            zones.sort_by_key(|(_, zone)| zone.base.is_none());
+            for (position, zone) in zones {
+                if seen.insert(index::key(zone).into_owned())
                     && let Some(segment) = loaded.segment(position)
                 {
                     merged.add(segment)?;
                 }
+                if zone.base.is_none() {
+                    seen.insert(index::overlay_key(zone.apex.as_wire()));
+                }
             }
-            seen.extend(loaded.deleted().iter().map(|apex| apex.as_wire().to_vec()));
+            let deleted = loaded.deleted().iter().map(|apex| apex.as_wire());
+            seen.extend(deleted.flat_map(|apex| [apex.to_vec(), index::overlay_key(apex)]));
             drop(loaded);
             for pack in merged.take_full() {
                 self.write(pack, &mut compacted)?;
@@ -159,6 +167,8 @@ impl Compaction {
         for pack in merged.finish()? {
             self.write(pack, &mut compacted)?;
         }
+        // What is newest was written first, and an overlay must not lie before its base.
+        compacted.fresh.reverse();
         Ok(compacted)
     }
 
@@ -171,14 +181,14 @@ impl Compaction {
         let pack = PackRef { digest, bytes: bytes.len() as u64, zones };
         let temp = self.directory.disk.write_temp(&bytes)?;
         let name = temp.name.clone();
-        compacted.fresh.push(Fresh { pack, contents: Contents::new(), temp: Some(temp) });
+        compacted.fresh.push(Fresh { pack, contents: Contents::default(), temp: Some(temp) });
         drop(bytes);
         let Some(fresh) = compacted.fresh.last_mut() else { return Ok(()) };
         if let Some(temp) = &fresh.temp {
             self.directory.disk.flush(temp)?;
         }
         let loaded = self.directory.load_pack_file(&name, digest, pack.bytes)?;
-        fresh.contents = loaded.zones().map(|zone| (zone.apex.as_wire().into(), index::lines(zone.bytes))).collect();
+        fresh.contents = Contents::of(&loaded);
         Ok(())
     }
 }

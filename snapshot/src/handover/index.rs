@@ -1,11 +1,14 @@
 //! What a writer knows of the packs of the current generation: which of them has each zone, and how much of each counts.
 //!
 //! In memory only: about 80 bytes a zone, learnt by reading the packs once and kept up with each publication in time of the
-//! zones published. Invariant: an apex is under the last pack of the list that has or deletes it.
+//! zones published. Invariant: an apex is under the last pack of the list that has or deletes it, and the overlay of a
+//! zone, if it counts, under a key of its own.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use crate::image::{Digest, Pack, PackRef};
+use crate::dns::name::Name;
+use crate::image::{Digest, LoadError, Pack, PackRef, ZoneFacts};
 
 /// Bytes of a line of a segment.
 const LINE_LEN: u64 = 64;
@@ -15,7 +18,7 @@ const ENTRY_LEN: u64 = 64;
 /// The packs of a generation and their zones.
 #[derive(Default)]
 pub(super) struct Index {
-    /// By apex in canonical wire format.
+    /// By key (see [`key`]).
     entries: HashMap<Box<[u8]>, Entry>,
     /// The packs by number.
     packs: HashMap<PackNumber, Listed>,
@@ -23,6 +26,9 @@ pub(super) struct Index {
     order: Vec<PackNumber>,
     /// The next number; none is given twice.
     next: u64,
+    /// The zones whose latest overlay lacks its base: none, unless something newer comes. Packs that still count for other
+    /// zones may have overlays of zones that were deleted since.
+    lone: HashSet<Name>,
 }
 
 /// A pack of the index. The same pack listed again, later, has another number.
@@ -36,6 +42,8 @@ struct Entry {
     pack: PackNumber,
     /// Lines of the segment; 0 for a deletion.
     lines: u32,
+    /// The start of the segment's digest, to tell the base of an overlay from another segment.
+    mark: [u8; 4],
 }
 
 /// A pack.
@@ -52,21 +60,77 @@ struct Listed {
     len: u64,
 }
 
-/// What the rewritten form of a pack says: apex and lines of each zone.
-pub(super) type Contents = Vec<(Box<[u8]>, u32)>;
+/// What the rewritten form of a pack says of each zone.
+#[derive(Default)]
+pub(super) struct Contents(Vec<(Box<[u8]>, u32, [u8; 4])>);
+
+impl Contents {
+    /// What a pack has.
+    pub(super) fn of(pack: &Pack) -> Contents {
+        Contents(pack.zones().map(|zone| (key(zone).into(), lines(zone.bytes), mark(zone.digest))).collect())
+    }
+}
+
+/// The key of a segment: the apex in canonical wire format, and for an overlay an octet more, which no name has.
+pub(super) fn key(zone: &ZoneFacts) -> Cow<'_, [u8]> {
+    let apex = zone.apex.as_wire();
+    if zone.base.is_some() { overlay_key(apex).into() } else { apex.into() }
+}
+
+/// The key of the overlay of a zone.
+pub(super) fn overlay_key(apex: &[u8]) -> Vec<u8> {
+    [apex, b"+"].concat()
+}
+
+/// The start of a digest.
+fn mark(digest: Digest) -> [u8; 4] {
+    let [a, b, c, d, ..] = digest.0;
+    [a, b, c, d]
+}
 
 impl Index {
-    /// Lists a pack behind the others.
+    /// Lists a pack behind the others. A zone as a whole takes the place of an overlay as well, a later overlay only that of
+    /// the overlay before.
     pub(super) fn add(&mut self, pack: PackRef, content: &Pack) -> PackNumber {
         let number = self.list(pack);
         self.order.push(number);
-        for zone in content.zones() {
-            self.put(zone.apex.as_wire(), Entry { pack: number, lines: lines(zone.bytes) });
+        for zone in content.zones().filter(|zone| zone.base.is_none()) {
+            self.forget_overlay(zone.apex.as_wire());
+            let entry = Entry { pack: number, lines: lines(zone.bytes), mark: mark(zone.digest) };
+            self.put(zone.apex.as_wire(), entry);
         }
         for apex in content.deleted() {
-            self.put(apex.as_wire(), Entry { pack: number, lines: 0 });
+            self.forget_overlay(apex.as_wire());
+            self.put(apex.as_wire(), Entry { pack: number, lines: 0, mark: [0; 4] });
+        }
+        for (zone, base) in content.zones().filter_map(|zone| Some((zone, zone.base?))) {
+            self.forget_overlay(zone.apex.as_wire());
+            let below = self.entries.get(zone.apex.as_wire()).filter(|entry| entry.lines > 0);
+            if below.is_some_and(|entry| entry.mark == mark(base)) {
+                let entry = Entry { pack: number, lines: lines(zone.bytes), mark: mark(zone.digest) };
+                self.put(&key(zone), entry);
+            } else {
+                self.lone.insert(zone.apex.clone());
+            }
         }
         number
+    }
+
+    /// Whether every overlay that counts lies on the segment that it names.
+    ///
+    /// # Errors
+    /// [`LoadError::Base`]: no reader would take such a generation.
+    pub(super) fn check(&self) -> Result<(), LoadError> {
+        match self.lone.iter().next() {
+            Some(apex) => Err(LoadError::Base { apex: apex.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets the overlay of a zone, because something newer counts.
+    fn forget_overlay(&mut self, apex: &[u8]) {
+        self.forget(&overlay_key(apex));
+        self.lone.retain(|lone| lone.as_wire() != apex);
     }
 
     /// Takes packs with all their entries off the list, and puts `fresh` ones before the others, which say what those
@@ -77,8 +141,8 @@ impl Index {
         for (pack, contents) in fresh {
             let number = self.list(pack);
             order.push(number);
-            for (apex, lines) in contents {
-                let entry = Entry { pack: number, lines };
+            for (apex, lines, mark) in contents.0 {
+                let entry = Entry { pack: number, lines, mark };
                 let is_shadowed = self.entries.get(&apex).is_none_or(|other| !old.contains(&other.pack));
                 match self.packs.get_mut(&number).filter(|_| is_shadowed) {
                     Some(listed) => listed.len += entry.len(),
@@ -133,8 +197,14 @@ impl Index {
 
     /// Forgets a deletion that nothing needs.
     pub(super) fn forget_deletion(&mut self, apex: &[u8]) {
-        if let Some(entry) = self.entries.get(apex).copied().filter(|entry| entry.lines == 0) {
-            self.entries.remove(apex);
+        if self.entries.get(apex).is_some_and(|entry| entry.lines == 0) {
+            self.forget(apex);
+        }
+    }
+
+    /// Forgets what is under a key.
+    fn forget(&mut self, key: &[u8]) {
+        if let Some(entry) = self.entries.remove(key) {
             self.discount(entry);
         }
     }
@@ -145,9 +215,9 @@ impl Index {
         self.order.retain(|number| self.packs.contains_key(number));
     }
 
-    /// Which pack counts for an apex.
-    pub(super) fn holder(&self, apex: &[u8]) -> Option<PackNumber> {
-        self.entries.get(apex).map(|entry| entry.pack)
+    /// Which pack counts for a key.
+    pub(super) fn holder(&self, key: &[u8]) -> Option<PackNumber> {
+        self.entries.get(key).map(|entry| entry.pack)
     }
 
     /// Whether there is a zone of this apex.
@@ -202,6 +272,6 @@ impl Entry {
 }
 
 /// Bytes of a segment in lines; a segment is no longer than a pack.
-pub(super) fn lines(bytes: u64) -> u32 {
+fn lines(bytes: u64) -> u32 {
     u32::try_from(bytes / LINE_LEN).unwrap_or(u32::MAX)
 }

@@ -12,7 +12,7 @@ use super::{Directory, HandoverError, Keep, Publication, Published, Writer};
 use crate::dns::name::Name;
 use crate::dns::rtype::Rtype;
 use crate::dns::zone::{Record, ZoneBuilder};
-use crate::image::{PackFile, Segment, View};
+use crate::image::{OverlayBuilder, PackFile, Segment, View, ZoneCounts};
 
 /// Decides which changes of a directory fail.
 pub(super) struct Faults(Mutex<Orders>);
@@ -146,10 +146,9 @@ impl Scratch {
     }
 }
 
-/// A pack of zones given as "a=1 b=2": apex and serial.
+/// A pack of zones given as "a=1 b=2": apex and serial; "c=1+3" is an overlay that makes serial 1 serial 3.
 pub(super) fn pack(content: &str) -> PackFile {
-    let segment = |zone: &str| {
-        let (apex, serial) = zone.split_once('=').unwrap();
+    let zone = |apex: &str, serial: &str| {
         let apex: Name = apex.parse().unwrap();
         let mut builder = ZoneBuilder::new(apex.clone());
         let mut soa = b"\x02ns\0\x02hm\0".to_vec();
@@ -158,7 +157,15 @@ pub(super) fn pack(content: &str) -> PackFile {
         for (rtype, rdata) in [(Rtype::SOA, soa.as_slice()), (Rtype::NS, b"\x02ns\0")] {
             builder.push(Record { owner: apex.as_ref(), rtype, ttl_secs: 60, rdata, line: 1 }).unwrap();
         }
-        Segment::build(&builder.finish()).unwrap()
+        builder.finish()
+    };
+    let segment = |word: &str| {
+        let (apex, serial) = word.split_once('=').unwrap();
+        let Some((base, serial)) = serial.split_once('+') else { return Segment::build(&zone(apex, serial)).unwrap() };
+        let base = Segment::build(&zone(apex, base)).unwrap().base_facts().unwrap();
+        let now = zone(apex, serial);
+        let overlay = OverlayBuilder::new(now.apex(), base).unwrap().change(&now, &[]).unwrap();
+        overlay.build(ZoneCounts::default()).unwrap()
     };
     PackFile::encode(content.split_whitespace().map(segment).collect()).unwrap()
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::added::Added;
 use super::fold::{self, FOLDED_LEN_MAX};
-use super::index::{Index, PackNumber};
+use super::index::{self, Index, PackNumber};
 use super::layout::{self, CurrentLine, FileKind, ManifestName};
 use super::lock::Lock;
 use super::merged::Merged;
@@ -285,6 +285,9 @@ impl Writer {
             for pack in manifest.packs {
                 index.add(pack, &self.load_signed(&pack)?);
             }
+            let name = ManifestName { epoch: manifest.epoch, generation: manifest.generation }.to_string();
+            let path = || self.directory.disk.path_of(&name);
+            index.check().map_err(|source| HandoverError::Refused { path: path(), source })?;
             index.drop_empty();
         }
         Ok((Some(digest), (manifest.change, manifest.chain), index))
@@ -334,6 +337,8 @@ impl Writer {
             }
         };
         let number = draft.index.add(reference, &loaded);
+        let path = || self.directory.disk.path_of(&layout::pack_name(digest));
+        draft.index.check().map_err(|source| HandoverError::Refused { path: path(), source })?;
         Ok(Fresh { number, pack: loaded, bytes })
     }
 
@@ -357,7 +362,7 @@ impl Writer {
                 (None, None) => continue,
             };
             for (position, zone) in pack.zones().enumerate() {
-                let counts = draft.index.holder(zone.apex.as_wire()) == Some(number);
+                let counts = draft.index.holder(&index::key(zone)) == Some(number);
                 if let Some(segment) = pack.segment(position).filter(|_| counts) {
                     merged.add(segment)?;
                 }

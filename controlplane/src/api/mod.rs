@@ -6,6 +6,7 @@
 
 mod caller;
 mod domains;
+mod metrics;
 mod refusal;
 mod root;
 mod rrsets;
@@ -26,7 +27,7 @@ use crate::http::route::Route;
 use crate::planes::Planes;
 use crate::publish::{Publisher, Served};
 use crate::rrset::{Limits, Rules};
-use crate::serve::Follows;
+use crate::serve::{Figure, Follows};
 use crate::store::accounts::{Account, Class, NewAccount};
 use crate::store::domains::{Domain, Soa};
 use crate::store::{ChangeId, Reader, Store, StoreError, Txn};
@@ -200,6 +201,10 @@ impl Api {
 impl Follows for Api {
     fn planes(&self) -> &Arc<Planes> {
         &self.planes
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        metrics::figures(self)
     }
 }
 

@@ -86,7 +86,11 @@ impl Bench {
             .nodes()
             .map(|node| {
                 let rrsets = node.rrsets().map(|body| format!("{:?} {:?}", body.rtype, body.records));
-                format!("{} {}", snapshot::dns::name::Name::from_wire(node.name()).unwrap(), rrsets.collect::<Vec<_>>().join(" "))
+                format!(
+                    "{} {}",
+                    snapshot::dns::name::Name::from_wire(node.name()).unwrap(),
+                    rrsets.collect::<Vec<_>>().join(" ")
+                )
             })
             .collect();
         lines.sort();
@@ -205,7 +209,10 @@ fn a_big_zone_gets_overlays_that_are_worth_a_whole_compile() {
     let publisher = bench.publisher();
     let (domain, _) = bench.create("big.test");
     let many: Vec<String> = (0..400).map(|n| format!("n{n}")).collect();
-    published(&publisher, bench.edit(domain, &many.iter().map(|name| (name.as_str(), Some("192.0.2.1"))).collect::<Vec<_>>()));
+    published(
+        &publisher,
+        bench.edit(domain, &many.iter().map(|name| (name.as_str(), Some("192.0.2.1"))).collect::<Vec<_>>()),
+    );
     // New names, changed ones, deleted ones, a wildcard, an empty non-terminal that comes and one that goes.
     for edits in [
         &[("new", Some("192.0.2.2")), ("n3", Some("192.0.2.3"))][..],

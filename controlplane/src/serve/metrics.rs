@@ -49,14 +49,35 @@ struct Page {
     left_out_count: u64,
 }
 
+/// A number of this process for the page.
+#[derive(Debug, Clone, Copy)]
+pub struct Figure {
+    /// The metric's name without our prefix.
+    pub name: &'static str,
+    /// What it tells.
+    pub help: &'static str,
+    /// Whether it only grows.
+    pub is_counter: bool,
+    /// The value.
+    pub value: u64,
+}
+
 /// The whole page.
-pub(super) fn render(planes: &Planes) -> String {
+pub(super) fn render(planes: &Planes, figures: &[Figure]) -> String {
     let mut page = Page::default();
     let labels = [("version", env!("CARGO_PKG_VERSION"))];
     page.gauge("controlplane_build_info", "Always 1; the version of this process is in the label.", &labels, 1);
     if let Ok(newest) = planes.newest() {
         let help = "Newest generation of the snapshot directory, 0 for none.";
         page.gauge("snapshot_generation", help, &[], newest.unwrap_or(0));
+    }
+    for figure in figures {
+        page.gauge(figure.name, figure.help, &[], figure.value);
+        if figure.is_counter
+            && let Some(family) = page.families.get_mut(&format!("{PREFIX}{}", figure.name))
+        {
+            family.kind = "counter";
+        }
     }
     for (path, state) in planes.states() {
         page.plane(&path.to_string_lossy(), &state);
@@ -275,7 +296,7 @@ mod tests {
     #[test]
     fn the_page_without_planes_parses() {
         let planes = Planes::new("/nowhere".into(), vec!["/x".into()], crate::planes::Pace::default());
-        let samples = parse_strictly(&render(&planes));
+        let samples = parse_strictly(&render(&planes, &[]));
         assert_eq!(samples["dns_plane_up{plane=/x}"], 0);
         assert_eq!(samples["dns_snapshot_generation"], 0);
     }

@@ -20,10 +20,17 @@ use crate::http::throttle::Class;
 use crate::http::{App, Caller};
 use crate::planes::{Planes, State};
 
+pub use metrics::Figure;
+
 /// An application that follows data planes.
 pub trait Follows: App {
     /// The planes.
     fn planes(&self) -> &Arc<Planes>;
+
+    /// Figures of its own.
+    fn figures(&self) -> Vec<Figure> {
+        Vec::new()
+    }
 }
 
 /// The rows of the pages, for [`Server::new`](crate::http::server::Server::new).
@@ -40,7 +47,7 @@ pub const fn routes<A: Follows>() -> &'static [Route<A>] {
                 const {
                     &[page(|app: Arc<A>, call: Call<A>| {
                         Box::pin(async move {
-                            let page = metrics::render(app.planes()) + &call.counters().render();
+                            let page = metrics::render(app.planes(), &app.figures()) + &call.counters().render();
                             Ok(Reply::media(200, metrics::CONTENT_TYPE, page))
                         })
                     })]

@@ -24,7 +24,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 pub use readers::Reader;
-pub use writer::Txn;
+pub use writer::{Txn, WriteCounts};
 
 use lock::Lock;
 use readers::Readers;
@@ -190,6 +190,12 @@ impl Store {
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.writer.is_broken()
+    }
+
+    /// How much was written so far.
+    #[must_use]
+    pub fn counts(&self) -> WriteCounts {
+        self.writer.counts()
     }
 
     /// Gets a token after commits that are to be published; what they are is in the outbox.

@@ -8,7 +8,7 @@ use std::any::Any;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,30 @@ const BATCH_MAX: usize = 256;
 const WAITING_MAX: usize = 4096;
 /// How long deferred work waits for a transaction to go with.
 const DEFER_TIME: Duration = Duration::from_secs(1);
+
+/// How much was written since start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WriteCounts {
+    /// Transactions that were committed.
+    pub commits: u64,
+    /// Jobs in them.
+    pub jobs: u64,
+    /// Transactions that failed.
+    pub failures: u64,
+    /// Jobs that wait now.
+    pub waiting: u64,
+}
+
+/// The same, while it grows.
+#[derive(Default)]
+struct Tally {
+    /// See [`WriteCounts`].
+    commits: AtomicU64,
+    /// See [`WriteCounts`].
+    jobs: AtomicU64,
+    /// See [`WriteCounts`].
+    failures: AtomicU64,
+}
 
 /// A transaction, as a job sees it: everything a [`Reader`] can ask, and what the entities' modules can write.
 pub struct Txn<'c> {
@@ -82,6 +106,8 @@ pub(super) struct Writer {
     wakes: Receiver<()>,
     /// Whether a sync has failed.
     broken: Arc<AtomicBool>,
+    /// How much was written.
+    tally: Arc<Tally>,
     /// The thread.
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -92,10 +118,13 @@ impl Writer {
         let (orders, inbox) = channel::bounded(WAITING_MAX);
         let (wake, wakes) = channel::bounded(1);
         let broken = Arc::new(AtomicBool::new(false));
-        let body = Body { connection, wake, broken: Arc::clone(&broken), deferred: Vec::new(), due: None };
+        let tally = Arc::new(Tally::default());
+        let counted = Arc::clone(&tally);
+        let body =
+            Body { connection, wake, broken: Arc::clone(&broken), tally: counted, deferred: Vec::new(), due: None };
         let thread = thread::Builder::new().name("store".into()).spawn(move || body.run(&inbox));
         let thread = thread.map_err(|source| StoreError::Io { path: "the thread that writes".into(), source })?;
-        Ok(Writer { orders: Some(orders), wakes, broken, thread: Some(thread) })
+        Ok(Writer { orders: Some(orders), wakes, broken, tally, thread: Some(thread) })
     }
 
     /// Hands in a job; the outcome comes when it is durable.
@@ -139,6 +168,14 @@ impl Writer {
         self.wakes.clone()
     }
 
+    /// How much was written.
+    pub(super) fn counts(&self) -> WriteCounts {
+        let Tally { commits, jobs, failures } = &*self.tally;
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let waiting = self.orders.as_ref().map_or(0, Sender::len) as u64;
+        WriteCounts { commits: of(commits), jobs: of(jobs), failures: of(failures), waiting }
+    }
+
     /// Whether a sync has failed.
     pub(super) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Acquire)
@@ -163,6 +200,8 @@ struct Body {
     wake: Sender<()>,
     /// Whether a sync has failed.
     broken: Arc<AtomicBool>,
+    /// How much was written.
+    tally: Arc<Tally>,
     /// Work for the next transaction.
     deferred: Vec<Deferred>,
     /// When that is to be done at the latest.
@@ -219,6 +258,8 @@ impl Body {
         };
         match committed {
             Ok(()) => {
+                self.tally.commits.fetch_add(1, Ordering::Relaxed);
+                self.tally.jobs.fetch_add(ended.len() as u64, Ordering::Relaxed);
                 if wakes {
                     // A token that lies there already wakes as well.
                     self.wake.try_send(()).ok();
@@ -226,6 +267,7 @@ impl Body {
                 ended.into_iter().for_each(|ended| ended(Ok(())));
             }
             Err(cause) => {
+                self.tally.failures.fetch_add(1, Ordering::Relaxed);
                 error!("a transaction of {} jobs was not committed: {cause}", ended.len());
                 let is_full = matches!(cause, StoreError::Full);
                 self.note_failure(&cause);

@@ -1,0 +1,40 @@
+//! What the control plane tells about itself on `/metrics`: commits, publishing, what waits.
+//!
+//! Figures only; names and labels are fixed, so that no client can make the page grow.
+
+use super::{Api, now_us};
+use crate::serve::Figure;
+
+/// The figures of this moment.
+pub(super) fn figures(api: &Api) -> Vec<Figure> {
+    let progress = api.publisher.progress();
+    let counts = progress.counts;
+    let head = api.store.read(|reader| reader.head()).map_or(0, |head| head.change.0);
+    let age_secs = (now_us() - progress.at_us).max(0) / 1_000_000;
+    let is_published = progress.at_us > 0;
+    let store = api.store.counts();
+    let gauge = |name, help, value| Figure { name, help, is_counter: false, value };
+    let counter = |name, help, value| Figure { name, help, is_counter: true, value };
+    let mut figures = vec![
+        counter("commits_total", "Transactions committed.", store.commits),
+        counter("commit_jobs_total", "Writes in them.", store.jobs),
+        counter("commit_failures_total", "Transactions that could not be committed.", store.failures),
+        gauge("commit_queue", "Writes that wait for a transaction.", store.waiting),
+        gauge("store_broken", "Whether writing has failed for good.", u64::from(api.store.is_broken())),
+        gauge("store_quarantined", "Whether the database is not trusted.", u64::from(progress.stopped.is_some())),
+        counter("publish_generations_total", "Generations published.", counts.generations),
+        counter("publish_changes_total", "Changes in them.", counts.changes),
+        counter("publish_zones_total", "Segments compiled for them.", counts.zones),
+        counter("publish_overlays_total", "Overlays among those.", counts.overlays),
+        counter("publish_failures_total", "Publications that failed and are tried again.", counts.failures),
+        counter("publish_microseconds_total", "Time spent publishing.", counts.publish_us),
+        gauge("publish_packs", "Packs of the newest generation.", counts.packs),
+        gauge("publish_queue", "Changes that are committed and not published.", head.saturating_sub(progress.change.0)),
+        gauge("publish_refused_zones", "Zones that keep older content.", progress.refused.len() as u64),
+    ];
+    if is_published {
+        let help = "Seconds since the last publication.";
+        figures.push(gauge("publish_age_seconds", help, u64::try_from(age_secs).unwrap_or(0)));
+    }
+    figures
+}

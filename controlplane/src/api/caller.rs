@@ -27,6 +27,12 @@ impl Caller {
         self.token.is_none()
     }
 
+    /// Whether the caller may change nothing at all.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.token.as_ref().is_some_and(|token| token.read_only)
+    }
+
     /// Whether a domain is the caller's to see.
     #[must_use]
     pub fn may_see(&self, domain: &Domain) -> bool {
@@ -72,7 +78,8 @@ pub(super) fn authenticate(api: &Api, credentials: Credentials<'_>, client: IpAd
     };
     let hash = SecretHash::of(secret);
     let found = api.read(|reader| {
-        let Some(token) = reader.token_by_hash(&hash.0)? else { return Ok(None) };
+        let Some(mut token) = reader.token_by_hash(&hash.0)? else { return Ok(None) };
+        token.last_used_us = api.last_used_us(&token);
         let Some(account) = reader.account(token.account)? else { return Ok(None) };
         let is_named = match user {
             None | Some("") => true,

@@ -4,13 +4,18 @@
 //! of errors are `http`'s; rules of zones are `change`'s. Invariants: a handler sees rows of its caller's account only;
 //! a write is answered after every attached data plane serves it, or says that it is not.
 
+mod account;
+mod admin;
 mod caller;
 mod domains;
+mod fields;
 mod metrics;
+mod policies;
 mod refusal;
 mod root;
 mod rrsets;
 pub mod throttles;
+mod tokens;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +35,7 @@ use crate::rrset::{Limits, Rules};
 use crate::serve::{Figure, Follows};
 use crate::store::accounts::{Account, Class, NewAccount};
 use crate::store::domains::{Domain, Soa};
+use crate::store::tokens::Token;
 use crate::store::{ChangeId, Reader, Store, StoreError, Txn};
 
 pub use caller::Caller;
@@ -58,7 +64,10 @@ pub struct Api {
 /// The rows of all resources.
 #[must_use]
 pub fn tables() -> Vec<&'static [Route<Api>]> {
-    vec![&root::ROUTES, &domains::ROUTES, &rrsets::ROUTES]
+    let keys: [&'static [Route<Api>]; 3] = [&account::ROUTES, &tokens::ROUTES, &policies::ROUTES];
+    let mut tables: Vec<&'static [Route<Api>]> = vec![&root::ROUTES, &domains::ROUTES, &rrsets::ROUTES];
+    tables.extend(keys.into_iter().chain(admin::tables()));
+    tables
 }
 
 impl Api {
@@ -102,10 +111,10 @@ impl Api {
     /// Changes what is no zone's content: accounts, tokens, policies.
     async fn write<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Txn<'_>) -> Result<T, StoreError> + Send + 'static,
+        job: impl FnOnce(&Txn<'_>) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
         self.writable()?;
-        self.store.write(job).await.map_err(|error| refusal::of_store(&error))
+        self.store.write(job).await
     }
 
     /// Changes zones.
@@ -179,6 +188,12 @@ impl Api {
     /// When a domain's content was published; `None` before the first time.
     fn published_us(&self, domain: &Domain) -> Option<i64> {
         if self.publisher.progress().change >= domain.change { Some(domain.changed_us) } else { domain.published_us }
+    }
+
+    /// When a token was last used: what is stored can be a second old.
+    fn last_used_us(&self, token: &Token) -> Option<i64> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        token.last_used_us.max(used.get(&token.id).copied())
     }
 
     /// Notes that a token was used, once a second at most.

@@ -6,6 +6,18 @@ use crate::change;
 use crate::http::reply::Refusal;
 use crate::store::StoreError;
 
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Refusal {
+        of_store(&error)
+    }
+}
+
+impl From<change::Refusal> for Refusal {
+    fn from(refused: change::Refusal) -> Refusal {
+        of_change(refused)
+    }
+}
+
 /// Of the database. Its own words go to the log, never to a client.
 pub(super) fn of_store(error: &StoreError) -> Refusal {
     match error {

@@ -11,6 +11,16 @@ pub type Throttled = (String, String, String, i64);
 const GENERATIONS_KEPT: i64 = 10_000;
 
 impl Reader<'_> {
+    /// What is wrong with the pages and rows of the file, in SQLite's words; nothing if it is sound. Reads the whole file.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn damages(&self) -> Result<Vec<String>, StoreError> {
+        let mut found: Vec<String> = self.rows("PRAGMA quick_check(10)", [], |row| row.get(0))?;
+        found.retain(|finding| finding != "ok");
+        Ok(found)
+    }
+
     /// A setting.
     ///
     /// # Errors

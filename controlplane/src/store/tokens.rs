@@ -94,6 +94,14 @@ impl Reader<'_> {
         self.row(select!("WHERE id = ?1 AND account = ?2"), params![id.as_bytes(), account.0], token)
     }
 
+    /// The token of a number, whoever has it: for the operator.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn any_token(&self, id: Uuid) -> Result<Option<Token>, StoreError> {
+        self.row(select!("WHERE id = ?1"), [id.as_bytes()], token)
+    }
+
     /// All tokens of an account, newest first.
     ///
     /// # Errors

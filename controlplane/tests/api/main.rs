@@ -1,4 +1,11 @@
 //! The REST API over real HTTP: a whole control plane in this process, asked as clients ask it.
 
+mod admin;
+mod authorisation;
 mod harness;
+mod policies;
+mod quota;
+mod secrets;
 mod smoke;
+mod tenants;
+mod tokens;

@@ -195,6 +195,17 @@ fn read_type(value: &Value, fixed: Option<Rtype>) -> Result<Rtype, Value> {
     if text.is_empty() {
         return Err(json!(["This field may not be blank."]));
     }
+    let mut messages = type_messages(&text);
+    if fixed.is_some_and(|fixed| fixed.to_string() != text) {
+        messages.push(READ_ONLY.to_owned());
+    }
+    all(messages)?;
+    kinds::accepted(&text).map_err(|error| json!([error.to_string()]))
+}
+
+/// What is wrong with the text of a type that is not empty, whether or not there is such a type.
+#[must_use]
+pub fn type_messages(text: &str) -> Vec<String> {
     let mut messages = Vec::new();
     if text.to_uppercase() != text {
         messages.push(format!("Invalid value (not uppercase): {text}"));
@@ -209,11 +220,7 @@ fn read_type(value: &Value, fixed: Option<Rtype>) -> Result<Rtype, Value> {
     if text.contains('\0') {
         messages.push(NO_NUL.to_owned());
     }
-    if fixed.is_some_and(|fixed| fixed.to_string() != text) {
-        messages.push(READ_ONLY.to_owned());
-    }
-    all(messages)?;
-    kinds::accepted(&text).map_err(|error| json!([error.to_string()]))
+    messages
 }
 
 /// Reads `ttl`: an integer, also as a fraction of zeros or in a string.

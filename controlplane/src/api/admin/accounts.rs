@@ -1,0 +1,246 @@
+//! Accounts: list, make, limit, stop and let go on.
+//!
+//! An account that is stopped can do nothing, and its zones are not served: both take effect before the reply is sent.
+//! Invariant: the operator's own account cannot be stopped.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::super::domains::object;
+use super::super::fields::{Fields, REQUIRED};
+use super::super::tokens::{self, Sent};
+use super::super::{Api, now_us};
+use super::ACCESS;
+use crate::change::{self, Actor};
+use crate::http::call::Call;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::route::{Count, Operation, Route, Style, Success};
+use crate::rrset::Limits;
+use crate::store::accounts::{Account, Class, NewAccount};
+use crate::value::{Email, SecretHash, Timestamp};
+
+/// The longest mail address that is looked at, in characters.
+const EMAIL_CHAR_COUNT_MAX: usize = 320;
+
+/// An account, as the operator sees it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AdminAccount)]
+struct View {
+    /// Its number.
+    id: String,
+    /// Its mail address.
+    email: String,
+    /// `operator` or `hosting`.
+    class: &'static str,
+    /// Whether it may do anything and its zones are served.
+    active: bool,
+    /// When it was made.
+    created: String,
+    /// How many domains it may have.
+    limit_domains: Option<u32>,
+    /// How many RRsets all its domains may have together.
+    limit_rrsets: Option<u32>,
+    /// How many domains it has.
+    domains: u64,
+    /// How many RRsets all its domains have together.
+    rrsets: u64,
+    /// How many tokens it has.
+    tokens: usize,
+    /// The secret of its first token; only in the reply that makes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+/// What the operator sends to make an account.
+#[derive(Debug, serde::Deserialize, ToSchema)]
+#[expect(dead_code, reason = "the body is read field by field for its error messages; this is its description")]
+struct NewAccountBody {
+    /// Its mail address.
+    email: String,
+    /// `operator` (the default) or `hosting`.
+    class: Option<String>,
+    /// How many domains it may have.
+    limit_domains: Option<u32>,
+    /// Whether to make a token with all permissions as well.
+    token: Option<bool>,
+}
+
+/// What the operator may change of an account.
+#[derive(Debug, serde::Deserialize, ToSchema)]
+#[expect(dead_code, reason = "the body is read field by field for its error messages; this is its description")]
+struct AdminAccountBody {
+    /// `operator` or `hosting`.
+    class: Option<String>,
+    /// Whether it may do anything and its zones are served.
+    active: Option<bool>,
+    /// How many domains it may have.
+    limit_domains: Option<u32>,
+    /// How many RRsets all its domains may have together.
+    limit_rrsets: Option<u32>,
+}
+
+/// The rows.
+pub(super) static ROUTES: [Route<Api>; 2] = [
+    Route::new(
+        "/api/admin/accounts/",
+        &[
+            Operation::get(|app, call| Box::pin(list(app, call)))
+                .access(ACCESS)
+                .replies(&[Success::list::<View>(200)])
+                .summary("All accounts, in the order they were made"),
+            Operation::post(|app, call| Box::pin(create(app, call)))
+                .access(ACCESS)
+                .body::<NewAccountBody>(Count::One)
+                .replies(&[Success::json::<View>(201)])
+                .refuses(&[409])
+                .summary("Makes an account"),
+        ],
+    )
+    .style(Style::Operations),
+    Route::new(
+        "/api/admin/accounts/{email}/",
+        &[
+            Operation::get(|app, call| Box::pin(show(app, call)))
+                .access(ACCESS)
+                .replies(&[Success::json::<View>(200)])
+                .summary("One account"),
+            Operation::patch(|app, call| Box::pin(change(app, call)))
+                .access(ACCESS)
+                .body::<AdminAccountBody>(Count::One)
+                .query(&["wait"])
+                .replies(&[Success::json::<View>(200), Success::json::<View>(202)])
+                .summary("Limits an account, stops it, or lets it go on"),
+        ],
+    )
+    .style(Style::Operations),
+];
+
+/// The account of the path.
+pub(super) fn stored(app: &Api, call: &Call<Api>) -> Result<Account, Refusal> {
+    app.read(|reader| reader.account_by_email(call.param("email")))?.ok_or_else(missing)
+}
+
+/// The refusal for an account that is not there.
+fn missing() -> Refusal {
+    Refusal::not_found("No account has this address.")
+}
+
+/// How an account is shown.
+fn view(app: &Api, account: &Account) -> Result<View, Refusal> {
+    let (domains, rrsets, tokens) = app.read(|reader| {
+        let tokens = reader.tokens(account.id)?.len();
+        Ok((reader.domain_count(account.id)?, reader.account_rrset_count(account.id)?, tokens))
+    })?;
+    Ok(View {
+        id: account.uuid.to_string(),
+        email: account.email.clone(),
+        class: account.class.as_str(),
+        active: account.active,
+        created: Timestamp::from_micros(account.created_us).to_string(),
+        limit_domains: account.limit_domains,
+        limit_rrsets: account.limit_rrsets,
+        domains,
+        rrsets,
+        tokens,
+        token: None,
+    })
+}
+
+/// GET of the list.
+async fn list(app: Arc<Api>, _: Call<Api>) -> Result<Reply, Refusal> {
+    let accounts = app.read(|reader| reader.accounts())?;
+    let views = accounts.iter().map(|account| view(&app, account)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Reply::json(200, &views))
+}
+
+/// Reads the class of an account.
+fn class_field(fields: &mut Fields<'_>) -> Option<Class> {
+    let class = fields.value("class").map(|value| value.as_str().and_then(Class::parse))?;
+    if class.is_none() {
+        fields.refuse("class", "Must be operator or hosting.");
+    }
+    class
+}
+
+/// Reads the mail address of a new account.
+fn email_field(fields: &mut Fields<'_>) -> String {
+    if fields.value("email").is_none() {
+        fields.refuse("email", REQUIRED);
+    }
+    let Some(text) = fields.text("email", EMAIL_CHAR_COUNT_MAX) else { return String::new() };
+    match text.parse::<Email>() {
+        Ok(email) => email.as_str().to_owned(),
+        Err(error) => {
+            fields.refuse("email", error.to_string());
+            String::new()
+        }
+    }
+}
+
+/// POST to the list.
+async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
+    let mut fields = Fields::of(object(call.json())?).only(&["email", "class", "limit_domains", "token"]);
+    let email = email_field(&mut fields);
+    let class = class_field(&mut fields).unwrap_or(Class::Operator);
+    let limit_domains = fields.count("limit_domains").flatten();
+    let with_token = fields.boolean("token").unwrap_or(false);
+    fields.done()?;
+    let new = NewAccount { uuid: Uuid::new_v4(), email, class, created_us: now_us(), limit_domains };
+    let (account, secret) = app
+        .write(move |txn| {
+            let taken = || Refusal::conflict("an account with this address exists already.");
+            let account = txn.add_account(&new)?.ok_or_else(taken)?;
+            if !with_token {
+                return Ok((account, None));
+            }
+            let (token, secret) = Sent::full().into_token(account.id)?;
+            tokens::add(txn, &token, SecretHash::of(secret.expose()))?;
+            Ok((account, Some(secret)))
+        })
+        .await?;
+    let token = secret.map(|secret| secret.expose().to_owned());
+    Ok(Reply::json(201, &View { token, ..view(&app, &account)? }))
+}
+
+/// GET of one.
+async fn show(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
+    Ok(Reply::json(200, &view(&app, &stored(&app, &call)?)?))
+}
+
+/// PATCH of one.
+async fn change(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
+    let id = stored(&app, &call)?.id;
+    let mut fields = Fields::of(object(call.json())?).only(&["class", "active", "limit_domains", "limit_rrsets"]);
+    let class = class_field(&mut fields);
+    let active = fields.boolean("active");
+    let limits = (fields.count("limit_domains"), fields.count("limit_rrsets"));
+    let is_own = id == app.operator.id;
+    if is_own && (active == Some(false) || class == Some(Class::Hosting)) {
+        fields.refuse_with("email", Value::from(vec!["The operator's own account cannot be bound."]));
+    }
+    fields.done()?;
+    let address = Some(call.client);
+    let (account, change) = app
+        .write(move |txn| {
+            let mut account = txn.account(id)?.ok_or_else(missing)?;
+            let was_active = account.active;
+            account.class = class.unwrap_or(account.class);
+            account.active = active.unwrap_or(was_active);
+            account.limit_domains = limits.0.unwrap_or(account.limit_domains);
+            account.limit_rrsets = limits.1.unwrap_or(account.limit_rrsets);
+            txn.update_account(&account)?;
+            if account.active == was_active {
+                return Ok((account, None));
+            }
+            let (now_us, limits) = (now_us(), Limits::OPERATOR);
+            let actor = Actor { account: id, token: None, address, via: "admin", now_us, limits };
+            let change = change::withdraw(txn, &actor)?;
+            Ok((account, change))
+        })
+        .await?;
+    Ok(app.served(&call, Reply::json(200, &view(&app, &account)?), change).await)
+}

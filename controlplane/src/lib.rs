@@ -17,6 +17,7 @@ mod life;
 pub mod naming;
 pub mod planes;
 pub mod publish;
+pub mod recovery;
 pub mod rrset;
 pub mod serve;
 pub mod source;

@@ -152,6 +152,15 @@ pub fn read_zone(source: &ZoneSource, options: &ReadOptions) -> Result<Zone, Rea
     read_zone_counted(source, options, &|_| ())
 }
 
+/// The apex of the zone that `text`, the content of a zone file, holds: found as [`read_zone`] finds it, without reading
+/// the records.
+///
+/// # Errors
+/// [`ReadError::NoOrigin`] or [`ReadError::BadOrigin`].
+pub fn apex_of(source: &ZoneSource, text: &[u8]) -> Result<Name, ReadError> {
+    Origins::of(source, &text[..text.len().min(BUFFER_LEN_MAX)]).map(|origins| origins.apex)
+}
+
 /// [`read_zone`] that tells how many bytes each read brought.
 ///
 /// # Errors

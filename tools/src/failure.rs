@@ -12,6 +12,7 @@ Exit codes:
   2  usage: the command line is wrong
   3  could not: a file, the lock of a directory, or a data plane cannot be had
   4  a process that `dnsctl up` started ended by itself
+For `plan`, as for diff(1): 0 the same, 2 it differs, and a wrong command line is 1.
 
 With --json, standard output gets one JSON document; after a failure it has the key \"error\".";
 
@@ -33,6 +34,9 @@ pub(crate) enum Failure {
     /// As [`Failure::Input`], but the output has told it all.
     #[error("the input is bad")]
     Reported,
+    /// `plan` found a difference, and has shown it.
+    #[error("it differs")]
+    Differs,
     /// Whoever read our output is gone; there is nobody to tell.
     #[error("nobody reads the output")]
     ReaderGone,
@@ -44,7 +48,7 @@ impl Failure {
         match self {
             Failure::ReaderGone => 0,
             Failure::Input(_) | Failure::Reported => 1,
-            Failure::Usage(_) => 2,
+            Failure::Usage(_) | Failure::Differs => 2,
             Failure::Unable(_) => 3,
             Failure::Ended(_) => 4,
         }

@@ -104,7 +104,7 @@ impl Output<'_> {
     /// Reports a failure and returns its exit code.
     pub(crate) fn fail(&mut self, failure: &Failure) -> ExitCode {
         let exit = failure.exit_code();
-        if !matches!(failure, Failure::Reported | Failure::ReaderGone) {
+        if !matches!(failure, Failure::Reported | Failure::Differs | Failure::ReaderGone) {
             let message = printable(&failure.to_string());
             let word = self.paint.word(Hue::Red, "error:");
             self.note(format_args!("{word} {message}"));

@@ -10,6 +10,7 @@ mod apply;
 mod commit;
 mod domain;
 mod edits;
+mod republish;
 mod serial;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -33,6 +34,7 @@ pub use apply::node_of;
 pub use commit::{commit, etag};
 pub use domain::{Created, NewDomain, create, delete, withdraw};
 pub use edits::{Content, Edit, State};
+pub use republish::{Republish, republish};
 pub use undo::{Restore, restore};
 
 /// Who changes something, and when.

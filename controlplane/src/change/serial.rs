@@ -14,7 +14,7 @@ pub(super) fn next(previous: u32, policy: SerialPolicy, now_us: i64) -> u32 {
 }
 
 /// Whether `serial` is ahead of `previous`: by less than half of all serials (RFC 1982 section 3.2).
-fn is_ahead(serial: u32, previous: u32) -> bool {
+pub(super) fn is_ahead(serial: u32, previous: u32) -> bool {
     let distance = serial.wrapping_sub(previous);
     distance != 0 && distance < 1 << 31
 }

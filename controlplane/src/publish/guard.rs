@@ -2,11 +2,15 @@
 //!
 //! SQLite notices neither a lost write-ahead log nor a backup that was put back, and the data planes would follow it into
 //! the past. The manifest names the last change in it and the chain's value there; a database that has another value, or
-//! none, has lost or changed something that was acknowledged.
+//! none, has lost or changed something that was acknowledged. An operator can take it for the truth all the same
+//! ([`accept`]): that speaks of one published state, so that a further loss is noticed again.
 
 use snapshot::image::Manifest;
 
-use crate::store::{ChangeId, Reader, StoreError};
+use crate::store::{ChangeId, Reader, StoreError, Txn};
+
+/// The setting that names the published state the operator has given up.
+const ACCEPTED: &str = "accepted";
 
 /// Why the database is not trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,10 +35,16 @@ pub enum Quarantine {
 }
 
 /// Compares the database with the manifest in service.
-pub(super) fn compare(reader: &Reader<'_>, manifest: &Manifest) -> Result<Option<Quarantine>, StoreError> {
+///
+/// # Errors
+/// [`StoreError`].
+pub fn compare(reader: &Reader<'_>, manifest: &Manifest) -> Result<Option<Quarantine>, StoreError> {
     let published = manifest.change;
     if published == 0 {
         // Compiled from files, or nothing yet.
+        return Ok(None);
+    }
+    if reader.setting(ACCEPTED)?.is_some_and(|given_up| given_up == state_of(manifest)) {
         return Ok(None);
     }
     let head = reader.head()?;
@@ -43,4 +53,17 @@ pub(super) fn compare(reader: &Reader<'_>, manifest: &Manifest) -> Result<Option
     }
     let is_same = reader.chain_at(ChangeId(published))? == Some(manifest.chain);
     Ok((!is_same).then_some(Quarantine::Diverged { change: published }))
+}
+
+/// Notes that the operator knows what `manifest` has beyond the database, and gives it up.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn accept(txn: &Txn<'_>, manifest: &Manifest) -> Result<(), StoreError> {
+    txn.set(ACCEPTED, &state_of(manifest))
+}
+
+/// The state of the database that a manifest was made of: change and chain.
+fn state_of(manifest: &Manifest) -> Vec<u8> {
+    [&manifest.change.to_le_bytes()[..], &manifest.chain].concat()
 }

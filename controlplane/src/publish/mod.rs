@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use crate::store::{ChangeId, Store, StoreError};
 
-pub use guard::Quarantine;
+pub use guard::{Quarantine, accept, compare};
 
 /// How the publisher starts.
 #[derive(Debug, Clone)]

@@ -12,6 +12,7 @@ pub mod housekeeping;
 mod lock;
 pub mod policies;
 mod readers;
+mod replace;
 pub mod rrsets;
 mod schema;
 pub mod tokens;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 pub use readers::Reader;
+pub use replace::{former_domains, replace};
 pub use writer::{Txn, WriteCounts};
 
 use lock::Lock;
@@ -69,6 +71,14 @@ pub enum StoreError {
         found: usize,
         /// The newest form of this binary.
         known: usize,
+    },
+    /// A file that was to be put in place of the database is none.
+    #[error("{} is no backup of a database: {why}", path.display())]
+    NoBackup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// A file or the directory cannot be used.
     #[error("cannot use {}: {source}", path.display())]

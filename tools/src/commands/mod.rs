@@ -3,15 +3,23 @@
 //! A command takes its arguments and an `Output`, and returns a `Failure` or nothing; it never ends the process and
 //! writes to no stream of its own. What several of them do alike is here.
 
+pub(crate) mod account;
+pub(crate) mod backup;
 mod batch;
 pub(crate) mod check;
 pub(crate) mod compile;
+pub(crate) mod doctor;
+pub(crate) mod domain;
 pub(crate) mod inspect;
 pub(crate) mod key;
 pub(crate) mod lookup;
+pub(crate) mod plan;
 pub(crate) mod push;
+pub(crate) mod rrset;
 pub(crate) mod status;
+pub(crate) mod token;
 pub(crate) mod up;
+mod zone_text;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +30,7 @@ use snapshot::image::View;
 
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::remote::{Answer, Ask, Remote};
 
 /// A name of the command line, with or without the dot at its end.
 ///
@@ -59,4 +68,21 @@ fn load(path: &Path, output: &mut Output<'_>) -> Result<Arc<View>, Failure> {
         output.note(format_args!("note: {fallback}"));
     }
     Ok(loaded.view)
+}
+
+/// Sends a change to the control plane and returns the answer's JSON, noting if nothing serves it yet.
+///
+/// # Errors
+/// Those of the control plane.
+fn written(remote: &Remote, ask: &Ask<'_>, output: &mut Output<'_>) -> Result<serde_json::Value, Failure> {
+    let answer = remote.send(ask)?.success()?;
+    note_unserved(&answer, output);
+    answer.json()
+}
+
+/// Notes that a change is stored but not served yet.
+fn note_unserved(answer: &Answer, output: &mut Output<'_>) {
+    if answer.is_unserved {
+        output.note("note: stored, but no data plane serves it yet");
+    }
 }

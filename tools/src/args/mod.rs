@@ -3,6 +3,8 @@
 //! It only says what may be written; what it means is in `commands`. Invariant: `--dir` and `--json` are understood before
 //! and after the verb, and wherever a command wants a directory, `--dir` can give it.
 
+mod remote;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,11 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::failure::{EXIT_CODES, Failure};
 use crate::output::Format;
+
+pub(crate) use remote::{
+    Account, AccountVerb, Apply, Backup, Class, Doctor, Domain, DomainVerb, Force, Import, Limit, Mode, NewToken, Plan,
+    Reach, Records, Recover, Rest, Restore, Rrset, RrsetVerb, Token, TokenVerb,
+};
 
 /// Petrel's tool: compile zone files, look into snapshots, talk to data planes.
 #[derive(Debug, Parser)]
@@ -46,6 +53,26 @@ pub(crate) enum Command {
     Status(Status),
     /// Start both processes on this machine for a first try.
     Up(Up),
+    /// Make, list, limit and stop accounts.
+    Account(Account),
+    /// Make, list, rotate, review and delete tokens.
+    Token(Token),
+    /// Make, list, show, delete, import and export domains, and take changes back.
+    Domain(Domain),
+    /// Show and change RRsets.
+    Rrset(Rrset),
+    /// Show how a zone file differs from what its domain holds; 0 the same, 2 it differs.
+    Plan(Plan),
+    /// Make a domain what a zone file says.
+    Apply(Apply),
+    /// Copy the database of a running control plane into a new file.
+    Backup(Backup),
+    /// Put a backup in place of the database of a control plane that does not run.
+    Restore(Restore),
+    /// Bring a database back into service that lacks changes which were published.
+    Recover(Recover),
+    /// Look whether a running control plane is well.
+    Doctor(Doctor),
     /// The data plane as a child of `up`.
     #[command(name = "__dataplane", hide = true)]
     Dataplane(DataplaneChild),
@@ -250,6 +277,13 @@ impl Cli {
     }
 }
 
+/// Whether a command line, be it wrong, is one of `plan`, whose exit codes are its own.
+pub(crate) fn is_plan(words: &[std::ffi::OsString]) -> bool {
+    use clap::CommandFactory;
+    let read = Cli::command().ignore_errors(true).try_get_matches_from(words);
+    read.is_ok_and(|matches| matches.subcommand_name() == Some("plan"))
+}
+
 /// The directory a command works on: its own argument, else `--dir`.
 ///
 /// # Errors
@@ -322,6 +356,25 @@ mod tests {
             "status --to p --counters",
             "up --zone a --zone b --dns 127.0.0.1:0 --api [::1]:0",
             "__controlplane --parent 1 --snapshots d",
+            "--dir d account add a@b.test --class hosting --limit 3 --token --json",
+            "account limit a@b.test none --url http://h",
+            "account limit a@b.test --rrsets 9",
+            "--dir d token --account a@b.test add certbot --allow 192.0.2.0/24 --max-age 3600",
+            "token audit --socket s",
+            "domain add example.org --zonefile f",
+            "domain import f --mode merge --dry-run",
+            "domain import example.org f --force shrink --reason why",
+            "domain history example.org --limit 3 --before 9",
+            "domain restore example.org --time 2026-11-22T10:00:00Z --dry-run",
+            "rrset get example.org",
+            "rrset set example.org @ TXT a b --ttl 60",
+            "rrset rm example.org www A",
+            "plan f --origin example.org",
+            "apply f --force shrink --reason why",
+            "backup f",
+            "--dir d restore f --accept",
+            "recover --state s",
+            "doctor",
         ] {
             assert!(parse(words).is_ok(), "{words}: {:?}", parse(words).err());
         }
@@ -345,6 +398,15 @@ mod tests {
             ("push d --wait 0", ErrorKind::ValueValidation),
             ("up --dns here", ErrorKind::ValueValidation),
             ("fly", ErrorKind::InvalidSubcommand),
+            ("account", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+            ("account add a@b.test --class king", ErrorKind::InvalidValue),
+            ("account limit a@b.test many", ErrorKind::ValueValidation),
+            ("account limit a@b.test", ErrorKind::MissingRequiredArgument),
+            ("domain restore example.org", ErrorKind::MissingRequiredArgument),
+            ("domain import a b c", ErrorKind::TooManyValues),
+            ("apply f --force shrink", ErrorKind::MissingRequiredArgument),
+            ("rrset set example.org @ A", ErrorKind::MissingRequiredArgument),
+            ("domain list --url u --socket s", ErrorKind::ArgumentConflict),
         ] {
             assert_eq!(parse(words).err(), Some(kind), "{words}");
         }

@@ -1,0 +1,185 @@
+//! A backup in place of the database, while nobody has it.
+//!
+//! Invariants: the copy is complete, sound and of the form of this binary before anything is moved; the database before
+//! it stays beside it with its log, under a name that says when it was replaced; whatever moment a crash comes, the
+//! directory has one or the other.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{DomainId, FILE, Lock, StoreError, make_directory, make_private, prepare, schema};
+
+/// Between the name of the database and the time at which it was replaced.
+const ASIDE: &str = ".replaced-";
+/// What SQLite keeps beside a database.
+const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
+
+/// Puts a copy of the backup `from` in place of the database in `directory`; `stamp` names the former one, whose path is
+/// returned if there was one.
+///
+/// # Errors
+/// [`StoreError::Held`] while a control plane runs, [`StoreError::NoBackup`] if `from` is none, [`StoreError::Newer`], or what
+/// the system says. Nothing is changed then.
+pub fn replace(directory: &Path, from: &Path, stamp: &str) -> Result<Option<PathBuf>, StoreError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| StoreError::Io { path, source }
+    };
+    // Before a directory is made for nothing.
+    File::open(from).map_err(io(from))?;
+    make_directory(directory)?;
+    let _lock = Lock::take(directory)?;
+    let place = directory.join(FILE);
+    let copy = beside(&place, ".restoring");
+    let cleared = std::iter::once(copy.clone()).chain(COMPANIONS.map(|end| beside(&copy, end)));
+    for path in cleared {
+        // What an attempt before this one has left.
+        remove(&path)?;
+    }
+    let copied = copy_backup(from, &copy).and_then(|()| examine(&copy, from));
+    if let Err(error) = copied {
+        for path in std::iter::once(copy.clone()).chain(COMPANIONS.map(|end| beside(&copy, end))) {
+            remove(&path)?;
+        }
+        return Err(error);
+    }
+    let aside = beside(&place, &format!("{ASIDE}{stamp}"));
+    let had = place.exists();
+    if had {
+        fs::hard_link(&place, &aside).map_err(io(&aside))?;
+        for end in COMPANIONS {
+            let companion = beside(&place, end);
+            if companion.exists() {
+                fs::rename(&companion, beside(&aside, end)).map_err(io(&companion))?;
+            }
+        }
+    }
+    fs::rename(&copy, &place).map_err(io(&place))?;
+    File::open(directory).and_then(|dir| dir.sync_all()).map_err(io(directory))?;
+    Ok(had.then_some(aside))
+}
+
+/// Copies the file, and its log if somebody copied a database in use file by file.
+fn copy_backup(from: &Path, copy: &Path) -> Result<(), StoreError> {
+    for end in ["", "-wal"] {
+        let (from, to) = (beside(from, end), beside(copy, end));
+        if end.is_empty() || from.exists() {
+            make_private(&to)?;
+            let failed = |source| StoreError::Io { path: from.clone(), source };
+            let mut source = File::open(&from).map_err(failed)?;
+            let mut target = fs::OpenOptions::new().write(true).open(&to).map_err(failed)?;
+            std::io::copy(&mut source, &mut target).and_then(|_| target.sync_all()).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes sure that the copy is a sound database of ours, and brings it to the form of this binary.
+fn examine(copy: &Path, from: &Path) -> Result<(), StoreError> {
+    let none = |why: &'static str| StoreError::NoBackup { path: from.to_owned(), why };
+    let mut connection = Connection::open(copy)?;
+    let form = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0));
+    match form {
+        Ok(0) => return Err(none("it has no tables of ours")),
+        Ok(_) => {}
+        Err(_) => return Err(none("it is not a database")),
+    }
+    prepare(&connection)?;
+    let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        return Err(none("it is damaged"));
+    }
+    schema::migrate(&mut connection, copy)?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    connection.close().map_err(|(_, error)| error)?;
+    Ok(())
+}
+
+/// The domains of the database that was replaced last, as far as it can be read; none if none was.
+#[must_use]
+pub fn former_domains(directory: &Path) -> Vec<(DomainId, String)> {
+    let prefix = format!("{FILE}{ASIDE}");
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let is_database = |name: &String| name.starts_with(&prefix) && !COMPANIONS.iter().any(|end| name.ends_with(end));
+    let Some(newest) = names.filter(is_database).max() else { return Vec::new() };
+    let read = || -> rusqlite::Result<Vec<(DomainId, String)>> {
+        let connection = Connection::open_with_flags(directory.join(newest), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let mut statement = connection.prepare("SELECT id, name FROM domains")?;
+        statement.query_map([], |row| Ok((DomainId(row.get(0)?), row.get(1)?)))?.collect()
+    };
+    // It may be what is damaged; then nobody knows which zones came from it.
+    read().unwrap_or_default()
+}
+
+/// A path with something at its end.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+/// Removes a file that may be there.
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(StoreError::Io { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Store;
+    use super::*;
+
+    /// Sets `key` in the database of a directory.
+    fn set(directory: &Path, key: &'static str) {
+        Store::open(directory).unwrap().write_blocking(move |txn| txn.set(key, b"1")).unwrap();
+    }
+
+    /// Whether the database of a directory has `key`.
+    fn has(directory: &Path, key: &str) -> bool {
+        Store::open(directory).unwrap().read(|reader| reader.setting(key)).unwrap().is_some()
+    }
+
+    #[test]
+    fn a_backup_takes_the_place_and_the_former_database_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, backup) = (dir.path().join("state"), dir.path().join("backup"));
+        set(&state, "early");
+        Store::open(&state).unwrap().back_up(&backup).unwrap();
+        set(&state, "late");
+        let aside = replace(&state, &backup, "20261122T100000").unwrap().unwrap();
+        assert!(has(&state, "early") && !has(&state, "late"));
+        // The former one is whole: it can be put back in the same way.
+        replace(&state, &aside, "20261122T100001").unwrap();
+        assert!(has(&state, "late"));
+        assert!(former_domains(&state).is_empty());
+    }
+
+    #[test]
+    fn what_is_no_backup_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, file) = (dir.path().join("state"), dir.path().join("file"));
+        set(&state, "early");
+        for (content, why) in
+            [(&b""[..], "no tables"), (b"zone file", "not a database"), (&[0; 4096], "not a database")]
+        {
+            fs::write(&file, content).unwrap();
+            let error = replace(&state, &file, "x").unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        assert!(matches!(replace(&state, &dir.path().join("none"), "x"), Err(StoreError::Io { .. })));
+        let held = Store::open(&state).unwrap();
+        held.back_up(&dir.path().join("backup")).unwrap();
+        assert!(matches!(replace(&state, &dir.path().join("backup"), "x"), Err(StoreError::Held { .. })));
+        drop(held);
+        assert!(has(&state, "early"));
+        let files = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert!(files.into_iter().all(|name| !name.contains("restoring") && !name.contains("replaced")));
+    }
+}

@@ -68,7 +68,8 @@ impl Setting {
         let directory = Directory::open(&self.bench.dir().join("snapshots")).unwrap();
         let loaded = directory.load(None).unwrap().unwrap();
         let zones = loaded.view.zones();
-        let zone = zones.iter().find(|facts| facts.apex.to_string() == "a.example.").map(|facts| (facts.serial, facts.digest));
+        let zone =
+            zones.iter().find(|facts| facts.apex.to_string() == "a.example.").map(|facts| (facts.serial, facts.digest));
         format!("{} {zone:?}", rows.unwrap())
     }
 

@@ -139,7 +139,7 @@ pub(super) fn publish(order: &Order<'_>, output: &mut Output<'_>) -> Result<Repo
     let unable = |cause: &dyn std::error::Error| Failure::Unable(explain(cause));
     let directory = Directory::create(order.out).map_err(|cause| unable(&cause))?;
     let mut writer = directory.lock(order.holder).map_err(|cause| match cause {
-        LockError::Held { by } => Failure::Unable(format!("{} is in use by {by}", order.out.display())),
+        LockError::Held { by } => Failure::Unable(held(order.out, &by)),
         other => unable(&other),
     })?;
     if let Some(path) = order.sign {
@@ -174,6 +174,15 @@ fn compact(writer: &mut Writer, created_unix_secs: u64) -> Result<Option<Publish
     match writer.plan_compaction()? {
         Some(compaction) => writer.adopt(compaction.run()?, created_unix_secs),
         None => Ok(None),
+    }
+}
+
+/// Who has the directory, and if it is a control plane, the way that goes through it.
+fn held(out: &Path, by: &str) -> String {
+    let dir = out.display();
+    match by.contains("dns-controlplane") {
+        true => format!("{dir} is in use by {by}: zone files go through it now: dnsctl --dir {dir} domain import FILE"),
+        false => format!("{dir} is in use by {by}"),
     }
 }
 

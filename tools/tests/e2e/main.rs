@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod common;
+mod control_commands;
 mod kill_compile;
 mod malformed;
 mod push_under_load;

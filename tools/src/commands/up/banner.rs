@@ -59,8 +59,16 @@ impl Display for Banner {
         if let Some(file) = &self.zone_file {
             let file = shell_word(&file.to_string_lossy());
             writeln!(out, "\nChange {file}, then:\n")?;
-            writeln!(out, "  {program} compile --merge --out {dir} {file} && {program} push {dir}")?;
+            writeln!(out, "  {program} --dir {dir} domain import {file}")?;
         }
+        writeln!(
+            out,
+            "\nA domain of your own, served when the command returns; and a token for clients of the API:\n"
+        )?;
+        writeln!(out, "  {program} --dir {dir} domain add example.org")?;
+        writeln!(out, "  {program} --dir {dir} rrset set example.org www A 192.0.2.1")?;
+        writeln!(out, "  dig @{} -p {} www.example.org A", server.ip(), server.port())?;
+        writeln!(out, "  {program} --dir {dir} account add me@example.org --token")?;
         Ok(())
     }
 }
@@ -131,7 +139,14 @@ Try, in another terminal:
 
 Change 'my data/example.test.zone', then:
 
-  ./dnsctl compile --merge --out 'my data' 'my data/example.test.zone' && ./dnsctl push 'my data'
+  ./dnsctl --dir 'my data' domain import 'my data/example.test.zone'
+
+A domain of your own, served when the command returns; and a token for clients of the API:
+
+  ./dnsctl --dir 'my data' domain add example.org
+  ./dnsctl --dir 'my data' rrset set example.org www A 192.0.2.1
+  dig @127.0.0.1 -p 5300 www.example.org A
+  ./dnsctl --dir 'my data' account add me@example.org --token
 ";
         assert_eq!(banner.to_string(), expected);
         let value = serde_json::to_value(&banner).unwrap();

@@ -1,6 +1,7 @@
 //! What the tests share: the tool, a data plane, clients, load, and zones whose content tells their version.
 
 pub(crate) mod client;
+pub(crate) mod control;
 pub(crate) mod load;
 pub(crate) mod plane;
 pub(crate) mod random;

@@ -13,7 +13,7 @@ use crate::http::call::Call;
 use crate::http::page::{Direction, Paging, Position};
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Access, Count, Operation, Permission, Resource, Route, Scope, Success};
-use crate::naming::{self, AccountClass, Suffixes};
+use crate::naming::{self, Suffixes};
 use crate::rrset::{Draft, Limits, Rules};
 use crate::store::accounts::Class;
 use crate::store::domains::{Domain, SerialPolicy, Soa, SoaMode};
@@ -189,16 +189,12 @@ async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let Some(account) = app.read(|reader| reader.account(account))? else { return Err(Refusal::forbidden()) };
     let body = object(call.json())?;
     let name = naming::name_field(body.get("name")).map_err(|error| Refusal::field("name", error.to_string()))?;
-    let class = match account.class {
-        Class::Operator => AccountClass::Operator,
-        Class::Hosting => AccountClass::Hosting,
-    };
     let is_taken = app.read(|reader| Ok(reader.domain_by_name(&name)?.is_some()))?;
     if is_taken {
         return Err(Refusal::field("name", change::Refusal::Taken.to_string()));
     }
     let suffixes = Suffixes { local: &app.settings.local_suffixes };
-    naming::check_policy(&name, class, &suffixes).map_err(|error| Refusal::field("name", error.to_string()))?;
+    naming::check_policy(&name, account.class, &suffixes).map_err(|error| Refusal::field("name", error.to_string()))?;
     let limits = if account.class == Class::Hosting { Limits::HOSTING } else { Limits::OPERATOR };
     let minimum_ttl_secs = app.settings.minimum_ttl_secs;
     let rules = Rules { domain: &name, ttl_secs_min: minimum_ttl_secs, limits };

@@ -6,7 +6,7 @@ use super::apply::apply;
 use super::commit::{Plan, carry_out, record};
 use super::{Actor, Committed, Refusal, Target, serial};
 use crate::auth;
-use crate::naming::{self, Suffixes};
+use crate::naming::{self, Neighbours, Suffixes};
 use crate::rrset::Draft;
 use crate::rrset::canonical::canonical;
 use crate::store::accounts::Class;
@@ -156,13 +156,22 @@ fn is_free_for(txn: &Reader<'_>, actor: &Actor, new: &NewDomain) -> Result<(), R
         return Err(Refusal::Taken);
     }
     let suffixes = Suffixes { local: &new.local_suffixes };
-    for ancestor in naming::ancestors(&new.name, &suffixes) {
-        let is_foreign = txn.domain_by_name(ancestor)?.is_some_and(|domain| domain.account != actor.account);
-        if is_foreign {
-            return Err(Refusal::Policy);
-        }
+    let failed = std::cell::Cell::new(None);
+    let neighbours = Neighbours {
+        owner_of: |ancestor: &str| match txn.domain_by_name(ancestor) {
+            Ok(domain) => domain.map(|domain| domain.account),
+            Err(error) => {
+                failed.set(Some(error));
+                None
+            }
+        },
+        covers_foreign: txn.has_foreign_below(&new.name, actor.account)?,
+    };
+    let checked = naming::check_neighbours(&new.name, &actor.account, Class::Hosting, &suffixes, &neighbours);
+    match failed.take() {
+        Some(error) => Err(error.into()),
+        None => checked.map_err(|_| Refusal::Policy),
     }
-    if txn.has_foreign_below(&new.name, actor.account)? { Err(Refusal::Policy) } else { Ok(()) }
 }
 
 /// A draft of a new domain as a target.

@@ -9,5 +9,5 @@ mod policy;
 mod suffix;
 
 pub use form::{FormError, check_form, name_field, owner_candidates, subname_of};
-pub use policy::{AccountClass, Neighbours, PolicyError, ancestors, check_neighbours, check_policy};
+pub use policy::{Neighbours, PolicyError, ancestors, check_neighbours, check_policy};
 pub use suffix::{Suffixes, public_suffix};

@@ -5,20 +5,12 @@
 use thiserror::Error;
 
 use super::suffix::{Suffixes, is_above_suffixes};
+use crate::value::Class;
 
 /// The name that must never be delegated in the public DNS (ICANN resolution 2024.07.29.06).
 const INTERNAL: &str = "internal";
 /// First labels that have a meaning to programs, and so belong to whoever runs the suffix itself.
 const RESERVED_LABELS: [&str; 2] = ["autoconfig", "autodiscover"];
-
-/// The kinds of accounts, as far as names go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccountClass {
-    /// A tenant among strangers: the policy of the API.
-    Hosting,
-    /// Who runs this installation, and may have any name.
-    Operator,
-}
 
 /// The name is not for this account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -39,8 +31,8 @@ pub struct Neighbours<F> {
 /// # Errors
 /// [`PolicyError`] for tenants: public suffixes that are not `suffixes.local` and what lies above suffixes; `.internal`; names
 /// directly below a suffix whose first label begins with an underscore or is `autoconfig` or `autodiscover`.
-pub fn check_policy(name: &str, class: AccountClass, suffixes: &Suffixes<'_>) -> Result<(), PolicyError> {
-    if class == AccountClass::Operator {
+pub fn check_policy(name: &str, class: Class, suffixes: &Suffixes<'_>) -> Result<(), PolicyError> {
+    if class == Class::Operator {
         return Ok(());
     }
     let last = name.rsplit('.').next();
@@ -72,11 +64,11 @@ pub fn ancestors<'n>(name: &'n str, suffixes: &Suffixes<'_>) -> impl Iterator<It
 pub fn check_neighbours<Id: PartialEq>(
     name: &str,
     owner: &Id,
-    class: AccountClass,
+    class: Class,
     suffixes: &Suffixes<'_>,
     neighbours: &Neighbours<impl Fn(&str) -> Option<Id>>,
 ) -> Result<(), PolicyError> {
-    if class == AccountClass::Operator {
+    if class == Class::Operator {
         return Ok(());
     }
     let is_foreign = |name: &str| (neighbours.owner_of)(name).is_some_and(|other| other != *owner);
@@ -99,7 +91,7 @@ mod tests {
 
     /// Whether a tenant may have `name`, others not looked at.
     fn is_allowed(name: &str) -> bool {
-        check_policy(name, AccountClass::Hosting, &Suffixes { local: &local() }).is_ok()
+        check_policy(name, Class::Hosting, &Suffixes { local: &local() }).is_ok()
     }
 
     #[test]
@@ -165,9 +157,9 @@ mod tests {
     fn the_operator_may_have_any_name() {
         let suffixes = Suffixes { local: &[] };
         for name in ["com", "demo.local", "corp.internal", "_foo.com", "local"] {
-            assert_eq!(check_policy(name, AccountClass::Operator, &suffixes), Ok(()), "{name}");
+            assert_eq!(check_policy(name, Class::Operator, &suffixes), Ok(()), "{name}");
             let neighbours = Neighbours { owner_of: |_: &str| Some(1), covers_foreign: true };
-            assert_eq!(check_neighbours(name, &2, AccountClass::Operator, &suffixes, &neighbours), Ok(()), "{name}");
+            assert_eq!(check_neighbours(name, &2, Class::Operator, &suffixes, &neighbours), Ok(()), "{name}");
         }
     }
 
@@ -181,7 +173,7 @@ mod tests {
                 "evil.co.uk" => Some(2),
                 _ => None,
             };
-            check_neighbours(name, &owner, AccountClass::Hosting, &suffixes, &Neighbours { owner_of, covers_foreign })
+            check_neighbours(name, &owner, Class::Hosting, &suffixes, &Neighbours { owner_of, covers_foreign })
         };
         assert_eq!(check("sub.example.com", 1, false), Ok(()));
         assert_eq!(check("a.sub.example.com", 2, false), Err(PolicyError));
@@ -239,8 +231,8 @@ mod tests {
                     domains.iter().any(|(below, other)| *other != owner && below.ends_with(&format!(".{name}")));
                 let neighbours = Neighbours { owner_of: |name: &str| domains.get(name).copied(), covers_foreign };
                 let is_allowed = !domains.contains_key(&name)
-                    && check_policy(&name, AccountClass::Hosting, &suffixes).is_ok()
-                    && check_neighbours(&name, &owner, AccountClass::Hosting, &suffixes, &neighbours).is_ok();
+                    && check_policy(&name, Class::Hosting, &suffixes).is_ok()
+                    && check_neighbours(&name, &owner, Class::Hosting, &suffixes, &neighbours).is_ok();
                 if is_allowed {
                     domains.insert(name, owner);
                 }

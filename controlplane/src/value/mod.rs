@@ -3,12 +3,14 @@
 //! Each file is one value: text in, a type that cannot be wrong, text out. Messages of errors are those that clients of
 //! the deSEC API know, word by word. Nothing here reads a clock or makes randomness; both are passed in.
 
+mod class;
 mod email;
 mod period;
 mod secret;
 mod subnet;
 mod timestamp;
 
+pub use class::Class;
 pub use email::{Email, EmailError};
 pub use period::{Period, PeriodError};
 pub use secret::{RANDOM_LEN, Secret, SecretHash};

@@ -97,7 +97,7 @@ fn answers(rrset: &Rrset) -> (u32, Vec<Vec<u8>>) {
 }
 
 /// Writes one RRset. A record whose RDATA stays keeps its number and, unless the new one says otherwise, what goes
-/// with it: weights and comments survive clients that do not know them.
+/// with it: weights and comments survive clients that do not know them. An empty comment removes what is there.
 fn write(
     txn: &Txn<'_>,
     actor: &Actor,
@@ -117,6 +117,7 @@ fn write(
                 record.geo = record.geo.or(old.geo);
                 record.comment = record.comment.or(old.comment);
             }
+            record.comment = record.comment.filter(|comment| !comment.is_empty());
             record
         })
         .collect();

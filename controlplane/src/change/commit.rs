@@ -26,9 +26,9 @@ pub fn commit(txn: &Txn<'_>, change: Change) -> Result<Committed, Refusal> {
         compare(txn, &domain, &precondition)?;
     }
     let (plan, targets) = match edits {
-        Edits::Targets { kind, undoes, targets, soa } => {
+        Edits::Targets { kind, undoes, note, targets, soa } => {
             authorise(txn, &actor, &domain, targets.iter().map(|target| (&*target.subname, target.rtype)))?;
-            (Plan { kind, undoes, soa }, targets)
+            (Plan { kind, undoes, note, soa }, targets)
         }
         Edits::Drafts(verb, drafts) => {
             authorise(txn, &actor, &domain, drafts.iter().map(|draft| (&*draft.subname, draft.rtype)))?;
@@ -63,13 +63,20 @@ pub(super) struct Plan {
     pub(super) kind: &'static str,
     /// What it takes back.
     pub(super) undoes: Option<ChangeId>,
+    /// What is said about it.
+    pub(super) note: Option<String>,
     /// New fields of the SOA record.
     pub(super) soa: Option<Soa>,
 }
 
 impl Plan {
+    /// One that is only what its name says.
+    pub(super) const fn named(kind: &'static str) -> Plan {
+        Plan { kind, undoes: None, note: None, soa: None }
+    }
+
     /// An edit of RRsets.
-    const EDIT: Plan = Plan { kind: "edit", undoes: None, soa: None };
+    const EDIT: Plan = Plan::named("edit");
 }
 
 /// Judges a list with what the domain holds.
@@ -103,8 +110,8 @@ pub(super) fn carry_out(
     domain.touched_us = domain.touched_us.max(actor.now_us);
     let mut change = None;
     if !edits.is_empty() || changes_soa {
-        if let Some(soa) = plan.soa {
-            domain.soa = soa;
+        if let Some(soa) = &plan.soa {
+            domain.soa = soa.clone();
         }
         // The state before this change was published then, or will have been before this one is.
         domain.published_us = Some(domain.changed_us);
@@ -115,7 +122,7 @@ pub(super) fn carry_out(
         }
         domain.change = txn.next_change()?;
         change = Some(domain.change);
-        record(txn, actor, &domain, &plan.kind, plan.undoes, &edits, Some(nodes))?;
+        record(txn, actor, &domain, &plan, &edits, Some(nodes))?;
     }
     txn.update_domain(&domain)?;
     if change.is_some() {
@@ -129,8 +136,7 @@ pub(super) fn record(
     txn: &Txn<'_>,
     actor: &Actor,
     domain: &Domain,
-    kind: &str,
-    undoes: Option<ChangeId>,
+    plan: &Plan,
     edits: &[super::Edit],
     nodes: Option<Vec<Node>>,
 ) -> Result<(), Refusal> {
@@ -145,8 +151,9 @@ pub(super) fn record(
         via: actor.via.to_owned(),
         token: actor.token,
         address: actor.address.map(|address| address.to_string()),
-        kind: kind.to_owned(),
-        undoes,
+        kind: plan.kind.to_owned(),
+        undoes: plan.undoes,
+        note: plan.note.clone(),
         serial: domain.serial,
         edits,
     };

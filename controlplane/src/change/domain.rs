@@ -85,7 +85,7 @@ pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, R
     }
     targets.extend(new.drafts.into_iter().filter_map(target_of));
     let applied = apply(txn, actor, &mut domain, targets)?;
-    record(txn, actor, &domain, "create", None, &applied.edits, None)?;
+    record(txn, actor, &domain, &Plan::named("create"), &applied.edits, None)?;
     txn.update_domain(&domain)?;
     auto_policy(txn, actor, &domain)?;
     let parent = delegate(txn, actor, &domain, &new.local_suffixes, Some(&new.nameservers))?;
@@ -118,7 +118,7 @@ pub fn delete(
         Ok::<_, Refusal>(())
     })?;
     domain.change = txn.next_change()?;
-    record(txn, actor, &domain, "delete", None, &edits, None)?;
+    record(txn, actor, &domain, &Plan::named("delete"), &edits, None)?;
     txn.remove_domain(&domain, actor.now_us)?;
     let parent = delegate(txn, actor, &domain, local_suffixes, None)?;
     Ok(Some(parent.and_then(|committed| committed.change).unwrap_or(domain.change)))
@@ -132,7 +132,7 @@ pub fn withdraw(txn: &Txn<'_>, actor: &Actor) -> Result<Option<ChangeId>, Refusa
     let mut last = None;
     for mut domain in txn.domains_before(actor.account, None, usize::MAX)? {
         domain.change = txn.next_change()?;
-        record(txn, actor, &domain, "withdraw", None, &[], None)?;
+        record(txn, actor, &domain, &Plan::named("withdraw"), &[], None)?;
         txn.update_domain(&domain)?;
         last = Some(domain.change);
     }
@@ -234,6 +234,6 @@ fn delegate(
     };
     // The suffix belongs to the operator; the tenant's token has no say in it and needs none.
     let actor = Actor { account: parent.account, token: None, ..actor.clone() };
-    let plan = Plan { kind: "delegate", undoes: None, soa: None };
+    let plan = Plan::named("delegate");
     carry_out(txn, &actor, parent, vec![target], plan).map(Some)
 }

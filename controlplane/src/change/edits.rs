@@ -78,7 +78,8 @@ impl State {
                 weight: content.weight,
                 geo: content.geo.clone(),
                 enabled: !content.disabled,
-                comment: content.comment.clone(),
+                // Without one it had none: an empty text takes away what came later.
+                comment: Some(content.comment.clone().unwrap_or_default()),
             })
         };
         self.records.iter().map(record).collect()

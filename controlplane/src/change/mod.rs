@@ -35,7 +35,7 @@ pub use commit::{commit, etag};
 pub use domain::{Created, NewDomain, create, delete, withdraw};
 pub use edits::{Content, Edit, State};
 pub use republish::{Republish, republish};
-pub use undo::{Restore, restore};
+pub use undo::{Restore, restore, revive};
 
 /// Who changes something, and when.
 #[derive(Debug, Clone)]
@@ -95,6 +95,8 @@ pub enum Edits {
         kind: &'static str,
         /// The change-set that is taken back, if one is.
         undoes: Option<ChangeId>,
+        /// What whoever does it has to say about it.
+        note: Option<String>,
         /// The RRsets.
         targets: Vec<Target>,
         /// New fields of the SOA record.

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use snapshot::dns::rtype::Rtype;
 
-use super::{Actor, Change, Committed, Edit, Edits, Refusal, State, Target, commit};
+use super::{
+    Actor, Change, Committed, Created, Edit, Edits, NewDomain, Refusal, State, Target, commit, create, serial,
+};
+use crate::store::changes::ChangeSet;
 use crate::store::{ChangeId, DomainId, Txn};
 
 /// What is to be taken back.
@@ -66,8 +69,35 @@ pub fn restore(
     }
     let targets = states.into_iter().map(|((subname, rtype), state)| target(subname, &rtype, state));
     let targets = targets.collect::<Result<Vec<_>, _>>()?;
-    let edits = Edits::Targets { kind, undoes, targets, soa: None };
+    let edits = Edits::Targets { kind, undoes, note: None, targets, soa: None };
     commit(txn, Change { actor, domain, precondition: None, edits, dry_run })
+}
+
+/// Makes a deleted domain again with all it held, for the account it belonged to; `change` is its deletion. SOA and TTL
+/// rules are those of `new`.
+///
+/// # Errors
+/// As [`create`] and [`commit`]; [`Refusal::NoChange`] if the account has no such deletion.
+pub fn revive(
+    txn: &Txn<'_>,
+    actor: &Actor,
+    change: ChangeId,
+    new: impl FnOnce(String) -> NewDomain,
+) -> Result<Created, Refusal> {
+    let is_ours = |set: &ChangeSet| set.account == actor.account && set.kind == "delete";
+    let set = txn.change_set(change)?.filter(is_ours).ok_or(Refusal::NoChange)?;
+    let Created { mut domain, change: made } = create(txn, actor, new(set.name.clone()))?;
+    // Secondaries may still hold the old zone, and take only a serial that is greater.
+    domain.serial = serial::next(set.serial, domain.serial_policy, actor.now_us);
+    txn.update_domain(&domain)?;
+    let edits: Vec<Edit> =
+        serde_json::from_str(&set.edits).map_err(|_| crate::store::StoreError::Damaged("a change-set"))?;
+    let targets = edits.into_iter().map(|edit| target(edit.subname, &edit.rtype, edit.before));
+    let targets = targets.collect::<Result<Vec<_>, _>>()?;
+    let edits = Edits::Targets { kind: "restore", undoes: Some(change), note: None, targets, soa: None };
+    let change = Change { actor: actor.clone(), domain: domain.id, precondition: None, edits, dry_run: false };
+    let committed = commit(txn, change)?;
+    Ok(Created { domain: committed.domain, change: committed.change.unwrap_or(made) })
 }
 
 /// Makes sure that an RRset is as the change-set left it.

@@ -59,7 +59,7 @@ impl Bench {
     fn set(&self, domain: DomainId, subname: &str, address: &str) -> ChangeId {
         let rrset = testing::rrset(subname, address);
         let target = Target { subname: subname.into(), rtype: rrset.rtype, state: Some((60, rrset.records)) };
-        let edits = Edits::Targets { kind: "edit", undoes: None, targets: vec![target], soa: None };
+        let edits = Edits::Targets { kind: "edit", undoes: None, note: None, targets: vec![target], soa: None };
         let change = Change { actor: self.actor.clone(), domain, precondition: None, edits, dry_run: false };
         self.store.write_blocking(move |txn| commit(txn, change)).unwrap().change.unwrap()
     }

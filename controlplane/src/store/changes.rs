@@ -33,6 +33,8 @@ pub struct ChangeSet {
     pub undoes: Option<ChangeId>,
     /// The domain's serial after it.
     pub serial: u32,
+    /// What whoever did it had to say about it.
+    pub note: Option<String>,
     /// What was before and after, as JSON (see `change`).
     pub edits: String,
 }
@@ -62,8 +64,13 @@ pub struct Head {
 /// The columns of a change-set, in the order [`change_set`] reads them.
 macro_rules! select {
     ($rest:literal) => {
+        select!("edits", $rest)
+    };
+    ($edits:literal, $rest:literal) => {
         concat!(
-            "SELECT id, account, domain, name, at, via, token, address, kind, undoes, serial, edits FROM change_sets ",
+            "SELECT id, account, domain, name, at, via, token, address, kind, undoes, serial, note, ",
+            $edits,
+            " FROM change_sets ",
             $rest
         )
     };
@@ -83,7 +90,8 @@ fn change_set(row: &Row<'_>) -> rusqlite::Result<ChangeSet> {
         kind: row.get(8)?,
         undoes: row.get::<_, Option<u64>>(9)?.map(ChangeId),
         serial: row.get(10)?,
-        edits: row.get(11)?,
+        note: row.get(11)?,
+        edits: row.get(12)?,
     })
 }
 
@@ -123,6 +131,16 @@ fn split(mut joined: &[u8]) -> Option<Vec<Node>> {
     joined.is_empty().then_some(nodes)
 }
 
+/// The change before which a page begins, as SQLite counts.
+fn before_of(before: Option<ChangeId>) -> i64 {
+    before.map_or(i64::MAX, |change| i64::try_from(change.0).unwrap_or(i64::MAX))
+}
+
+/// A count as SQLite counts.
+fn int_of(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 impl Reader<'_> {
     /// The last change-set.
     ///
@@ -153,7 +171,8 @@ impl Reader<'_> {
         self.row(select!("WHERE id = ?1"), [id.0], change_set)
     }
 
-    /// Up to `limit` change-sets of a domain before `before`, newest first.
+    /// Up to `limit` change-sets of a domain before `before`, newest first. Edits longer than `edits_len_max` bytes are left
+    /// out and empty.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -162,11 +181,30 @@ impl Reader<'_> {
         domain: DomainId,
         before: Option<ChangeId>,
         limit: usize,
+        edits_len_max: usize,
     ) -> Result<Vec<ChangeSet>, StoreError> {
-        let before = before.map_or(i64::MAX, |change| i64::try_from(change.0).unwrap_or(i64::MAX));
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let sql = select!("WHERE domain = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3");
-        self.rows(sql, params![domain.0, before, limit], change_set)
+        let sql = select!(
+            "CASE WHEN octet_length(edits) <= ?4 THEN edits ELSE '' END",
+            "WHERE domain = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3"
+        );
+        self.rows(sql, params![domain.0, before_of(before), int_of(limit), int_of(edits_len_max)], change_set)
+    }
+
+    /// Up to `limit` change-sets of an account before `before`, newest first, without their edits; only those of domains of
+    /// this name if one is given, also of those that are no longer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn change_sets_by(
+        &self,
+        account: AccountId,
+        name: Option<&str>,
+        before: Option<ChangeId>,
+        limit: usize,
+    ) -> Result<Vec<ChangeSet>, StoreError> {
+        let sql =
+            select!("''", "WHERE account = ?1 AND id < ?2 AND (?3 IS NULL OR name = ?3) ORDER BY id DESC LIMIT ?4");
+        self.rows(sql, params![account.0, before_of(before), name, int_of(limit)], change_set)
     }
 
     /// The change-sets of a domain after `after`, newest first: what has to be taken back to get there.
@@ -212,11 +250,14 @@ impl Txn<'_> {
         hash.update(&change.id.0.to_le_bytes()).update(&change.domain.0.to_le_bytes());
         hash.update(&change.at_us.to_le_bytes()).update(&change.serial.to_le_bytes());
         hash.update(change.kind.as_bytes()).update(b"\0").update(change.edits.as_bytes());
+        if let Some(note) = &change.note {
+            hash.update(b"\0").update(note.as_bytes());
+        }
         let chain = *hash.finalize().as_bytes();
         self.insert(
-            "INSERT INTO change_sets (id, account, domain, name, at, via, token, address, kind, undoes, serial, edits,
-                chain)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            "INSERT INTO change_sets (id, account, domain, name, at, via, token, address, kind, undoes, serial, note,
+                edits, chain)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             params![
                 change.id.0,
                 change.account.0,
@@ -229,6 +270,7 @@ impl Txn<'_> {
                 change.kind,
                 change.undoes.map(|undone| undone.0),
                 change.serial,
+                change.note,
                 change.edits,
                 chain,
             ],

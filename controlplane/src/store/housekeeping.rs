@@ -43,8 +43,8 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn generation_of(&self, change: ChangeId) -> Result<Option<u64>, StoreError> {
-        let sql = "SELECT min(generation) FROM generations WHERE change >= ?1";
-        Ok(self.row(sql, [change.0], |row| row.get::<_, Option<u64>>(0))?.flatten())
+        let sql = "SELECT generation FROM generations WHERE change >= ?1 ORDER BY change, generation LIMIT 1";
+        self.row(sql, [change.0], |row| row.get(0))
     }
 }
 

@@ -141,6 +141,7 @@ CREATE TABLE change_sets (
     kind       TEXT    NOT NULL,
     undoes     INTEGER,
     serial     INTEGER NOT NULL,
+    note       TEXT,
     edits      TEXT    NOT NULL,
     chain      BLOB    NOT NULL
 ) STRICT;
@@ -162,6 +163,8 @@ CREATE TABLE generations (
     digest     BLOB    NOT NULL,
     at         INTEGER NOT NULL
 ) STRICT;
+
+CREATE INDEX generations_change ON generations (change, generation);
 
 CREATE TABLE throttle (
     scope    TEXT    NOT NULL,

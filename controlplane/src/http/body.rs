@@ -63,7 +63,8 @@ pub(super) async fn read(incoming: Incoming, headers: &HeaderMap, bounds: Bounds
     match bounds.takes {
         _ if bytes.is_empty() => Ok(Body::Absent),
         Takes::Json => parse(&bytes),
-        Takes::Text | Takes::Nothing => Ok(Body::Bytes(bytes)),
+        Takes::JsonOrText if is_json(media) => parse(&bytes),
+        Takes::Text | Takes::JsonOrText | Takes::Nothing => Ok(Body::Bytes(bytes)),
     }
 }
 

@@ -90,13 +90,17 @@ fn describe<A: App>(
     let body = match (operation.takes, operation.body) {
         (Takes::Nothing, _) => None,
         (Takes::Text, _) => Some(("text/plain", ContentBuilder::new().build())),
-        (Takes::Json, None) => Some(("application/json", ContentBuilder::new().build())),
-        (Takes::Json, Some(body)) => {
+        (Takes::Json | Takes::JsonOrText, None) => Some(("application/json", ContentBuilder::new().build())),
+        (Takes::Json | Takes::JsonOrText, Some(body)) => {
             Some(("application/json", ContentBuilder::new().schema(Some(component(body, schemas))).build()))
         }
     };
     if let Some((media, content)) = body {
-        built = built.request_body(Some(RequestBodyBuilder::new().content(media, content).build()));
+        let mut request = RequestBodyBuilder::new().content(media, content);
+        if operation.takes == Takes::JsonOrText {
+            request = request.content("text/plain", ContentBuilder::new().build());
+        }
+        built = built.request_body(Some(request.build()));
     }
     for Success { status, media, schema } in operation.replies {
         let mut response = ResponseBuilder::new().description(reason(*status));

@@ -103,6 +103,8 @@ pub enum Takes {
     Json,
     /// Bytes of any media type.
     Text,
+    /// JSON, or bytes of any other media type.
+    JsonOrText,
 }
 
 /// A schema of the OpenAPI document, taken from a type that is read or written.

@@ -29,6 +29,8 @@ pub enum Scope {
     DnsApiPerDomainExpensive,
     /// Dynamic updates; counted for each domain, by the handler, because the query names the domain.
     DynDns,
+    /// Asking for one's own address, by address.
+    CheckIp,
     /// Everything, by account and day.
     User,
     /// Credentials that were wrong, by address.
@@ -43,6 +45,7 @@ const SCOPE_NAMES: &[(Scope, &str)] = &[
     (Scope::DnsApiExpensive, "dns_api_expensive"),
     (Scope::DnsApiPerDomainExpensive, "dns_api_per_domain_expensive"),
     (Scope::DynDns, "dyndns"),
+    (Scope::CheckIp, "checkip"),
     (Scope::User, "user"),
     (Scope::WrongCredentials, "wrong_credentials"),
 ];
@@ -121,6 +124,7 @@ pub const HOSTING: Rates = Rates(&[
     (Scope::DnsApiExpensive, &[rate(10, 1), rate(300, MINUTE), rate(1000, HOUR)]),
     (Scope::DnsApiPerDomainExpensive, &[rate(2, 1), rate(15, MINUTE), rate(100, HOUR), rate(300, DAY)]),
     (Scope::DynDns, &[rate(2, 2 * MINUTE)]),
+    (Scope::CheckIp, &[rate(3, MINUTE)]),
     (Scope::User, &[rate(2000, DAY)]),
     (Scope::WrongCredentials, &[rate(300, MINUTE), rate(3000, HOUR)]),
 ]);

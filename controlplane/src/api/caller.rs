@@ -18,6 +18,8 @@ pub struct Caller {
     pub account: Account,
     /// The token; `None` for the operator on this machine.
     pub token: Option<Token>,
+    /// The user that stood beside the token, where a dynamic update had one.
+    pub user: Option<String>,
 }
 
 impl Caller {
@@ -70,7 +72,7 @@ pub(super) fn authenticate(api: &Api, credentials: Credentials<'_>, client: IpAd
     let (secret, user) = match credentials {
         Credentials::Peer { uid } => {
             let is_operator = uid == 0 || uid == rustix::process::geteuid().as_raw();
-            let caller = || Caller { account: api.operator.clone(), token: None };
+            let caller = || Caller { account: api.operator.clone(), token: None, user: None };
             return if is_operator { Ok(caller()) } else { Err(AuthFailure::Wrong) };
         }
         Credentials::Token(secret) => (secret, None),
@@ -98,7 +100,7 @@ pub(super) fn authenticate(api: &Api, credentials: Credentials<'_>, client: IpAd
         return Err(AuthFailure::Inactive);
     }
     api.note_use(token.id, now_us);
-    Ok(Caller { account, token: Some(token) })
+    Ok(Caller { account, token: Some(token), user: user.map(str::to_owned) })
 }
 
 /// Whether a user name is a name inside one of the account's domains.

@@ -126,6 +126,27 @@ impl Api {
     }
 }
 
+impl Api {
+    /// How a domain is shown that was just made.
+    pub(super) fn new_view(&self, domain: &Domain) -> View {
+        View { published: None, keys: Some(Vec::new()), ..self.view(domain) }
+    }
+
+    /// A domain with our name servers and these RRsets.
+    pub(super) fn new_domain(&self, name: String, drafts: Vec<Draft>) -> NewDomain {
+        NewDomain {
+            name,
+            nameservers: self.settings.nameservers.clone(),
+            soa: self.new_soa(),
+            soa_mode: SoaMode::Managed,
+            serial_policy: SerialPolicy::Date,
+            minimum_ttl_secs: self.settings.minimum_ttl_secs,
+            drafts,
+            local_suffixes: self.settings.local_suffixes.clone(),
+        }
+    }
+}
+
 /// GET of the list.
 async fn list(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let caller = call.caller()?;
@@ -199,19 +220,10 @@ async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let minimum_ttl_secs = app.settings.minimum_ttl_secs;
     let rules = Rules { domain: &name, ttl_secs_min: minimum_ttl_secs, limits };
     let drafts = first_content(body, &rules)?;
-    let new = NewDomain {
-        name,
-        nameservers: app.settings.nameservers.clone(),
-        soa: app.new_soa(),
-        soa_mode: SoaMode::Managed,
-        serial_policy: SerialPolicy::Date,
-        minimum_ttl_secs,
-        drafts,
-        local_suffixes: app.settings.local_suffixes.clone(),
-    };
+    let new = app.new_domain(name, drafts);
     let actor = change::Actor { account: account.id, limits, ..app.actor(&call, "rest")? };
     let created = app.change(move |txn| change::create(txn, &actor, new)).await?;
-    let view = View { published: None, keys: Some(Vec::new()), ..app.view(&created.domain) };
+    let view = app.new_view(&created.domain);
     Ok(app.served(&call, Reply::json(201, &view), Some(created.change)).await)
 }
 

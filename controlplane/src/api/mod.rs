@@ -7,13 +7,19 @@
 mod account;
 mod admin;
 mod caller;
+mod changes;
+mod comments;
 mod domains;
 mod fields;
+mod dyndns;
+mod history;
+mod import;
 mod metrics;
 mod policies;
 mod refusal;
 mod root;
 mod rrsets;
+mod serials;
 pub mod throttles;
 mod tokens;
 
@@ -23,7 +29,6 @@ use std::time::Duration;
 
 use crate::change::{Actor, Refusal as ChangeRefusal};
 use crate::config::Domains;
-use crate::dyndns;
 use crate::http::App;
 use crate::http::call::Call;
 use crate::http::credentials::{AuthFailure, Credentials};
@@ -67,6 +72,9 @@ pub fn tables() -> Vec<&'static [Route<Api>]> {
     let keys: [&'static [Route<Api>]; 3] = [&account::ROUTES, &tokens::ROUTES, &policies::ROUTES];
     let mut tables: Vec<&'static [Route<Api>]> = vec![&root::ROUTES, &domains::ROUTES, &rrsets::ROUTES];
     tables.extend(keys.into_iter().chain(admin::tables()));
+    let mut tables: Vec<&'static [Route<Api>]> = vec![&root::ROUTES, &domains::ROUTES, &rrsets::ROUTES];
+    tables.extend([&dyndns::ROUTES as &[_], &serials::ROUTES, &changes::ROUTES, &history::ROUTES]);
+    tables.extend([&import::ROUTES as &[_], &comments::ROUTES]);
     tables
 }
 
@@ -241,11 +249,7 @@ impl App for Api {
     }
 
     fn path_at_host(&self, host: &str, path: &str) -> Option<&'static str> {
-        Some(match dyndns::place(host, path, &self.settings.local_suffixes)? {
-            dyndns::Place::Update => "/api/v1/dyndns/update",
-            dyndns::Place::Address => "/checkip",
-            dyndns::Place::Refused => "/api/v1/dyndns/refused",
-        })
+        self.dyndns_path(host, path)
     }
 }
 

@@ -200,7 +200,7 @@ fn method_of(call: &Call<Api>) -> Method {
 }
 
 /// The RRset that the path names, as far as it can be one.
-fn key_of(call: &Call<Api>) -> Result<(String, Rtype), Refusal> {
+pub(super) fn key_of(call: &Call<Api>) -> Result<(String, Rtype), Refusal> {
     let missing = || Refusal::not_found(change::Refusal::NoRrset.to_string());
     let written = call.param("subname");
     // Clients write the apex as `@`, and some end the subname with dots or `@` to keep it from being empty.
@@ -213,7 +213,7 @@ fn key_of(call: &Call<Api>) -> Result<(String, Rtype), Refusal> {
 }
 
 /// The RRset that the path names.
-fn stored(app: &Api, domain: &Domain, (subname, rtype): &(String, Rtype)) -> Result<Option<Rrset>, Refusal> {
+pub(super) fn stored(app: &Api, domain: &Domain, (subname, rtype): &(String, Rtype)) -> Result<Option<Rrset>, Refusal> {
     if *subname != subname.to_ascii_lowercase() {
         return Ok(None);
     }
@@ -274,7 +274,7 @@ impl Api {
 }
 
 /// The strong tags of a header, with their quotes.
-fn etags_of(tags: &Tags) -> Vec<String> {
+pub(super) fn etags_of(tags: &Tags) -> Vec<String> {
     match tags {
         Tags::Any => vec!["*".to_owned()],
         Tags::List(tags) => tags.iter().filter(|tag| !tag.weak).map(|tag| format!("\"{}\"", tag.text)).collect(),

@@ -42,6 +42,7 @@ pub fn republish(txn: &Txn<'_>, what: Republish) -> Result<ChangeId, StoreError>
         undoes: None,
         serial,
         edits: "[]".into(),
+        note: None,
     };
     for id in txn.domain_ids()? {
         let Some(mut domain) = txn.domain(id)? else { continue };

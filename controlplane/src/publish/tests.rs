@@ -71,7 +71,7 @@ impl Bench {
             Target { subname: (*subname).into(), rtype: snapshot::dns::rtype::Rtype::A, state }
         };
         let targets = edits.iter().map(target).collect();
-        let edits = Edits::Targets { kind: "edit", undoes: None, targets, soa: None };
+        let edits = Edits::Targets { kind: "edit", undoes: None, targets, soa: None, note: None };
         let change = Change { actor: self.actor.clone(), domain, precondition: None, edits, dry_run: false };
         self.store.write_blocking(move |txn| commit(txn, change)).unwrap().change.unwrap()
     }

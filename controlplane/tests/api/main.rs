@@ -2,7 +2,12 @@
 
 mod admin;
 mod authorisation;
+mod contract;
+mod dyndns;
 mod harness;
+mod history;
+mod import;
+mod names;
 mod policies;
 mod quota;
 mod secrets;

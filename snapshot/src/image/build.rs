@@ -5,7 +5,7 @@
 
 use thiserror::Error;
 
-use super::bytes::{u32_at, u64_at};
+use super::bytes::u32_at;
 use super::chain::ChainBuilder;
 use super::denial::DenialRef;
 use super::digest::Digest;
@@ -117,7 +117,7 @@ impl Segment {
     /// What an overlay on this segment needs to know of it.
     #[must_use]
     pub fn base_facts(&self) -> Option<BaseFacts> {
-        BaseFacts::of(&self.facts, self.lines.first()?.bytes.as_slice())
+        BaseFacts::of(&self.facts, |at| self.lines.get(at / LINE_LEN).map(|line| line.bytes[at % LINE_LEN]))
     }
 }
 
@@ -141,13 +141,24 @@ pub struct BaseFacts {
     pub signed: bool,
     /// Seed of its name hash, which both share.
     pub(super) seed: u64,
+    /// Whether its apex has a DNAME.
+    pub(super) has_apex_dname: bool,
 }
 
 impl BaseFacts {
-    /// Those of a segment that starts with `head`; `None` if it is an overlay itself.
-    pub(super) fn of(facts: &ZoneFacts, head: &[u8]) -> Option<BaseFacts> {
-        let seed = u64_at(head, header::SEED)?;
-        facts.base.is_none().then_some(BaseFacts { digest: facts.digest, signed: facts.signed, seed })
+    /// Those of a segment, given its octets; `None` if it is an overlay itself.
+    pub(super) fn of(facts: &ZoneFacts, octet: impl Fn(usize) -> Option<u8>) -> Option<BaseFacts> {
+        let mut seed = [0; 8];
+        for (at, byte) in (header::SEED..).zip(&mut seed) {
+            *byte = octet(at)?;
+        }
+        let apex_flags = octet(nodes_off(KIND_ZONE, facts.apex.as_wire().len()) + 1)?;
+        facts.base.is_none().then_some(BaseFacts {
+            digest: facts.digest,
+            signed: facts.signed,
+            seed: u64::from_le_bytes(seed),
+            has_apex_dname: apex_flags & NODE_DNAME != 0,
+        })
     }
 }
 

@@ -306,7 +306,7 @@ impl Pack {
     #[must_use]
     pub fn base_facts(&self, idx: usize) -> Option<BaseFacts> {
         let zone = self.zones.get(idx)?;
-        BaseFacts::of(&zone.facts, self.bytes(zone.off, zone.len))
+        BaseFacts::of(&zone.facts, |at| self.bytes(zone.off, zone.len).get(at).copied())
     }
 
     /// The positions of the overlays among the zones.

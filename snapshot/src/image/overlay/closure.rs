@@ -120,10 +120,12 @@ impl Change<'_, '_> {
         self.again(owner.as_ref());
         let key = OverlayBuilder::key(owner.as_ref());
         let now = self.owned(owner.as_ref())?;
-        let is_below_apex = self.is_below_apex(owner.as_ref());
-        let has_moved =
-            before.is_some_and(|before| before.dname != now.dname || (is_below_apex && before.ns != now.ns));
-        let is_boundary = touched.is_boundary || has_moved;
+        let is_boundary = if self.is_below_apex(owner.as_ref()) {
+            touched.is_boundary || before.is_some_and(|before| (before.ns, before.dname) != (now.ns, now.dname))
+        } else {
+            // Every change touches the apex, so what it had is known, if only from the base.
+            before.map_or(self.overlay.base.has_apex_dname, |before| before.dname) != now.dname
+        };
         if is_boundary {
             let below =
                 self.overlay.items.range(key.clone()..).skip(1).take_while(|(below, _)| below.starts_with(&key));

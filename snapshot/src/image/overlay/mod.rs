@@ -93,7 +93,8 @@ impl Touched {
     }
 
     /// An owner that got or lost NS or DNAME records since the base was compiled, perhaps both in turn; always right if it
-    /// is not known. At the apex only DNAME counts: its NS make no cut. All names below it go into the overlay.
+    /// is not known. All names below it go into the overlay. Of the apex it says nothing: its NS make no cut, and whether it
+    /// has got or lost a DNAME is known.
     #[must_use]
     pub fn boundary(owner: Name) -> Touched {
         Touched { owner, is_boundary: true }

@@ -167,7 +167,9 @@ proptest! {
             apply(&mut content, edit);
             let owner = if edit.0 == "@" { name("e.") } else { name(&format!("{}.e.", edit.0)) };
             let is_boundary = RECORDS[edit.1].starts_with("NS") || RECORDS[edit.1].starts_with("DNAME");
-            let touch = if knows_boundaries && !is_boundary { Touched::data } else { Touched::boundary };
+            // Of the apex it need not be said.
+            let is_data = (knows_boundaries && !is_boundary) || edit.0 == "@";
+            let touch = if is_data { Touched::data } else { Touched::boundary };
             touched.push(touch(owner));
             let now = zone(&content, 9 + u32::try_from(step).unwrap());
             check_same(&now, &base, overlay(&now, &base_segment, &touched).unwrap())?;

@@ -234,7 +234,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Up to `limit` owners strictly below an owner, as (sort key, subname), in canonical order.
+    /// Up to `limit` owners strictly below an owner, as (sort key, subname), in canonical order. An owner all of whose
+    /// records are disabled is none: it does not exist for those who ask.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -248,6 +249,7 @@ impl Reader<'_> {
         // A key below begins with this one, goes on with an octet that is no separator, and 255 is the greatest.
         high.extend([255; 256]);
         let sql = "SELECT DISTINCT node, subname FROM rrsets WHERE domain = ?1 AND node > ?2 AND node < ?3
+                   AND EXISTS (SELECT 1 FROM records WHERE records.rrset = rrsets.id AND records.enabled = 1)
                    ORDER BY node LIMIT ?4";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.rows(sql, params![domain.0, node, high, limit], |row| Ok((row.get(0)?, row.get(1)?)))

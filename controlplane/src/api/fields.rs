@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     /// What [`Fields::boolean`] makes of a value: itself, or the error.
-    fn check_boolean(value: Value, expected: &str) {
+    fn check_boolean(value: &Value, expected: &str) {
         let body = Map::from_iter([("x".to_owned(), value.clone())]);
         let mut fields = Fields::of(&body);
         let read = fields.boolean("x");
@@ -150,15 +150,15 @@ mod tests {
     #[test]
     fn truth_is_written_in_many_ways() {
         for value in [json!(true), json!(1), json!(1.0), json!("1"), json!("Yes"), json!("t"), json!("ON")] {
-            check_boolean(value, "true");
+            check_boolean(&value, "true");
         }
         for value in [json!(false), json!(0), json!("0"), json!("No"), json!("F"), json!("off")] {
-            check_boolean(value, "false");
+            check_boolean(&value, "false");
         }
         for value in [json!("x"), json!(""), json!(2), json!(0.5), json!([]), json!({}), json!("null")] {
-            check_boolean(value, "Must be a valid boolean.");
+            check_boolean(&value, "Must be a valid boolean.");
         }
-        check_boolean(Value::Null, NOT_NULL);
+        check_boolean(&Value::Null, NOT_NULL);
     }
 
     #[test]

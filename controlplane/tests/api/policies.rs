@@ -37,7 +37,10 @@ impl Setting {
 
     /// POST of a policy.
     fn add(&self, domain: Value, subname: Value, rtype: Value, perm_write: bool) -> Answer {
-        let body = json!({"domain": domain, "subname": subname, "type": rtype, "perm_write": perm_write});
+        let body: Value =
+            [("domain", domain), ("subname", subname), ("type", rtype), ("perm_write", perm_write.into())]
+                .into_iter()
+                .collect();
         self.bench.post(self.full.who(), &self.path, &body.to_string())
     }
 

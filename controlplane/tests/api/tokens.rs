@@ -54,8 +54,8 @@ fn a_token_has_the_fields_of_the_contract_in_their_order() {
 }
 
 /// What POST answers to a field: the field of the token, or the errors.
-fn check_field(bench: &Bench, full: &Issued, field: &str, sent: Value, expected: &Value) {
-    let made = bench.post(full.who(), TOKENS, &json!({ field: sent.clone() }).to_string());
+fn check_field(bench: &Bench, full: &Issued, field: &str, sent: &Value, expected: &Value) {
+    let made = bench.post(full.who(), TOKENS, &json!({ field: sent }).to_string());
     let found = match made.status {
         201 | 400 => made.json()[field].clone(),
         _ => json!(made.text),
@@ -92,7 +92,7 @@ fn fields_are_read_and_refused_as_the_contract_says() {
         ("auto_policy", json!(true), json!(true)),
         ("user_override", json!(null), json!(null)),
     ] {
-        check_field(&bench, &full, field, sent, &expected);
+        check_field(&bench, &full, field, &sent, &expected);
     }
     let other = bench.post(full.who(), TOKENS, r#"{"user_override":"else@example.org"}"#);
     assert!(other.status == 400 && other.json()["user_override"].is_array(), "{}", other.text);

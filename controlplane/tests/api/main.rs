@@ -1,16 +1,30 @@
 //! The REST API over real HTTP: a whole control plane in this process, asked as clients ask it.
 
+#[cfg(test)]
 mod admin;
+#[cfg(test)]
 mod authorisation;
+#[cfg(test)]
 mod contract;
+#[cfg(test)]
 mod dyndns;
+#[cfg(test)]
 mod harness;
+#[cfg(test)]
 mod history;
+#[cfg(test)]
 mod import;
+#[cfg(test)]
 mod names;
+#[cfg(test)]
 mod policies;
+#[cfg(test)]
 mod quota;
+#[cfg(test)]
 mod secrets;
+#[cfg(test)]
 mod smoke;
+#[cfg(test)]
 mod tenants;
+#[cfg(test)]
 mod tokens;

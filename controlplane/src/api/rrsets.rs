@@ -55,7 +55,7 @@ pub(super) static ROUTES: [Route<Api>; 2] = [
                 .resource(Resource::PartOfDomain)
                 .body::<RrsetBody>(Count::OneOrList)
                 .query(&["wait"])
-                .replies(&[Success::json::<View>(201), Success::json::<View>(202)])
+                .replies(&[Success::one_or_list::<View>(201), Success::one_or_list::<View>(202)])
                 .refuses(&[403])
                 .summary("Makes an RRset, or many"),
             Operation::patch(|app, call| Box::pin(change_list(app, call)))

@@ -23,7 +23,9 @@ use super::url::Url;
 use super::{App, Caller};
 
 /// The longest that `?wait=` may ask for, in seconds.
-const WAIT_SECS_MAX: u64 = 60;
+pub(super) const WAIT_SECS_MAX: u64 = 60;
+/// The query parameter that says so.
+pub(super) const WAIT: &str = "wait";
 /// The media type of all JSON.
 const JSON: &str = "application/json";
 
@@ -233,11 +235,11 @@ fn of_address(client: IpAddr) -> String {
 
 /// Reads `?wait=SECONDS`.
 fn wait(query: &Query) -> Result<Option<Duration>, Refusal> {
-    let Some((_, text)) = query.iter().rev().find(|(key, _)| key == "wait") else { return Ok(None) };
+    let Some((_, text)) = query.iter().rev().find(|(key, _)| key == WAIT) else { return Ok(None) };
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(secs) if digits && secs <= WAIT_SECS_MAX => Ok(Some(Duration::from_secs(secs))),
-        _ => Err(Refusal::field("wait", format!("Must be a number of seconds from 0 to {WAIT_SECS_MAX}."))),
+        _ => Err(Refusal::field(WAIT, format!("Must be a number of seconds from 0 to {WAIT_SECS_MAX}."))),
     }
 }
 

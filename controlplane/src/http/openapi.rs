@@ -15,6 +15,8 @@ use utoipa::openapi::{
     ResponseBuilder, Schema, SecurityRequirement,
 };
 
+use super::dispatch;
+use super::page;
 use super::reply::Reply;
 use super::route::{Access, Count, Operation, Resource, Route, SchemaOf, Style, Success, Takes, Verb};
 use super::{App, call::Call};
@@ -78,7 +80,11 @@ fn describe<A: App>(
     let mut built = OperationBuilder::new().summary(Some(operation.summary));
     built = built.operation_id(Some(id(row.path, operation.verb)));
     let parameter = |name: &str, place: ParameterIn, required| {
-        let schema = ObjectBuilder::new().schema_type(Type::String).build();
+        let schema = match name {
+            dispatch::WAIT => seconds_to_wait(),
+            _ => ObjectBuilder::new().schema_type(Type::String),
+        };
+        let schema = schema.build();
         ParameterBuilder::new().name(name).parameter_in(place).required(required).schema(Some(schema)).build()
     };
     for name in path_parameters(row.path) {
@@ -136,7 +142,8 @@ fn refusals<A: App>(row: &Route<A>, operation: &Operation<A>) -> BTreeSet<u16> {
     };
     add(operation.access != Access::Open, &[401]);
     add(matches!(operation.access, Access::With(_)), &[403]);
-    add(row.path.contains('{') || operation.resource != Resource::Nothing, &[404]);
+    let is_paged = operation.query.contains(&page::PARAMETER);
+    add(row.path.contains('{') || operation.resource != Resource::Nothing || is_paged, &[404]);
     add(row.style != Style::DynDns, &[406]);
     add(operation.takes != Takes::Nothing, &[408, 413]);
     add(operation.takes == Takes::Json, &[415]);
@@ -157,6 +164,11 @@ fn component(of: SchemaOf, schemas: &mut BTreeMap<String, RefOr<Schema>>) -> Ref
         Count::List => Array::new(one()).into(),
         Count::OneOrList => OneOfBuilder::new().item(one()).item(Array::new(one())).into(),
     }
+}
+
+/// What `wait` may be.
+fn seconds_to_wait() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(dispatch::WAIT_SECS_MAX))
 }
 
 /// The names of the parameters of a path.

@@ -13,6 +13,8 @@ use super::url::Url;
 
 /// Items on a page.
 pub const PAGE_ITEM_COUNT: usize = 500;
+/// The query parameter that has the cursor.
+pub(super) const PARAMETER: &str = "cursor";
 /// The longest cursor in characters: two numbers of 20 digits, and base64.
 const CURSOR_LEN_MAX: usize = 64;
 
@@ -104,12 +106,12 @@ impl Paging {
 
     /// The same of an address and a query.
     fn read(url: Url, query: &[(String, String)]) -> Result<Paging, Refusal> {
-        let text = query.iter().rev().find(|(key, _)| key == "cursor").map(|(_, value)| value.as_str());
+        let text = query.iter().rev().find(|(key, _)| key == PARAMETER).map(|(_, value)| value.as_str());
         let cursor = match text {
             None | Some("") => None,
             Some(text) => Some(Cursor::from_text(text).ok_or_else(|| Refusal::not_found("Invalid cursor"))?),
         };
-        let others = query.iter().filter(|(key, _)| key != "cursor").cloned().collect();
+        let others = query.iter().filter(|(key, _)| key != PARAMETER).cloned().collect();
         Ok(Paging { asked: text.is_some(), cursor, url, others })
     }
 
@@ -168,7 +170,7 @@ impl Paging {
     /// One link of the header.
     fn link(&self, cursor: Option<Cursor>, rel: &str) -> String {
         let mut pairs = self.others.clone();
-        pairs.push(("cursor".into(), cursor.map_or_else(String::new, Cursor::to_text)));
+        pairs.push((PARAMETER.into(), cursor.map_or_else(String::new, Cursor::to_text)));
         format!("<{}>; rel=\"{rel}\"", self.url.with_query(&pairs))
     }
 }

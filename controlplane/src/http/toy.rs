@@ -148,7 +148,10 @@ pub(super) static ROUTES: &[Route<Toy>] = &[
     Route::new(
         "/api/v1/domains/",
         &[
-            Operation::get(|app, call| Box::pin(list(app, call))).scopes(&[Scope::DnsApiCheap]).replies(OK),
+            Operation::get(|app, call| Box::pin(list(app, call)))
+                .scopes(&[Scope::DnsApiCheap])
+                .query(&["cursor"])
+                .replies(OK),
             Operation::post(|app, call| Box::pin(echo(app, call)))
                 .access(Access::With(Permission::CreateDomain))
                 .body::<Thing>(Count::OneOrList)

@@ -10,8 +10,8 @@ mod caller;
 mod changes;
 mod comments;
 mod domains;
-mod fields;
 mod dyndns;
+mod fields;
 mod history;
 mod import;
 mod metrics;
@@ -72,7 +72,6 @@ pub fn tables() -> Vec<&'static [Route<Api>]> {
     let keys: [&'static [Route<Api>]; 3] = [&account::ROUTES, &tokens::ROUTES, &policies::ROUTES];
     let mut tables: Vec<&'static [Route<Api>]> = vec![&root::ROUTES, &domains::ROUTES, &rrsets::ROUTES];
     tables.extend(keys.into_iter().chain(admin::tables()));
-    let mut tables: Vec<&'static [Route<Api>]> = vec![&root::ROUTES, &domains::ROUTES, &rrsets::ROUTES];
     tables.extend([&dyndns::ROUTES as &[_], &serials::ROUTES, &changes::ROUTES, &history::ROUTES]);
     tables.extend([&import::ROUTES as &[_], &comments::ROUTES]);
     tables

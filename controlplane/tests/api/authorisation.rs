@@ -46,6 +46,10 @@ enum Kind {
     SeePolicies,
     /// Ends the caller's token.
     LogOut,
+    /// Renews an address that the scoped token may write.
+    Update,
+    /// Makes a deleted domain again.
+    Revive,
     /// For the operator.
     Operate,
 }
@@ -61,6 +65,13 @@ const WWW_ONE: &str = r#"{"subname":"www","type":"A","ttl":3600,"records":["192.
 const NEW: &str = r#"{"subname":"new","type":"A","ttl":3600,"records":["192.0.2.9"]}"#;
 /// A body of a policy that is like that of the path.
 const POLICY: &str = r#"{"domain":null,"subname":null,"type":null,"perm_write":true}"#;
+
+/// A body of comments on an RRset that the scoped token may write.
+const COMMENT: &str = r#"{"records":[{"content":"192.0.2.1","comment":"here"}]}"#;
+/// A body of an import that adds to such an RRset only.
+const IMPORT: &str = r#"{"mode":"merge","zonefile":"www 3600 A 192.0.2.7\n"}"#;
+/// What [`Kind::Update`] asks for.
+const UPDATE: &str = "?hostname=www.owned.example&myip=192.0.2.8&myipv6=preserve";
 
 /// All operations.
 const EXPECTED: &[Row] = &[
@@ -82,6 +93,20 @@ const EXPECTED: &[Row] = &[
     ("/api/v1/domains/{name}/rrsets/{subname}/{type}/", Verb::Patch, Kind::WriteAllowed, WWW_ONE),
     ("/api/v1/domains/{name}/rrsets/{subname}/{type}/", Verb::Put, Kind::WriteAllowed, WWW_ONE),
     ("/api/v1/domains/{name}/rrsets/{subname}/{type}/", Verb::Delete, Kind::WriteAllowed, ""),
+    ("/api/v1/domains/{name}/rrsets/{subname}/{type}/comments/", Verb::Get, Kind::ReadDomain, ""),
+    ("/api/v1/domains/{name}/rrsets/{subname}/{type}/comments/", Verb::Put, Kind::WriteAllowed, COMMENT),
+    ("/api/v1/domains/{name}/history/", Verb::Get, Kind::ReadDomain, ""),
+    ("/api/v1/domains/{name}/history/{id}/undo/", Verb::Post, Kind::WriteAllowed, "{}"),
+    ("/api/v1/domains/{name}/restore/", Verb::Post, Kind::WriteAllowed, r#"{"change":1}"#),
+    ("/api/v1/domains/{name}/import/", Verb::Post, Kind::WriteAllowed, IMPORT),
+    ("/api/v1/restore/{change}/", Verb::Post, Kind::Revive, ""),
+    ("/api/v1/changes/", Verb::Get, Kind::ReadOwn, ""),
+    ("/api/v1/changes/{id}/", Verb::Get, Kind::ReadDomain, ""),
+    ("/api/v1/serials/", Verb::Get, Kind::ReadOwn, ""),
+    ("/api/v1/dyndns/update", Verb::Get, Kind::Update, ""),
+    ("/nic/update", Verb::Get, Kind::Update, ""),
+    ("/checkip", Verb::Get, Kind::Open, ""),
+    ("/nic/checkip.html", Verb::Get, Kind::Open, ""),
     ("/api/v1/auth/account/", Verb::Get, Kind::SeeTokens, ""),
     ("/api/v1/auth/account/", Verb::Patch, Kind::ManageTokens, "{}"),
     ("/api/v1/auth/account/", Verb::Put, Kind::ManageTokens, "{}"),
@@ -122,7 +147,7 @@ impl Kind {
         match self {
             Kind::Open => Access::Open,
             Kind::Optional => Access::Optional,
-            Kind::CreateDomain => Access::With(Permission::CreateDomain),
+            Kind::CreateDomain | Kind::Revive => Access::With(Permission::CreateDomain),
             Kind::DeleteDomain => Access::With(Permission::DeleteDomain),
             Kind::SeeTokens | Kind::ManageTokens | Kind::SeeToken | Kind::ManageToken => {
                 Access::With(Permission::ManageTokens)
@@ -133,6 +158,7 @@ impl Kind {
             | Kind::WriteAllowed
             | Kind::WriteDenied
             | Kind::SeePolicies
+            | Kind::Update
             | Kind::LogOut => Access::Token,
         }
     }
@@ -197,6 +223,8 @@ fn expected(kind: Kind, asker: Asker) -> Outcome {
         (_, Asker::Nobody | Asker::Unknown | Asker::Expired | Asker::Elsewhere | Asker::Stopped) => Outcome::Unknown,
         (Kind::Operate, Asker::Operator) => Outcome::Done,
         (Kind::Operate, _) => Outcome::Forbidden,
+        // Updates know tokens only.
+        (Kind::Update, Asker::Operator) => Outcome::Unknown,
         // The operator on this machine has no token that could end.
         (Kind::LogOut, Asker::Operator) => Outcome::Forbidden,
         (_, Asker::Operator | Asker::Full) => Outcome::Done,
@@ -207,13 +235,15 @@ fn expected(kind: Kind, asker: Asker) -> Outcome {
             | Kind::DeleteDomain
             | Kind::SeeToken
             | Kind::ManageToken
-            | Kind::SeePolicies,
+            | Kind::SeePolicies
+            | Kind::Update
+            | Kind::Revive,
             Asker::Foreign,
         ) => Outcome::Missing,
         (_, Asker::Foreign) => Outcome::Done,
         (Kind::Optional | Kind::ReadOwn | Kind::ReadDomain | Kind::LogOut, _) => Outcome::Done,
         (Kind::SeeTokens | Kind::SeeToken | Kind::SeePolicies, Asker::ReadOnly) => Outcome::Done,
-        (Kind::WriteAllowed, Asker::Scoped) => Outcome::Done,
+        (Kind::WriteAllowed | Kind::Update, Asker::Scoped) => Outcome::Done,
         (_, Asker::ReadOnly | Asker::Scoped) => Outcome::Forbidden,
     }
 }
@@ -241,6 +271,9 @@ impl Setting {
         let www = WWW_ONE.replace("192.0.2.9", "192.0.2.1");
         let made = bench.post(full.who(), "/api/v1/domains/owned.example/rrsets/", &www);
         assert_eq!(made.status, 201, "{}", made.text);
+        // Changes 3 and 4 make a domain and delete it.
+        assert_eq!(bench.post(full.who(), "/api/v1/domains/", r#"{"name":"gone.example"}"#).status, 201);
+        assert_eq!(bench.call(full.who(), "DELETE", "/api/v1/domains/gone.example/", None).status, 204);
         let foreign = bench.account("foreign@example.org");
         let mut stopped_account = bench.account("stopped@example.org");
         let expired = bench.token(&account, |token: &mut Token| {
@@ -280,7 +313,7 @@ impl Setting {
     }
 
     /// Asks for an operation as one of the askers.
-    fn ask(&self, asker: Asker, (path, verb, _, body): Row) -> Answer {
+    fn ask(&self, asker: Asker, (path, verb, kind, body): Row) -> Answer {
         let index = ASKERS.iter().position(|other| *other == asker).unwrap();
         let who = match asker {
             Asker::Nobody => Who::Nobody,
@@ -291,10 +324,15 @@ impl Setting {
             .replace("{name}", "owned.example")
             .replace("{subname}", "www")
             .replace("{type}", "A")
+            .replace("history/{id}", "history/2")
+            .replace("changes/{id}", "changes/2")
+            .replace("{change}", "4")
             .replace("{id}", &self.target.id.to_string())
             .replace("{policy}", &self.policy.to_string())
             .replace("{email}", "owner@example.org");
-        if asker == Asker::Operator && path.starts_with("/api/v1/") {
+        if kind == Kind::Update {
+            path.push_str(UPDATE);
+        } else if asker == Asker::Operator && path.starts_with("/api/v1/") {
             path.push_str("?account=owner@example.org");
         }
         let body = body.replace("{dir}", &self.bench.dir().display().to_string());

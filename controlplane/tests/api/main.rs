@@ -15,6 +15,8 @@ mod history;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
 mod names;
 #[cfg(test)]
 mod policies;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Bench, Full, Issued};
+use crate::log;
 
 /// What is sent wherever a name is taken, and none is a name.
 const HOSTILE: [&str; 16] = [
@@ -144,28 +145,9 @@ fn t_f3_and_t_f4_no_field_and_no_query_stumbles_over_a_name() {
     }
 }
 
-/// Lines of the log, shared with the subscriber that writes them.
-#[derive(Clone, Default)]
-struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn t_f11_control_bytes_never_reach_the_log() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
-    // Another test of this process may have a log already; then what it writes is looked at by its own terms.
-    subscriber.with_writer(move || writer.clone()).try_init().ok();
+    log::keep();
     let home = Home::new();
     let marked = "\u{1b}]0;owned\u{7}";
     for (method, path, body) in [
@@ -192,6 +174,6 @@ fn t_f11_control_bytes_never_reach_the_log() {
         check_shape(&home.send(method, &path, &body), &path);
     }
     drop(home);
-    let lines = log.0.lock().unwrap().clone();
+    let lines = log::kept();
     assert!(!lines.iter().any(|byte| byte.is_ascii_control() && *byte != b'\n'), "{}", String::from_utf8_lossy(&lines));
 }

@@ -1,28 +1,9 @@
 //! Secrets are where they belong and nowhere else; what clients cannot write is not written.
 
-use std::io::{self, Write};
-use std::sync::{Mutex, PoisonError};
-
 use serde_json::{Value, json};
 
 use crate::harness::{Bench, Full, Who};
-
-/// Everything that is logged while the tests of this program run.
-static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
-
-/// Writes into [`LOG`].
-struct Tap;
-
-impl Write for Tap {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        LOG.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use crate::log;
 
 /// Whether bytes contain a text.
 fn has(bytes: &[u8], text: &str) -> bool {
@@ -70,8 +51,7 @@ fn requests(id: &str) -> Vec<(&'static str, String, Option<&'static str>)> {
 
 #[test]
 fn secrets_show_in_the_reply_that_makes_them_and_nowhere_else() {
-    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(|| Tap).with_ansi(false);
-    log.try_init().unwrap();
+    log::keep();
     let bench = Bench::start();
     let account = bench.account("canary@example.org");
     let full = bench.token(&account, Full);
@@ -95,7 +75,7 @@ fn secrets_show_in_the_reply_that_makes_them_and_nowhere_else() {
     }
     let hidden = bench.call(Who::Nobody, "GET", &format!("/api/v1/domains/?token={wrong}"), None);
     assert!(!hidden.text.contains(wrong));
-    let log = LOG.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let log = log::kept();
     let state = bench.dir().join("state");
     let files = std::fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
     let mut places: Vec<(String, Vec<u8>)> = vec![("the log".into(), log)];

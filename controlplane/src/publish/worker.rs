@@ -311,8 +311,10 @@ impl Worker {
         self.collected = generation;
         let planes = self.progress.borrow().planes.iter().filter_map(|plane| plane.generation).collect::<Vec<_>>();
         let pinned: Vec<_> = planes.into_iter().map(snapshot::image::Generation).collect();
-        if let Err(error) = self.writer.collect(GENERATIONS_KEPT, &pinned) {
-            warn!("old generations stay: {}", explain(&error));
+        match self.writer.collect_aside(GENERATIONS_KEPT, &pinned) {
+            // Removing files takes tens of milliseconds on some disks: nobody should wait for that.
+            Ok((_, garbage)) => drop(spawn("garbage", move || drop(garbage))),
+            Err(error) => warn!("old generations stay: {}", explain(&error)),
         }
     }
 }

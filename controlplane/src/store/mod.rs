@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod changes;
+mod checkpoint;
 pub mod domains;
 pub mod housekeeping;
 mod lock;
@@ -28,6 +29,7 @@ pub use readers::Reader;
 pub use replace::{former_domains, replace};
 pub use writer::{Txn, WriteCounts};
 
+use checkpoint::Checkpoints;
 use lock::Lock;
 use readers::Readers;
 use writer::Writer;
@@ -128,6 +130,8 @@ pub struct Store {
     readers: Readers,
     /// The thread that writes.
     writer: Writer,
+    /// The thread that keeps the log short.
+    _checkpoints: Checkpoints,
     /// Makes us the owner; freed last.
     _lock: Lock,
 }
@@ -146,8 +150,10 @@ impl Store {
         prepare(&connection)?;
         schema::migrate(&mut connection, &path)?;
         let readers = Readers::open(&path)?;
+        connection.pragma_update(None, "wal_autocheckpoint", checkpoint::PAGES_MAX)?;
         let writer = Writer::start(connection)?;
-        Ok(Store { path, readers, writer, _lock: lock })
+        let checkpoints = Checkpoints::start(&path, writer.broken())?;
+        Ok(Store { path, readers, writer, _checkpoints: checkpoints, _lock: lock })
     }
 
     /// The database file.

@@ -176,6 +176,11 @@ impl Writer {
         WriteCounts { commits: of(commits), jobs: of(jobs), failures: of(failures), waiting }
     }
 
+    /// Set once a sync has failed.
+    pub(super) fn broken(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.broken)
+    }
+
     /// Whether a sync has failed.
     pub(super) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Acquire)

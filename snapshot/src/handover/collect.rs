@@ -5,7 +5,9 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::sync::Arc;
 
+use super::disk::Disk;
 use super::layout::{self, FileKind, ManifestName};
 use super::writer::Digests;
 use super::{HandoverError, Writer};
@@ -23,17 +25,43 @@ pub struct Collected {
     pub pack_count: usize,
 }
 
+/// Files that nothing needs any more, under temporary names. Dropping it removes them, which takes long on some disks; the
+/// next writer removes what is left after a crash.
+pub struct Garbage {
+    /// Where they are.
+    disk: Arc<Disk>,
+    /// Their names.
+    names: Vec<String>,
+}
+
+impl Drop for Garbage {
+    fn drop(&mut self) {
+        for name in &self.names {
+            self.disk.discard(name);
+        }
+    }
+}
+
 impl Writer {
-    /// Removes what is no longer needed: all but the newest `keep` generations, the current one, its predecessor and
+    /// As [`Writer::collect_aside`], and removes the files before it returns.
+    ///
+    /// # Errors
+    /// As [`Writer::collect_aside`].
+    pub fn collect(&mut self, keep: usize, pinned: &[Generation]) -> Result<Collected, HandoverError> {
+        self.collect_aside(keep, pinned).map(|(collected, _)| collected)
+    }
+
+    /// Sets aside what is no longer needed: all but the newest `keep` generations, the current one, its predecessor and
     /// those in `pinned` (the generations data planes report), then the packs that no remaining generation names.
     /// Damaged and unpublished manifests go too. Without a current generation nothing is removed. O(files): manifests that
     /// this writer has seen are not read again.
     ///
     /// # Errors
     /// [`HandoverError`]: if the current generation cannot be read, nothing was removed.
-    pub fn collect(&mut self, keep: usize, pinned: &[Generation]) -> Result<Collected, HandoverError> {
-        let Some(current) = self.directory.current()? else { return Ok(Collected::default()) };
-        let disk = &self.directory.disk;
+    pub fn collect_aside(&mut self, keep: usize, pinned: &[Generation]) -> Result<(Collected, Garbage), HandoverError> {
+        let disk = Arc::clone(&self.directory.disk);
+        let mut garbage = Garbage { disk: Arc::clone(&disk), names: Vec::new() };
+        let Some(current) = self.directory.current()? else { return Ok((Collected::default(), garbage)) };
         let mut collected = Collected::default();
         let mut needed: HashSet<Digest> = HashSet::new();
         let mut kept_count = 0;
@@ -65,7 +93,7 @@ impl Writer {
                 kept_count += 1;
                 needed.extend(&digests.packs);
             } else {
-                disk.remove(&name.to_string())?;
+                garbage.names.extend(disk.set_aside(&name.to_string())?);
                 collected.generations.push(name.generation);
             }
         }
@@ -80,10 +108,10 @@ impl Writer {
             disk.sync()?;
         }
         for digest in &packs {
-            disk.remove(&layout::pack_name(*digest))?;
+            garbage.names.extend(disk.set_aside(&layout::pack_name(*digest))?);
         }
         collected.pack_count = packs.len();
-        Ok(collected)
+        Ok((collected, garbage))
     }
 }
 

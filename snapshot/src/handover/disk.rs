@@ -12,8 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{
-    Advice, AtFlags, Dir, FileType, Mode, OFlags, fadvise, fchmod, fstat, fsync, open, openat, renameat, unlinkat,
+    Advice, AtFlags, Dir, FileType, Mode, OFlags, fadvise, fchmod, fstat, fsync, open, openat, renameat, statat,
+    unlinkat,
 };
+
+use rustix::io::Errno;
 
 use super::{HandoverError, layout};
 
@@ -221,6 +224,24 @@ impl Disk {
                 source,
             }),
         }
+    }
+
+    /// Gives a file that nothing needs a temporary name, which frees its own at once; `None` if there is none of this name,
+    /// or a directory, which cannot be ours and stays.
+    ///
+    /// # Errors
+    /// [`HandoverError::Io`].
+    pub(super) fn set_aside(&self, name: &str) -> Result<Option<String>, HandoverError> {
+        let failed = |source| HandoverError::Io { doing: "set aside", path: self.path_of(name), source };
+        match statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(failed(errno.into())),
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => return Ok(None),
+            Ok(_) => {}
+        }
+        let count = self.temp_count.fetch_add(1, Ordering::Relaxed);
+        let temp = layout::temp_name(std::process::id(), count);
+        self.apply(&Change::Rename(name, &temp)).map(|_| Some(temp)).map_err(failed)
     }
 
     /// Removes a file after an error. A second error changes nothing: the first one is reported, and the next writer

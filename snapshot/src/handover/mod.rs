@@ -30,7 +30,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 
-pub use collect::{Collected, GENERATIONS_KEPT};
+pub use collect::{Collected, GENERATIONS_KEPT, Garbage};
 pub use compact::{Compacted, Compaction};
 pub use directory::{Current, Directory, GenerationEntry, GenerationState, Standing};
 pub use load::Loaded;

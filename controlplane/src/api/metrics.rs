@@ -21,6 +21,7 @@ pub(super) fn figures(api: &Api) -> Vec<Figure> {
         counter("commit_failures_total", "Transactions that could not be committed.", store.failures),
         gauge("commit_queue", "Writes that wait for a transaction.", store.waiting),
         gauge("store_broken", "Whether writing has failed for good.", u64::from(api.store.is_broken())),
+        gauge("store_low", "Whether the disk is too full to add anything.", u64::from(api.store.is_low())),
         gauge("store_quarantined", "Whether the database is not trusted.", u64::from(progress.stopped.is_some())),
         counter("publish_generations_total", "Generations published.", counts.generations),
         counter("publish_changes_total", "Changes in them.", counts.changes),

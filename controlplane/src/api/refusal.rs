@@ -23,9 +23,14 @@ pub(super) fn of_store(error: &StoreError) -> Refusal {
     match error {
         StoreError::Full => Refusal::detail(507, "No room is left to store this."),
         StoreError::Broken => Refusal::detail(503, "The database cannot be written; only reading is possible."),
+        StoreError::Fenced { .. } => Refusal::detail(503, "Another control plane has taken over."),
         StoreError::Damaged(what) => {
             error!("{what} is damaged");
             Refusal::detail(503, "The stored data is damaged.")
+        }
+        other if other.is_of_disk() => {
+            error!("{other}");
+            Refusal::detail(503, "The database cannot be read or written.")
         }
         other => {
             error!("{other}");

@@ -104,6 +104,7 @@ impl Txn<'_> {
     /// [`StoreError`].
     pub fn add_account(&self, new: &NewAccount) -> Result<Option<Account>, StoreError> {
         let NewAccount { uuid, email, class, created_us, limit_domains } = new;
+        self.room()?;
         let added = self.execute(
             "INSERT INTO accounts (uuid, email, class, created, limit_domains) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (email) DO NOTHING",

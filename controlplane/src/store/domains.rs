@@ -77,6 +77,26 @@ pub struct Domain {
     pub rrset_count: u32,
 }
 
+impl Domain {
+    /// What the row must sum up to: everything that is published, and whose it is.
+    fn checksum(&self) -> i64 {
+        let mut hash = blake3::Hasher::new();
+        for text in [&*self.name, &self.soa.mname, &self.soa.rname, self.serial_policy.as_str(), self.soa_mode.as_str()]
+        {
+            hash.update(text.as_bytes()).update(&[0]);
+        }
+        let Soa { ttl_secs, refresh_secs, retry_secs, expire_secs, minimum_secs, .. } = self.soa;
+        let times = [ttl_secs, refresh_secs, retry_secs, expire_secs, minimum_secs];
+        for number in times.into_iter().chain([self.serial, self.minimum_ttl_secs, self.rrset_count]) {
+            hash.update(&number.to_le_bytes());
+        }
+        hash.update(&self.account.0.to_le_bytes()).update(&self.change.0.to_le_bytes());
+        let mut octets = [0; 8];
+        octets.copy_from_slice(&hash.finalize().as_bytes()[..8]);
+        i64::from_le_bytes(octets)
+    }
+}
+
 impl SerialPolicy {
     /// As it is stored.
     fn as_str(self) -> &'static str {
@@ -104,14 +124,20 @@ macro_rules! select {
         concat!(
             "SELECT id, account, name, created, touched, published, changed, change, minimum_ttl, serial, ",
             "serial_policy, soa_mode, soa_ttl, soa_mname, soa_rname, soa_refresh, soa_retry, soa_expire, soa_minimum, ",
-            "rrset_count FROM domains ",
+            "rrset_count, checksum FROM domains ",
             $rest
         )
     };
 }
 
-/// Reads the columns of `select!`.
+/// Reads the columns of `select!`; a row that does not sum up was damaged, like a value of a wrong form.
 fn domain(row: &Row<'_>) -> rusqlite::Result<Domain> {
+    let (domain, checksum) = (unchecked(row)?, row.get::<_, i64>(20)?);
+    if domain.checksum() == checksum { Ok(domain) } else { Err(rusqlite::Error::IntegralValueOutOfRange(20, checksum)) }
+}
+
+/// Reads the columns of a domain.
+fn unchecked(row: &Row<'_>) -> rusqlite::Result<Domain> {
     let serial_policy: String = row.get(10)?;
     let soa_mode: String = row.get(11)?;
     Ok(Domain {
@@ -162,7 +188,10 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn domain_by_name(&self, name: &str) -> Result<Option<Domain>, StoreError> {
-        self.row(select!("WHERE name = ?1"), [name], domain)
+        let found = self.row(select!("WHERE name = ?1"), [name], domain)?;
+        // The index may lead to another row, if it is damaged.
+        let is_other = found.as_ref().is_some_and(|domain| domain.name != name);
+        if is_other { Err(StoreError::Damaged("the index of domains")) } else { Ok(found) }
     }
 
     /// The domain of a number.
@@ -276,11 +305,14 @@ impl Txn<'_> {
         if self.domain_by_name(&domain.name)?.is_some() {
             return Ok(None);
         }
+        self.room()?;
+        let domain = &Domain { rrset_count: 0, ..domain.clone() };
         let Soa { ttl_secs, mname, rname, refresh_secs, retry_secs, expire_secs, minimum_secs } = &domain.soa;
         let id = self.insert(
             "INSERT INTO domains (account, name, name_key, created, touched, changed, change, minimum_ttl, serial,
-                serial_policy, soa_mode, soa_ttl, soa_mname, soa_rname, soa_refresh, soa_retry, soa_expire, soa_minimum)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                serial_policy, soa_mode, soa_ttl, soa_mname, soa_rname, soa_refresh, soa_retry, soa_expire, soa_minimum,
+                checksum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
             params![
                 domain.account.0,
                 domain.name,
@@ -300,6 +332,7 @@ impl Txn<'_> {
                 retry_secs,
                 expire_secs,
                 minimum_secs,
+                domain.checksum(),
             ],
         )?;
         Ok(Some(DomainId(id)))
@@ -314,7 +347,7 @@ impl Txn<'_> {
         self.execute(
             "UPDATE domains SET touched = ?2, published = ?3, changed = ?4, change = ?5, minimum_ttl = ?6, serial = ?7,
                 soa_ttl = ?8, soa_mname = ?9, soa_rname = ?10, soa_refresh = ?11, soa_retry = ?12, soa_expire = ?13,
-                soa_minimum = ?14, serial_policy = ?15, rrset_count = ?16
+                soa_minimum = ?14, serial_policy = ?15, rrset_count = ?16, checksum = ?17
              WHERE id = ?1",
             params![
                 domain.id.0,
@@ -333,6 +366,7 @@ impl Txn<'_> {
                 minimum_secs,
                 domain.serial_policy.as_str(),
                 domain.rrset_count,
+                domain.checksum(),
             ],
         )?;
         Ok(())

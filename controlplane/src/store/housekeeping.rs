@@ -7,6 +7,9 @@ use super::{ChangeId, Reader, StoreError, Txn};
 /// A request that counts against a throttle: scope, bucket, identity, time in microseconds since 1970.
 pub type Throttled = (String, String, String, i64);
 
+/// The setting that holds the fencing epoch.
+const EPOCH: &str = "epoch";
+
 /// How many rows of the journal of generations are kept.
 const GENERATIONS_KEPT: i64 = 10_000;
 
@@ -80,5 +83,28 @@ impl Txn<'_> {
         let oldest = i64::try_from(newest).unwrap_or(i64::MAX) - GENERATIONS_KEPT;
         self.execute("DELETE FROM generations WHERE generation < ?1", [oldest])?;
         Ok(())
+    }
+}
+
+impl Reader<'_> {
+    /// The fencing epoch of the control plane that opened the database last; 0 before the first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn epoch(&self) -> Result<u64, StoreError> {
+        Ok(self.setting(EPOCH)?.and_then(|octets| octets.try_into().ok()).map_or(0, u64::from_le_bytes))
+    }
+}
+
+impl Txn<'_> {
+    /// Takes a fencing epoch that no control plane had before, neither with this database nor with the directory of
+    /// snapshots, which has seen `of_directory`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn next_epoch(&self, of_directory: u64) -> Result<u64, StoreError> {
+        let epoch = self.epoch()?.max(of_directory).saturating_add(1);
+        self.set(EPOCH, &epoch.to_le_bytes())?;
+        Ok(epoch)
     }
 }

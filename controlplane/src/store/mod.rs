@@ -14,6 +14,7 @@ mod lock;
 pub mod policies;
 mod readers;
 mod replace;
+mod reserve;
 pub mod rrsets;
 mod schema;
 pub mod tokens;
@@ -32,6 +33,7 @@ pub use writer::{Txn, WriteCounts};
 use checkpoint::Checkpoints;
 use lock::Lock;
 use readers::Readers;
+use reserve::Reserve;
 use writer::Writer;
 
 /// The database file in its directory.
@@ -99,6 +101,14 @@ pub enum StoreError {
     /// A row is not what was written: the disk or the memory has changed it.
     #[error("a stored row is damaged: {0}")]
     Damaged(&'static str),
+    /// Another process has become the owner meanwhile.
+    #[error("another control plane has taken the database over: its epoch is {found}, ours {own}")]
+    Fenced {
+        /// The epoch of the other one.
+        found: u64,
+        /// Ours.
+        own: u64,
+    },
     /// SQLite said something else.
     #[error("the database says: {}", describe(.0))]
     Sqlite(rusqlite::Error),
@@ -108,9 +118,46 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> StoreError {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => StoreError::Full,
-            _ => StoreError::Sqlite(error),
+            Some(_) => StoreError::Sqlite(error),
+            None if is_of_value(&error) => StoreError::Damaged("a value"),
+            None => StoreError::Sqlite(error),
         }
     }
+}
+
+impl StoreError {
+    /// Whether the file or the disk below it is the cause, and not what was asked of it.
+    #[must_use]
+    pub fn is_of_disk(&self) -> bool {
+        use rusqlite::ErrorCode as Code;
+        match self {
+            StoreError::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(
+                    // A read that fails with EIO is told as corruption (SQLITE_IOERR_CORRUPTFS).
+                    Code::SystemIoFailure
+                        | Code::DatabaseCorrupt
+                        | Code::NotADatabase
+                        | Code::CannotOpen
+                        | Code::ReadOnly
+                        | Code::DatabaseBusy
+                        | Code::DatabaseLocked
+                        | Code::FileLockingProtocolFailed
+                )
+            ),
+            StoreError::Io { .. } | StoreError::Full | StoreError::Broken | StoreError::Damaged(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Whether a value of a row is not of the form that the schema enforces, which only damage can bring about.
+fn is_of_value(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error as E;
+    matches!(
+        error,
+        E::FromSqlConversionFailure(..) | E::IntegralValueOutOfRange(..) | E::InvalidColumnType(..) | E::Utf8Error(..)
+    )
 }
 
 /// SQLite's own words without the statement they were about.
@@ -151,7 +198,7 @@ impl Store {
         schema::migrate(&mut connection, &path)?;
         let readers = Readers::open(&path)?;
         connection.pragma_update(None, "wal_autocheckpoint", checkpoint::PAGES_MAX)?;
-        let writer = Writer::start(connection)?;
+        let writer = Writer::start(connection, Reserve::take(directory)?)?;
         let checkpoints = Checkpoints::start(&path, writer.broken())?;
         Ok(Store { path, readers, writer, _checkpoints: checkpoints, _lock: lock })
     }
@@ -202,10 +249,21 @@ impl Store {
         self.writer.defer(Box::new(job));
     }
 
+    /// Writes from here on only as long as nobody has a greater fencing epoch.
+    pub fn fence(&self, epoch: u64) {
+        self.writer.fence(epoch);
+    }
+
     /// Whether writing has failed for good.
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.writer.is_broken()
+    }
+
+    /// Whether the disk is so full that nothing is added.
+    #[must_use]
+    pub fn is_low(&self) -> bool {
+        self.writer.is_low()
     }
 
     /// How much was written so far.

@@ -62,6 +62,7 @@ impl Rrset {
     fn checksum(&self) -> i64 {
         let mut hash = blake3::Hasher::new();
         hash.update(&u32::try_from(self.node.len()).unwrap_or(u32::MAX).to_le_bytes()).update(&self.node);
+        hash.update(self.subname.as_bytes()).update(&[0]);
         hash.update(&self.rtype.0.to_le_bytes()).update(&self.ttl_secs.to_le_bytes());
         for record in &self.records {
             hash.update(&u32::try_from(record.rdata.len()).unwrap_or(u32::MAX).to_le_bytes()).update(&record.rdata);
@@ -274,6 +275,7 @@ impl Txn<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn add_rrset(&self, domain: DomainId, account: AccountId, rrset: &mut Rrset) -> Result<(), StoreError> {
+        self.room()?;
         rrset.id = self.insert(
             "INSERT INTO rrsets (domain, account, node, subname, rtype, ttl, created, touched, checksum)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -338,6 +340,7 @@ impl Txn<'_> {
 
     /// Adds a record.
     fn add_record(&self, rrset: i64, record: &mut Record) -> Result<(), StoreError> {
+        self.room()?;
         let Record { content, rdata, weight, geo, enabled, comment, .. } = &*record;
         record.id = self.insert(
             "INSERT INTO records (rrset, content, rdata, weight, geo, enabled, comment)

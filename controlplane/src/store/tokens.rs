@@ -117,6 +117,7 @@ impl Txn<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn add_token(&self, token: &Token, hash: &[u8; 32]) -> Result<(), StoreError> {
+        self.room()?;
         self.execute(
             "INSERT INTO tokens (id, account, hash, name, created, last_used, max_age, max_unused_period,
                 perm_create_domain, perm_delete_domain, perm_manage_tokens, auto_policy, read_only, allowed_subnets)

@@ -17,6 +17,7 @@ use rusqlite::{Connection, Params};
 use tokio::sync::oneshot;
 use tracing::error;
 
+use super::reserve::Reserve;
 use super::{Reader, StoreError};
 
 /// How many jobs one transaction takes: beyond, the first would wait for the last too long.
@@ -56,6 +57,10 @@ pub struct Txn<'c> {
     reader: Reader<'c>,
     /// Whether there is something to publish once the commit is durable.
     wakes: std::cell::Cell<bool>,
+    /// Whether a statement found no room on the disk.
+    is_full: std::cell::Cell<bool>,
+    /// Whether there is room for more rows than there are.
+    has_room: bool,
 }
 
 impl<'c> Deref for Txn<'c> {
@@ -69,12 +74,24 @@ impl<'c> Deref for Txn<'c> {
 impl Txn<'_> {
     /// Runs a statement that changes rows; how many it changed.
     pub(super) fn execute(&self, sql: &'static str, params: impl Params) -> Result<usize, StoreError> {
-        Ok(self.statement(sql)?.execute(params)?)
+        self.statement(sql)?.execute(params).map_err(|error| self.noted(error))
     }
 
     /// Runs an INSERT; the number of the new row.
     pub(super) fn insert(&self, sql: &'static str, params: impl Params) -> Result<i64, StoreError> {
-        Ok(self.statement(sql)?.insert(params)?)
+        self.statement(sql)?.insert(params).map_err(|error| self.noted(error))
+    }
+
+    /// Makes sure that there is room for another row; on a disk that is nearly full only what adds nothing is done.
+    pub(super) fn room(&self) -> Result<(), StoreError> {
+        if self.has_room { Ok(()) } else { Err(StoreError::Full) }
+    }
+
+    /// Notes an error that may have ended the whole transaction.
+    fn noted(&self, error: rusqlite::Error) -> StoreError {
+        let error = StoreError::from(error);
+        self.is_full.set(self.is_full.get() || matches!(error, StoreError::Full));
+        error
     }
 
     /// Has whoever publishes woken once the transaction is durable.
@@ -106,6 +123,10 @@ pub(super) struct Writer {
     wakes: Receiver<()>,
     /// Whether a sync has failed.
     broken: Arc<AtomicBool>,
+    /// Our fencing epoch; 0 for none.
+    epoch: Arc<AtomicU64>,
+    /// Whether the disk is nearly full.
+    low: Arc<AtomicBool>,
     /// How much was written.
     tally: Arc<Tally>,
     /// The thread.
@@ -114,17 +135,27 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(connection: Connection) -> Result<Writer, StoreError> {
+    pub(super) fn start(connection: Connection, reserve: Reserve) -> Result<Writer, StoreError> {
         let (orders, inbox) = channel::bounded(WAITING_MAX);
         let (wake, wakes) = channel::bounded(1);
         let broken = Arc::new(AtomicBool::new(false));
         let tally = Arc::new(Tally::default());
         let counted = Arc::clone(&tally);
-        let body =
-            Body { connection, wake, broken: Arc::clone(&broken), tally: counted, deferred: Vec::new(), due: None };
+        let epoch = Arc::new(AtomicU64::new(0));
+        let low = reserve.is_low();
+        let body = Body {
+            connection,
+            wake,
+            broken: Arc::clone(&broken),
+            epoch: Arc::clone(&epoch),
+            reserve,
+            tally: counted,
+            deferred: Vec::new(),
+            due: None,
+        };
         let thread = thread::Builder::new().name("store".into()).spawn(move || body.run(&inbox));
         let thread = thread.map_err(|source| StoreError::Io { path: "the thread that writes".into(), source })?;
-        Ok(Writer { orders: Some(orders), wakes, broken, tally, thread: Some(thread) })
+        Ok(Writer { orders: Some(orders), wakes, broken, epoch, low, tally, thread: Some(thread) })
     }
 
     /// Hands in a job; the outcome comes when it is durable.
@@ -181,6 +212,16 @@ impl Writer {
         Arc::clone(&self.broken)
     }
 
+    /// Whether the disk is nearly full.
+    pub(super) fn is_low(&self) -> bool {
+        self.low.load(Ordering::Relaxed)
+    }
+
+    /// From here on a greater epoch in the database ends our writing.
+    pub(super) fn fence(&self, epoch: u64) {
+        self.epoch.store(epoch, Ordering::Release);
+    }
+
     /// Whether a sync has failed.
     pub(super) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Acquire)
@@ -205,6 +246,10 @@ struct Body {
     wake: Sender<()>,
     /// Whether a sync has failed.
     broken: Arc<AtomicBool>,
+    /// Our fencing epoch; 0 for none.
+    epoch: Arc<AtomicU64>,
+    /// Room for deletions.
+    reserve: Reserve,
     /// How much was written.
     tally: Arc<Tally>,
     /// Work for the next transaction.
@@ -274,9 +319,12 @@ impl Body {
             Err(cause) => {
                 self.tally.failures.fetch_add(1, Ordering::Relaxed);
                 error!("a transaction of {} jobs was not committed: {cause}", ended.len());
-                let is_full = matches!(cause, StoreError::Full);
                 self.note_failure(&cause);
-                let cause = || if is_full { StoreError::Full } else { StoreError::Broken };
+                let cause = || match cause {
+                    StoreError::Full => StoreError::Full,
+                    StoreError::Fenced { found, own } => StoreError::Fenced { found, own },
+                    _ => StoreError::Broken,
+                };
                 ended.into_iter().for_each(|ended| ended(Err(cause())));
             }
         }
@@ -291,8 +339,10 @@ impl Body {
         ended: &mut Vec<Ended>,
     ) -> Result<(), StoreError> {
         let connection = &self.connection;
+        let has_room = self.reserve.look();
         connection.execute_batch("BEGIN IMMEDIATE")?;
         let worked = (|| {
+            self.heed_fence()?;
             for work in deferred {
                 let done = |txn: &Txn<'_>| {
                     if let Err(cause) = work(txn) {
@@ -301,10 +351,10 @@ impl Body {
                     }
                     (true, Box::new(|_| ()) as Ended)
                 };
-                one(connection, Box::new(done), wakes, ended)?;
+                one(connection, has_room, Box::new(done), wakes, ended)?;
             }
             for job in jobs {
-                one(connection, job, wakes, ended)?;
+                one(connection, has_room, job, wakes, ended)?;
             }
             connection.execute_batch("COMMIT")?;
             Ok(())
@@ -316,8 +366,21 @@ impl Body {
         worked
     }
 
+    /// Makes sure that nobody else has become the owner.
+    fn heed_fence(&self) -> Result<(), StoreError> {
+        let own = self.epoch.load(Ordering::Acquire);
+        if own == 0 {
+            return Ok(());
+        }
+        let found = Reader::of(&self.connection).epoch()?;
+        if found > own { Err(StoreError::Fenced { found, own }) } else { Ok(()) }
+    }
+
     /// After a failed write or sync the content of the disk is unknown: nothing more is written.
     fn note_failure(&self, cause: &StoreError) {
+        if matches!(cause, StoreError::Full) {
+            self.reserve.give_back();
+        }
         if let StoreError::Sqlite(error) = cause
             && matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::SystemIoFailure))
         {
@@ -328,9 +391,15 @@ impl Body {
 }
 
 /// Runs one job in its savepoint. An error means that the whole transaction is lost.
-fn one(connection: &Connection, job: Job, wakes: &mut bool, ended: &mut Vec<Ended>) -> Result<(), StoreError> {
+fn one(
+    connection: &Connection,
+    has_room: bool,
+    job: Job,
+    wakes: &mut bool,
+    ended: &mut Vec<Ended>,
+) -> Result<(), StoreError> {
     connection.prepare_cached("SAVEPOINT job")?.execute([])?;
-    let txn = Txn { reader: Reader::of(connection), wakes: std::cell::Cell::new(false) };
+    let txn = Txn { reader: Reader::of(connection), wakes: false.into(), is_full: false.into(), has_room };
     let outcome = catch_unwind(AssertUnwindSafe(|| job(&txn)));
     let keep = matches!(outcome, Ok((true, _)));
     if connection.is_autocommit() {
@@ -338,7 +407,7 @@ fn one(connection: &Connection, job: Job, wakes: &mut bool, ended: &mut Vec<Ende
         if let Ok((_, tell)) = outcome {
             ended.push(tell);
         }
-        return Err(StoreError::Full);
+        return Err(if txn.is_full.get() { StoreError::Full } else { StoreError::Broken });
     }
     if keep {
         *wakes |= txn.wakes.get();

@@ -17,6 +17,7 @@ use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Count, Operation, Route, Style, Success};
 use crate::publish::Progress;
 use crate::store::StoreError;
+use crate::store::changes::Head;
 
 /// Less free room than this is a finding: a publish writes whole packs, a database its log.
 const FREE_BYTES_MIN: u64 = 1 << 30;
@@ -153,12 +154,16 @@ async fn examine(app: Arc<Api>, _: Call<Api>) -> Result<Reply, Refusal> {
     let examined = Arc::clone(&app);
     // Reading the whole file takes a while, and requests of others must go on.
     let looked = tokio::task::spawn_blocking(move || {
-        let (damages, head) = examined.store.read(|reader| Ok::<_, StoreError>((reader.damages()?, reader.head()?)))?;
+        // What cannot be read at all is a finding as well: to tell it is what this is for.
+        let told = |cause: StoreError| vec![cause.to_string()];
+        let damages = examined.store.read(|reader| reader.damages()).unwrap_or_else(told);
+        let head = examined.store.read(|reader| reader.head());
+        let change = head.map_or(0, |head: Head| head.change.0);
         let directory = examined.store.path().parent().unwrap_or(Path::new("/"));
         let room = rustix::fs::statvfs(directory);
-        Ok::<_, StoreError>((damages, head.change.0, room.map_or(0, |room| room.f_bavail * room.f_frsize)))
+        (damages, change, room.map_or(0, |room| room.f_bavail * room.f_frsize))
     });
-    let (damages, change, disk_free_bytes) = looked.await.map_err(|_| Refusal::internal())??;
+    let (damages, change, disk_free_bytes) = looked.await.map_err(|_| Refusal::internal())?;
     let Progress { change: published, generation, planes, refused, stopped, .. } = app.publisher.progress();
     let mut refused_zones: Vec<RefusedZone> =
         refused.into_iter().map(|(name, reason)| RefusedZone { name, reason }).collect();

@@ -59,6 +59,7 @@ CREATE TABLE domains (
     soa_expire    INTEGER NOT NULL,
     soa_minimum   INTEGER NOT NULL,
     rrset_count   INTEGER NOT NULL DEFAULT 0 CHECK (rrset_count >= 0),
+    checksum      INTEGER NOT NULL,
     UNIQUE (id, account)
 ) STRICT;
 CREATE INDEX domains_newest ON domains (account, created DESC, id DESC);
@@ -86,7 +87,8 @@ CREATE TABLE released_names (
 ) STRICT, WITHOUT ROWID;
 
 -- `node` is the owner's sort key below the apex (RFC 4034 section 6.1), so that a range of it is a subtree.
--- `checksum` covers type, TTL and records: a flipped bit in a page is noticed before it is compiled.
+-- `checksum` covers owner, type, TTL and records, as that of a domain covers its row: a flipped bit in a page is noticed
+-- before it is compiled.
 CREATE TABLE rrsets (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
     domain   INTEGER NOT NULL,

@@ -169,10 +169,11 @@ impl Api {
         let patience = call.wait.unwrap_or(SERVED_TIME);
         let served = self.publisher.wait(change, patience).await;
         let mut reply = reply.change(change.0);
-        if served == Served::Yes {
+        let is_refused = call.domain.as_ref().is_some_and(|domain| self.publisher.refuses(&domain.name));
+        if served == Served::Yes && !is_refused {
             return reply;
         }
-        if served == Served::NotYet && call.wait.is_some() {
+        if served != Served::Nobody && call.wait.is_some() {
             reply.status = axum::http::StatusCode::ACCEPTED;
         }
         reply.not_served_yet()

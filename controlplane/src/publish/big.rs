@@ -85,6 +85,11 @@ impl BigZones {
         }
     }
 
+    /// Forgets all zones: each is compiled whole when it changes next.
+    pub(super) fn forget_all(&mut self) {
+        self.zones.clear();
+    }
+
     /// Forgets a zone that is gone.
     pub(super) fn forget(&mut self, domain: DomainId) {
         self.zones.remove(&domain);

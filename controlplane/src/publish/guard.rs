@@ -32,6 +32,30 @@ pub enum Quarantine {
         /// Where they part at the latest.
         change: u64,
     },
+    /// It cannot be used as it is.
+    #[error("the database cannot be used: {cause}")]
+    Unusable {
+        /// What it said.
+        cause: String,
+    },
+}
+
+/// What was asked of the database at the start, or nothing and a quarantine if its file or disk is the cause.
+///
+/// # Errors
+/// Every other one.
+pub(super) fn or_quarantine<T>(
+    outcome: Result<T, StoreError>,
+    quarantine: &mut Option<Quarantine>,
+) -> Result<Option<T>, StoreError> {
+    match outcome {
+        Ok(found) => Ok(Some(found)),
+        Err(cause) if cause.is_of_disk() => {
+            quarantine.get_or_insert(Quarantine::Unusable { cause: cause.to_string() });
+            Ok(None)
+        }
+        Err(cause) => Err(cause),
+    }
 }
 
 /// Compares the database with the manifest in service.

@@ -139,6 +139,12 @@ impl Publisher {
         self.progress.borrow().clone()
     }
 
+    /// Whether a zone keeps older content, because its last state could not be compiled.
+    #[must_use]
+    pub fn refuses(&self, name: &str) -> bool {
+        self.progress.borrow().refused.contains_key(name)
+    }
+
     /// Why the database is not trusted, if it is not: nothing is published then, and nothing should be written.
     #[must_use]
     pub fn quarantine(&self) -> Option<&Quarantine> {

@@ -18,8 +18,8 @@ pub(super) struct Round {
     pub(super) segments: Vec<Segment>,
     /// Zones that are gone.
     pub(super) removed: Vec<Name>,
-    /// Zones that cannot be compiled, by name, and why.
-    pub(super) refused: Vec<(String, String)>,
+    /// Zones that cannot be compiled.
+    pub(super) refused: Vec<Refused>,
     /// How many changes it takes.
     pub(super) changes: u64,
 }
@@ -32,35 +32,46 @@ struct Touched {
     domain: Option<DomainId>,
 }
 
+/// A zone that cannot be compiled.
+pub(super) struct Refused {
+    /// Its name.
+    pub(super) name: String,
+    /// The domain, as far as it is known.
+    pub(super) domain: Option<DomainId>,
+    /// Why.
+    pub(super) cause: String,
+}
+
+/// What a publication has to take.
+pub(super) struct Due<'d> {
+    /// What came after this change.
+    pub(super) after: ChangeId,
+    /// Every domain.
+    pub(super) is_whole: bool,
+    /// Domains whose new base is ready.
+    pub(super) ready: Vec<DomainId>,
+    /// Zones that could not be compiled before, with their domains.
+    pub(super) again: &'d BTreeMap<String, Option<DomainId>>,
+}
+
 impl Round {
-    /// Reads what came after the change `done`, all domains if `is_whole`, and those whose new base is `ready`.
-    pub(super) fn collect(
-        reader: &Reader<'_>,
-        done: ChangeId,
-        is_whole: bool,
-        ready: &[DomainId],
-        big: &mut BigZones,
-    ) -> Result<Round, StoreError> {
+    /// Reads and compiles what is due.
+    pub(super) fn collect(reader: &Reader<'_>, due: &Due<'_>, big: &mut BigZones) -> Result<Round, StoreError> {
         let mut round =
             Round { head: reader.head()?, segments: Vec::new(), removed: Vec::new(), refused: Vec::new(), changes: 0 };
-        for (name, touched) in round.touched(reader, done, is_whole, ready)? {
+        for (name, touched) in round.touched(reader, due)? {
+            let domain = touched.domain;
             if let Err(cause) = round.compile(reader, &name, touched, big) {
-                round.refused.push((name, cause.to_string()));
+                round.refused.push(Refused { name, domain, cause: cause.to_string() });
             }
         }
         Ok(round)
     }
 
     /// Finds the zones that changed, by name.
-    fn touched(
-        &mut self,
-        reader: &Reader<'_>,
-        done: ChangeId,
-        is_whole: bool,
-        ready: &[DomainId],
-    ) -> Result<BTreeMap<String, Touched>, StoreError> {
+    fn touched(&mut self, reader: &Reader<'_>, due: &Due<'_>) -> Result<BTreeMap<String, Touched>, StoreError> {
         let mut zones: BTreeMap<String, Touched> = BTreeMap::new();
-        for waiting in reader.outbox(done)? {
+        for waiting in reader.outbox(due.after)? {
             self.changes += 1;
             let domain = Some(waiting.domain);
             let zone = zones.entry(waiting.name).or_insert_with(|| Touched { nodes: Some(Vec::new()), domain });
@@ -69,13 +80,17 @@ impl Round {
                 (all, _) => *all = None,
             }
         }
-        for &domain in ready {
+        for (name, &domain) in due.again {
+            let touched = zones.entry(name.clone()).or_insert(Touched { nodes: None, domain });
+            touched.nodes = None;
+        }
+        for &domain in &due.ready {
             if let Some(row) = reader.domain(domain)? {
                 let touched = || Touched { nodes: Some(Vec::new()), domain: Some(domain) };
                 zones.entry(row.name).or_insert_with(touched);
             }
         }
-        if is_whole {
+        if due.is_whole {
             for id in reader.domain_ids()? {
                 if let Some(row) = reader.domain(id)? {
                     zones.insert(row.name, Touched { nodes: None, domain: Some(id) });
@@ -95,9 +110,19 @@ impl Round {
     ) -> Result<(), ZoneError> {
         let domain = reader.domain_by_name(name)?;
         let is_active = match &domain {
-            Some(domain) => reader.account(domain.account)?.is_some_and(|account| account.active),
+            Some(domain) => {
+                let account = reader.account(domain.account)?;
+                account.ok_or(StoreError::Damaged("the account of a domain"))?.active
+            }
             None => false,
         };
+        // A name that leads to nothing while its row is there is a damaged index, and no reason to delete a zone.
+        if domain.is_none()
+            && let Some(id) = touched.domain
+            && reader.domain(id)?.is_some_and(|row| row.name == name)
+        {
+            return Err(StoreError::Damaged("the index of domains").into());
+        }
         match domain {
             Some(domain) if is_active => {
                 let nodes = touched.nodes.filter(|_| touched.domain == Some(domain.id));

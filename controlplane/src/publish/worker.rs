@@ -1,5 +1,6 @@
 //! The thread that publishes.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -14,17 +15,17 @@ use tracing::{error, info, warn};
 
 use super::big::BigZones;
 use super::link::{Link, News};
-use super::round::Round;
+use super::round::{Due, Refused, Round};
 use super::{PlaneProgress, Progress, Publisher, Settings, StartError, guard};
 use crate::store::changes::{Head, PublishedGeneration};
 use crate::store::{ChangeId, DomainId, Store, StoreError};
 
 /// How the lock of the snapshot directory names us.
 const HOLDER: &str = "dns-controlplane";
-/// The setting that holds the fencing epoch.
-const EPOCH: &str = "epoch";
 /// How long a failed publication rests before the next attempt.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long zones that could not be compiled rest before they are tried again: what ailed a read may be over.
+const REFUSED_RETRY: Duration = Duration::from_secs(5);
 /// How many generations are kept on disk.
 const GENERATIONS_KEPT: usize = 8;
 /// Old generations are collected after so many new ones.
@@ -52,13 +53,19 @@ impl Threads {
 /// See [`Publisher::start`].
 pub(super) fn start(store: Arc<Store>, settings: Settings) -> Result<Publisher, StartError> {
     let writer = Directory::create(&settings.snapshots)?.lock(HOLDER)?;
-    let epoch = next_epoch(&store, writer.epoch())?;
-    let writer = writer.with_epoch(epoch)?;
+    let of_directory = writer.epoch();
+    // A database that cannot be written or read is no reason to serve no reader.
+    let mut quarantine = None;
+    let epoch = store.write_blocking(move |txn| txn.next_epoch(of_directory));
+    let epoch = guard::or_quarantine(epoch, &mut quarantine)?;
+    store.fence(epoch.unwrap_or(0));
+    let writer = writer.with_epoch(epoch.unwrap_or(of_directory))?;
     let current = writer.directory().current()?;
-    let quarantine = match &current {
-        Some(current) => store.read(|reader| guard::compare(reader, &current.manifest))?,
-        None => None,
-    };
+    if let Some(current) = &current {
+        let compared = store.read(|reader| guard::compare(reader, &current.manifest));
+        let compared = guard::or_quarantine(compared, &mut quarantine)?.flatten();
+        quarantine = quarantine.or(compared);
+    }
     let done = current.as_ref().map_or(ChangeId(0), |current| ChangeId(current.manifest.change));
     let (progress, watching) = watch::channel(Progress {
         change: done,
@@ -89,7 +96,11 @@ pub(super) fn start(store: Arc<Store>, settings: Settings) -> Result<Publisher, 
         progress,
         links,
         collected: 0,
+        // Zones that an earlier process could not compile are still in the outbox.
+        taken: ChangeId(0),
         is_whole,
+        refused: BTreeMap::new(),
+        refused_until: Instant::now(),
         ready: Vec::new(),
         compactions: channel::unbounded(),
         is_compacting: false,
@@ -102,24 +113,29 @@ pub(super) fn start(store: Arc<Store>, settings: Settings) -> Result<Publisher, 
     Ok(Publisher { progress: watching, quarantine, threads: Threads { stop, worker } })
 }
 
-/// Takes a fencing epoch that no control plane had before, neither with this database nor with this directory.
-fn next_epoch(store: &Store, of_directory: u64) -> Result<u64, StoreError> {
-    store.write_blocking(move |txn| {
-        let stored = txn.setting(EPOCH)?.and_then(|octets| octets.try_into().ok()).map_or(0, u64::from_le_bytes);
-        let epoch = stored.max(of_directory).saturating_add(1);
-        txn.set(EPOCH, &epoch.to_le_bytes())?;
-        Ok(epoch)
-    })
-}
-
 /// A plane that was not asked yet.
 fn unknown(path: &PathBuf) -> PlaneProgress {
     PlaneProgress { path: path.clone(), attached: false, change: ChangeId(0), generation: None }
 }
 
-/// Starts a thread.
+/// Starts a thread; should it panic, the process ends. Without it changes would be taken that nobody ever publishes.
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    thread::Builder::new().name(name.into()).spawn(run).map_err(StartError::Thread)
+    let guarded = move || {
+        let _guard = EndOnPanic;
+        run();
+    };
+    thread::Builder::new().name(name.into()).spawn(guarded).map_err(StartError::Thread)
+}
+
+/// Ends the process when it is dropped by a panic; whoever started us does so again.
+struct EndOnPanic;
+
+impl Drop for EndOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            std::process::abort();
+        }
+    }
 }
 
 /// The state of the thread.
@@ -136,6 +152,12 @@ struct Worker {
     links: Vec<Sender<News>>,
     /// The generation at which old ones were collected.
     collected: u64,
+    /// The last change whose owners were taken from the outbox.
+    taken: ChangeId,
+    /// Zones that keep older content, by name, with their domains.
+    refused: BTreeMap<String, Option<DomainId>>,
+    /// When those are tried again.
+    refused_until: Instant,
     /// Whether the next generation needs every domain, not only those that changed.
     is_whole: bool,
     /// Zones that are not compiled whole for each change.
@@ -163,6 +185,7 @@ impl Worker {
                 continue;
             }
             let (folded, compacted) = (self.big.folded(), self.compactions.1.clone());
+            let again = if self.refused.is_empty() { channel::never() } else { channel::at(self.refused_until) };
             is_due = false;
             crossbeam::select! {
                 recv(stopping) -> _ => return,
@@ -171,6 +194,7 @@ impl Worker {
                     is_due = !self.ready.is_empty();
                 }
                 recv(compacted) -> compacted => self.adopt(compacted.ok().flatten()),
+                recv(again) -> _ => is_due = true,
                 recv(wakes) -> woken => {
                     if woken.is_err() {
                         return;
@@ -181,38 +205,59 @@ impl Worker {
         }
     }
 
-    /// Publishes all that waits, if anything does.
+    /// Publishes all that waits, if anything does. What was compiled for a generation that did not come about is
+    /// forgotten: an overlay must never lie on a base that nobody has.
     fn round(&mut self) -> Result<(), String> {
-        let begun = Instant::now();
-        let (done, is_whole, big) = (self.done, self.is_whole, &mut self.big);
-        let ready = std::mem::take(&mut self.ready);
-        let round = self.store.read(|reader| Round::collect(reader, done, is_whole, &ready, big));
-        let round = round.map_err(|error: StoreError| error.to_string())?;
-        let is_same = round.changes == 0 && round.head.change == done && round.segments.is_empty();
-        if is_same && self.progress.borrow().generation.is_some() {
-            return Ok(());
+        let is_again = self.refused_until <= Instant::now();
+        let again = if is_again { std::mem::take(&mut self.refused) } else { BTreeMap::new() };
+        let outcome = self.round_with(&again);
+        if outcome.is_err() {
+            self.big.forget_all();
+            self.refused.extend(again);
         }
-        for (name, cause) in &round.refused {
-            error!("zone {name} keeps its last good content: {cause}");
+        outcome
+    }
+
+    /// As [`Worker::round`], with the zones to be tried `again`.
+    fn round_with(&mut self, again: &BTreeMap<String, Option<DomainId>>) -> Result<(), String> {
+        let begun = Instant::now();
+        let due = Due { after: self.taken, is_whole: self.is_whole, ready: std::mem::take(&mut self.ready), again };
+        let (epoch, big) = (self.writer.epoch(), &mut self.big);
+        let round = self.store.read(|reader| {
+            let found = reader.epoch()?;
+            if found > epoch {
+                Err(StoreError::Fenced { found, own: epoch })
+            } else {
+                Round::collect(reader, &due, big)
+            }
+        });
+        let round = round.map_err(|error: StoreError| error.to_string())?;
+        self.refuse(&round.refused);
+        let is_same = round.changes == 0 && round.head.change == self.done && round.segments.is_empty();
+        if is_same && round.removed.is_empty() && self.progress.borrow().generation.is_some() {
+            return Ok(());
         }
         let now_us = now_us();
         let Round { head, segments, removed, refused, changes } = round;
         let zones = segments.len() as u64;
         let overlays = segments.iter().filter(|segment| segment.facts.base.is_some()).count() as u64;
-        let names: Vec<Name> = segments.iter().map(|segment| segment.facts.apex.clone()).collect();
+        let names = segments.iter().map(|segment| &segment.facts.apex).chain(&removed);
+        let names: Vec<String> = names.map(|apex| apex.to_string().trim_end_matches('.').to_owned()).collect();
         let published = self.publish(segments, removed, &head, now_us).map_err(|error| explain(&error))?;
         let manifest = &published.current.manifest;
         let generation = manifest.generation.0;
         self.done = head.change;
+        self.taken = head.change;
         self.is_whole = false;
+        self.refused.retain(|name, _| !names.contains(name));
         self.progress.send_modify(|progress| {
             progress.change = head.change;
             progress.generation = Some(generation);
             progress.at_us = now_us;
-            for apex in names {
-                progress.refused.remove(apex.to_string().trim_end_matches('.'));
+            for name in &names {
+                progress.refused.remove(name);
             }
-            progress.refused.extend(refused);
+            progress.refused.extend(refused.into_iter().map(|Refused { name, cause, .. }| (name, cause)));
             let counts = &mut progress.counts;
             counts.generations += 1;
             counts.changes += changes;
@@ -230,13 +275,28 @@ impl Worker {
             digest: published.current.digest.0,
             at_us: now_us,
         };
+        let refused: Vec<String> = self.refused.keys().cloned().collect();
         self.store.write_soon(move |txn| {
-            txn.note_published(&row)?;
+            txn.note_published(&row, &refused)?;
             txn.trim_generations(row.generation)
         });
         self.collect(generation);
         self.compact();
         Ok(())
+    }
+
+    /// Notes and reports the zones that could not be compiled.
+    fn refuse(&mut self, refused: &[Refused]) {
+        if refused.is_empty() {
+            return;
+        }
+        self.refused_until = Instant::now() + REFUSED_RETRY;
+        for Refused { name, domain, cause } in refused {
+            self.refused.insert(name.clone(), *domain);
+            if self.progress.borrow().refused.get(name) != Some(cause) {
+                error!("zone {name} keeps its last good content: {cause}");
+            }
+        }
     }
 
     /// Tells the data planes of a generation.

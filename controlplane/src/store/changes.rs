@@ -283,12 +283,14 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// Forgets what is published up to `change`, and notes the generation that has it.
+    /// Forgets what is published up to `change`, but not that of the zones `refused`, and notes the generation.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn note_published(&self, generation: &PublishedGeneration) -> Result<(), StoreError> {
-        self.execute("DELETE FROM outbox WHERE change <= ?1", [generation.change.0])?;
+    pub fn note_published(&self, generation: &PublishedGeneration, refused: &[String]) -> Result<(), StoreError> {
+        let refused = serde_json::to_string(refused).map_err(|_| StoreError::Damaged("a list of names"))?;
+        let sql = "DELETE FROM outbox WHERE change <= ?1 AND name NOT IN (SELECT value FROM json_each(?2))";
+        self.execute(sql, params![generation.change.0, refused])?;
         let PublishedGeneration { generation, epoch, change, digest, at_us } = generation;
         self.execute(
             "INSERT INTO generations (generation, epoch, change, digest, at) VALUES (?1, ?2, ?3, ?4, ?5)

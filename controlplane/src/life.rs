@@ -12,7 +12,7 @@ use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::api::{self, Api};
@@ -23,7 +23,7 @@ use crate::http::server::{Server, Settings};
 use crate::planes::{Pace, Planes};
 use crate::publish::{self, Publisher};
 use crate::serve::{self, Follows as _};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Runs the control plane until SIGTERM or SIGINT; the exit codes are in the help text of [`Args`].
 #[must_use]
@@ -52,6 +52,8 @@ fn start_log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     // A log that is already there (of tests in one process) serves as well.
+    // A line that cannot be written, to a file on a full disk, is lost; telling of that would panic for the same reason.
+    let log = log.log_internal_errors(false);
     log.with_ansi(io::stderr().is_terminal()).with_target(false).try_init().ok();
 }
 
@@ -68,12 +70,12 @@ const WORKER_COUNT: usize = 2;
 /// Everything between a good configuration and the end.
 fn serve_until_told(config: Config) -> io::Result<()> {
     let stop = stop_on_signals()?;
-    let store = Arc::new(Store::open(&config.state).map_err(io::Error::other)?);
+    let store = Arc::new(Store::open(&config.state).map_err(|cause| store_error(&config.state, &cause))?);
     let planes = publish::Settings { snapshots: config.snapshots.clone(), planes: config.planes.clone() };
     let publisher = Publisher::start(Arc::clone(&store), planes).map_err(io::Error::other)?;
     let planes = Arc::new(Planes::new(config.snapshots.clone(), config.planes.clone(), Pace::default()));
     let app = Api::new(Arc::clone(&store), publisher, Arc::clone(&planes), config.domains.clone());
-    let app = Arc::new(app.map_err(io::Error::other)?);
+    let app = Arc::new(app.map_err(|cause| store_error(&config.state, &cause))?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_COUNT).enable_all().build()?;
     let ended = runtime.block_on(serve(config, store, app, stop));
     // A directory read on a hanging file system must not hold up the end.
@@ -88,7 +90,11 @@ async fn serve(config: Config, store: Arc<Store>, app: Arc<Api>, stop: watch::Re
     let socket = &config.api_socket;
     let local = Listener::local(socket).map_err(|cause| socket_error(socket, &cause))?;
     let polls = app.planes().spawn(&stop);
-    let throttles = store.read(|reader| reader.throttled()).map_err(io::Error::other)?;
+    let throttles = store.read(|reader| reader.throttled());
+    let throttles = throttles.unwrap_or_else(|cause: StoreError| {
+        warn!("throttles start empty: {cause}");
+        Vec::new()
+    });
     let settings = Settings {
         trusted_proxies: config.trusted_proxies,
         throttles: throttles.into_iter().filter_map(api::throttles::entry).collect(),
@@ -110,6 +116,23 @@ async fn serve(config: Config, store: Arc<Store>, app: Arc<Api>, stop: watch::Re
     }
     info!("stopped");
     Ok(())
+}
+
+/// Says which remedy there is for a database that cannot be opened. Nothing is ever deleted or repaired here: what is left
+/// of it may be all that there is.
+fn store_error(state: &std::path::Path, cause: &StoreError) -> io::Error {
+    let path = state.display();
+    let text = match cause {
+        StoreError::Held { .. } | StoreError::Newer { .. } | StoreError::Io { .. } | StoreError::Fenced { .. } => {
+            cause.to_string()
+        }
+        StoreError::Full => format!("opening the database in {path}: {cause}: make room and start again"),
+        _ => format!(
+            "opening the database in {path}: {cause}. Nothing was changed, and the data planes go on serving; put a backup \
+             in its place with `dnsctl restore FILE`"
+        ),
+    };
+    io::Error::other(text)
 }
 
 /// Says which remedy there is for an address that cannot be had.

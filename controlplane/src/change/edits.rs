@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use snapshot::dns::rtype::Rtype;
 
-use crate::rrset::canonical::canonical;
+use crate::rrset::lenient;
 use crate::store::rrsets::{Record, Rrset};
 
 /// An RRset before and after a change.
@@ -70,7 +70,7 @@ impl State {
     /// The records as they are stored; `None` if one is no longer what this type may hold.
     pub(super) fn to_records(&self, rtype: Rtype) -> Option<Vec<Record>> {
         let record = |content: &Content| {
-            let rdata = canonical(rtype, &content.content).ok()?.rdata;
+            let rdata = lenient::content(rtype, &content.content).ok()?.rdata;
             Some(Record {
                 id: 0,
                 content: content.content.clone(),

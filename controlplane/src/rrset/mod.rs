@@ -15,6 +15,7 @@ pub mod content;
 pub mod fields;
 pub mod item;
 pub mod kinds;
+pub mod lenient;
 mod loosen;
 pub mod structure;
 mod style;

@@ -12,7 +12,7 @@ use snapshot::dns::zonefile::{Options, Problem, Reader};
 
 use super::import::ImportError;
 use super::report::{Ignored, Reason, Tally};
-use super::{RDATA_LEN_MAX, RECORD_COUNT_MAX, is_managed, unicode};
+use super::{RDATA_LEN_MAX, RECORD_COUNT_MAX, unicode};
 
 /// Stands for no TTL at all: the reader makes larger ones than RFC 2181 section 8 allows to 0, so none is this.
 const NO_TTL: u32 = u32::MAX;
@@ -75,6 +75,8 @@ struct Collector<'a> {
     apex: NameRef<'a>,
     /// Its name in messages.
     domain: &'a str,
+    /// Which types are left out, given whether they are at the apex.
+    is_managed: fn(Rtype, bool) -> bool,
     /// Whether the file has other characters than ASCII. Where it has none, octets above 127 were written as numbers and mean
     /// octets.
     has_unicode: bool,
@@ -96,12 +98,17 @@ impl Collected {
     }
 }
 
-/// Reads all of `text`.
-pub(super) fn collect(text: &[u8], domain: &str) -> Result<Collected, ImportError> {
+/// Reads all of `text`; what `is_managed` is left out.
+pub(super) fn collect(
+    text: &[u8],
+    domain: &str,
+    is_managed: fn(Rtype, bool) -> bool,
+) -> Result<Collected, ImportError> {
     let apex: Name = domain.parse().map_err(|_| ImportError::Domain)?;
     let mut collector = Collector {
         apex: apex.as_ref(),
         domain,
+        is_managed,
         has_unicode: !text.is_ascii(),
         node_idx_of: HashMap::new(),
         group_idx_of: HashMap::new(),
@@ -164,7 +171,7 @@ impl Collector<'_> {
         if node.has_cname && node.has_other {
             return Err(ImportError::CnameAndOther);
         }
-        if is_managed(record.rtype, is_apex) {
+        if (self.is_managed)(record.rtype, is_apex) {
             self.ignore(record, Reason::Managed);
             return Ok(());
         }

@@ -11,10 +11,11 @@ use thiserror::Error;
 
 use super::collect::{Collected, Stored, collect};
 use super::report::{Applied, Ignored, Rejected, Report, Tally};
-use super::{RDATA_LEN_MAX, RECORD_COUNT_MAX};
-use crate::rrset::canonical::canonical;
+use super::{RDATA_LEN_MAX, RECORD_COUNT_MAX, is_managed};
+use crate::rrset::canonical::{RecordError, canonical};
 use crate::rrset::content::{ContentError, unique};
 use crate::rrset::fields::{TTL_SECS_MAX, check_name_len, subname_messages};
+use crate::rrset::kinds::KindError;
 use crate::rrset::structure::structure;
 use crate::rrset::{Content, Draft, Rules, full_name, kinds};
 
@@ -88,10 +89,44 @@ impl Import {
 /// # Errors
 /// [`ImportError`] for the first mistake of the file.
 pub fn import(text: &[u8], rules: &Rules<'_>) -> Result<Import, ImportError> {
-    let mut collected = collect(text, rules.domain)?;
+    import_as(text, rules, &Customs::API)
+}
+
+/// What holds for zone files beside the rules of a domain.
+#[derive(Debug, Clone, Copy)]
+pub struct Customs {
+    /// Which types are left out, given whether they are at the apex.
+    pub is_left_out: fn(Rtype, bool) -> bool,
+    /// What is wrong with a subname that is not empty.
+    pub subname: fn(&str) -> Vec<String>,
+    /// Which types are taken.
+    pub kind: fn(&str) -> Result<Rtype, KindError>,
+    /// What a record of such a type is.
+    pub content: fn(Rtype, &str) -> Result<Content, RecordError>,
+    /// The largest TTL in seconds.
+    pub ttl_secs_max: u32,
+}
+
+impl Customs {
+    /// Those of the REST API.
+    pub const API: Customs = Customs {
+        is_left_out: is_managed,
+        subname: subname_messages,
+        kind: kinds::accepted,
+        content: canonical,
+        ttl_secs_max: TTL_SECS_MAX,
+    };
+}
+
+/// As [`import`], by other customs.
+///
+/// # Errors
+/// [`ImportError`] for the first mistake of the file.
+pub fn import_as(text: &[u8], rules: &Rules<'_>, customs: &Customs) -> Result<Import, ImportError> {
+    let mut collected = collect(text, rules.domain, customs.is_left_out)?;
     let mut import = Import { ignored: std::mem::take(&mut collected.ignored), ..Import::default() };
     for (group_idx, records) in (0..).zip(collected.records.chunk_by(|a, b| a.group_idx == b.group_idx)) {
-        match draft(&collected, group_idx, records, rules) {
+        match draft(&collected, group_idx, records, (rules, customs)) {
             Ok(draft) => import.drafts.push(draft),
             Err(messages) => {
                 let group = &collected.groups[group_idx];
@@ -111,10 +146,15 @@ pub fn import(text: &[u8], rules: &Rules<'_>) -> Result<Import, ImportError> {
 }
 
 /// Makes the draft of a group, whose records these are, or says what is wrong with it.
-fn draft(collected: &Collected, group_idx: usize, records: &[Stored], rules: &Rules<'_>) -> Result<Draft, Vec<String>> {
+fn draft(
+    collected: &Collected,
+    group_idx: usize,
+    records: &[Stored],
+    (rules, customs): (&Rules<'_>, &Customs),
+) -> Result<Draft, Vec<String>> {
     let group = &collected.groups[group_idx];
     let node = &collected.nodes[group.node_idx as usize];
-    let mut messages = if node.subname.is_empty() { Vec::new() } else { subname_messages(&node.subname) };
+    let mut messages = if node.subname.is_empty() { Vec::new() } else { (customs.subname)(&node.subname) };
     if messages.is_empty()
         && let Err(message) = check_name_len(&node.subname, rules.domain)
     {
@@ -123,7 +163,7 @@ fn draft(collected: &Collected, group_idx: usize, records: &[Stored], rules: &Ru
     if node.group_count > rules.limits.type_count_max {
         messages.push(format!("Ensure this subname has no more than {} RRsets.", rules.limits.type_count_max));
     }
-    let rtype = match kinds::accepted(&group.rtype.to_string()) {
+    let rtype = match (customs.kind)(&group.rtype.to_string()) {
         Ok(rtype) => rtype,
         Err(error) => {
             messages.push(error.to_string());
@@ -133,11 +173,11 @@ fn draft(collected: &Collected, group_idx: usize, records: &[Stored], rules: &Ru
     if !messages.is_empty() {
         return Err(messages);
     }
-    let records = contents(collected, records, rtype, &full_name(&node.subname, rules.domain), rules)
+    let records = contents(collected, records, rtype, &full_name(&node.subname, rules.domain), (rules, customs))
         .map_err(|error| vec![error.to_string()])?;
     structure(&node.subname, rtype, records.len())
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<String>>())?;
-    let ttl = group.ttl_secs.min(TTL_SECS_MAX).max(rules.ttl_secs_min);
+    let ttl = group.ttl_secs.min(customs.ttl_secs_max).max(rules.ttl_secs_min);
     Ok(Draft { subname: node.subname.clone(), rtype, ttl: Some(ttl), records: Some(records) })
 }
 
@@ -147,7 +187,7 @@ fn contents(
     records: &[Stored],
     rtype: Rtype,
     name: &str,
-    rules: &Rules<'_>,
+    (rules, customs): (&Rules<'_>, &Customs),
 ) -> Result<Vec<Content>, ContentError> {
     let mut rdatas: Vec<&[u8]> = records.iter().map(|&record| collected.rdata_of(record)).collect();
     if rdatas.len() > 1 {
@@ -166,7 +206,7 @@ fn contents(
         // Writing to a string cannot fail; what would be missing then is no record and is refused as such.
         let written = rdata::write_text(rtype, rdata, &mut text);
         debug_assert!(written.is_ok());
-        contents.push(canonical(rtype, &text)?);
+        contents.push((customs.content)(rtype, &text)?);
     }
     unique(rtype, contents, name)
 }

@@ -16,7 +16,7 @@ mod report;
 mod unicode;
 
 pub use export::{Exported, Header, export};
-pub use import::{Import, ImportError, import};
+pub use import::{Customs, Import, ImportError, import, import_as};
 pub use report::{Applied, Ignored, Reason, Rejected, Report, Tally};
 
 /// How many records a zone file may have, ignored ones not counted.

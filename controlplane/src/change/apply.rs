@@ -97,7 +97,8 @@ fn answers(rrset: &Rrset) -> (u32, Vec<Vec<u8>>) {
 }
 
 /// Writes one RRset. A record whose RDATA stays keeps its number and, unless the new one says otherwise, what goes
-/// with it: weights and comments survive clients that do not know them. An empty comment removes what is there.
+/// with it: weights and comments survive clients that do not know them. An empty comment removes what is there. A record
+/// with a number is that row of the RRset, whatever its RDATA becomes, and is written as it is given.
 fn write(
     txn: &Txn<'_>,
     actor: &Actor,
@@ -110,9 +111,13 @@ fn write(
     rrset.records = records
         .into_iter()
         .map(|mut record| {
-            if let Some(at) = old.iter().position(|old| old.rdata == record.rdata) {
-                let old = old.swap_remove(at);
-                record.id = old.id;
+            let is_same = |old: &Record| match record.id {
+                0 => old.rdata == record.rdata,
+                id => old.id == id,
+            };
+            let known = old.iter().position(is_same).map(|at| old.swap_remove(at));
+            let is_exact = std::mem::replace(&mut record.id, known.as_ref().map_or(0, |old| old.id)) != 0;
+            if let Some(old) = known.filter(|_| !is_exact) {
                 record.weight = record.weight.or(old.weight);
                 record.geo = record.geo.or(old.geo);
                 record.comment = record.comment.or(old.comment);

@@ -27,7 +27,9 @@ pub fn commit(txn: &Txn<'_>, change: Change) -> Result<Committed, Refusal> {
     }
     let (plan, targets) = match edits {
         Edits::Targets { kind, undoes, note, targets, soa } => {
-            authorise(txn, &actor, &domain, targets.iter().map(|target| (&*target.subname, target.rtype)))?;
+            let apex_soa = soa.as_ref().map(|_| ("", Rtype::SOA));
+            let keys = targets.iter().map(|target| (&*target.subname, target.rtype));
+            authorise(txn, &actor, &domain, keys.chain(apex_soa))?;
             (Plan { kind, undoes, note, soa }, targets)
         }
         Edits::Drafts(verb, drafts) => {

@@ -15,6 +15,7 @@ mod fields;
 mod history;
 mod import;
 mod metrics;
+mod operations;
 mod policies;
 mod refusal;
 mod root;
@@ -73,7 +74,7 @@ pub fn tables() -> Vec<&'static [Route<Api>]> {
     let mut tables: Vec<&'static [Route<Api>]> = vec![&root::ROUTES, &domains::ROUTES, &rrsets::ROUTES];
     tables.extend(keys.into_iter().chain(admin::tables()));
     tables.extend([&dyndns::ROUTES as &[_], &serials::ROUTES, &changes::ROUTES, &history::ROUTES]);
-    tables.extend([&import::ROUTES as &[_], &comments::ROUTES]);
+    tables.extend([&import::ROUTES as &[_], &comments::ROUTES, &operations::ROUTES]);
     tables
 }
 

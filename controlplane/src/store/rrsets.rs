@@ -165,6 +165,16 @@ impl Reader<'_> {
         Ok(self.row(sql, params, |row| row.get(0))?.unwrap_or(0))
     }
 
+    /// How many records all domains of an account have together. O(records).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn account_record_count(&self, account: AccountId) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM domains d CROSS JOIN rrsets s ON s.domain = d.id
+                   CROSS JOIN records r ON r.rrset = s.id WHERE d.account = ?1";
+        Ok(self.row(sql, [account.0], |row| row.get(0))?.unwrap_or(0))
+    }
+
     /// Up to `limit` RRsets, newest first, before the position (created, number) or from the newest on.
     ///
     /// # Errors

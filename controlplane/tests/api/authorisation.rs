@@ -9,8 +9,10 @@ use controlplane::api;
 use controlplane::http::openapi;
 use controlplane::http::route::{Access, Permission, Verb, list};
 use controlplane::serve;
+use controlplane::store::StoreError;
 use controlplane::store::policies::Policy;
 use controlplane::store::tokens::Token;
+use snapshot::dns::rtype::Rtype;
 use uuid::Uuid;
 
 use crate::harness::{Answer, Bench, Full, Issued, Who, now_us};
@@ -30,6 +32,14 @@ enum Kind {
     WriteAllowed,
     /// Writes RRsets that they do not allow.
     WriteDenied,
+    /// Reads something of the caller's account through the operations API.
+    ReadZones,
+    /// Reads something in the zone or record of the path there.
+    ReadZone,
+    /// Writes a record there that the policies of the scoped token allow.
+    WriteZoneAllowed,
+    /// Writes a record there that they do not allow.
+    WriteZoneDenied,
     /// Makes a domain.
     CreateDomain,
     /// Deletes the domain of the path.
@@ -63,6 +73,8 @@ const WWW: &str = r#"[{"subname":"www","type":"A","ttl":3600,"records":["192.0.2
 const WWW_ONE: &str = r#"{"subname":"www","type":"A","ttl":3600,"records":["192.0.2.9"]}"#;
 /// A body of a new RRset that the scoped token may not write.
 const NEW: &str = r#"{"subname":"new","type":"A","ttl":3600,"records":["192.0.2.9"]}"#;
+/// A body of a new record that the scoped token may not write.
+const NEW_RECORD: &str = r#"{"name":"new","type":"A","rdata":"192.0.2.9"}"#;
 /// A body of a policy that is like that of the path.
 const POLICY: &str = r#"{"domain":null,"subname":null,"type":null,"perm_write":true}"#;
 
@@ -139,6 +151,18 @@ const EXPECTED: &[Row] = &[
     ("/api/admin/tokens/{id}/rotate/", Verb::Post, Kind::Operate, ""),
     ("/api/admin/backup/", Verb::Post, Kind::Operate, r#"{"path":"{dir}/copy.db"}"#),
     ("/api/admin/doctor/", Verb::Get, Kind::Operate, ""),
+    ("/api/stats", Verb::Get, Kind::ReadZones, ""),
+    ("/api/zones", Verb::Get, Kind::ReadZones, ""),
+    ("/api/zones", Verb::Post, Kind::CreateDomain, r#"{"name":"new.example"}"#),
+    ("/api/zones/{name}", Verb::Get, Kind::ReadZone, ""),
+    ("/api/zones/{name}", Verb::Delete, Kind::DeleteDomain, ""),
+    ("/api/zones/{name}/records", Verb::Get, Kind::ReadZone, ""),
+    ("/api/zones/{name}/records", Verb::Post, Kind::WriteZoneDenied, NEW_RECORD),
+    ("/api/zones/{name}/import", Verb::Post, Kind::WriteZoneAllowed, "www 3600 A 192.0.2.9"),
+    ("/api/zones/{name}/export", Verb::Get, Kind::ReadZone, ""),
+    ("/api/records/{id}", Verb::Get, Kind::ReadZone, ""),
+    ("/api/records/{id}", Verb::Put, Kind::WriteZoneAllowed, r#"{"rdata":"192.0.2.9"}"#),
+    ("/api/records/{id}", Verb::Delete, Kind::WriteZoneAllowed, ""),
 ];
 
 impl Kind {
@@ -153,6 +177,8 @@ impl Kind {
                 Access::With(Permission::ManageTokens)
             }
             Kind::Operate => Access::With(Permission::Admin),
+            Kind::ReadZones | Kind::ReadZone => Access::With(Permission::Read),
+            Kind::WriteZoneAllowed | Kind::WriteZoneDenied => Access::With(Permission::Write),
             Kind::ReadOwn
             | Kind::ReadDomain
             | Kind::WriteAllowed
@@ -232,6 +258,9 @@ fn expected(kind: Kind, asker: Asker) -> Outcome {
             Kind::ReadDomain
             | Kind::WriteAllowed
             | Kind::WriteDenied
+            | Kind::ReadZone
+            | Kind::WriteZoneAllowed
+            | Kind::WriteZoneDenied
             | Kind::DeleteDomain
             | Kind::SeeToken
             | Kind::ManageToken
@@ -242,6 +271,7 @@ fn expected(kind: Kind, asker: Asker) -> Outcome {
         ) => Outcome::Missing,
         (_, Asker::Foreign) => Outcome::Done,
         (Kind::Optional | Kind::ReadOwn | Kind::ReadDomain | Kind::LogOut, _) => Outcome::Done,
+        (Kind::ReadZones | Kind::ReadZone, _) | (Kind::WriteZoneAllowed, Asker::Scoped) => Outcome::Done,
         (Kind::SeeTokens | Kind::SeeToken | Kind::SeePolicies, Asker::ReadOnly) => Outcome::Done,
         (Kind::WriteAllowed | Kind::Update, Asker::Scoped) => Outcome::Done,
         (_, Asker::ReadOnly | Asker::Scoped) => Outcome::Forbidden,
@@ -256,6 +286,8 @@ struct Setting {
     target: Issued,
     /// A policy of it.
     policy: Uuid,
+    /// The record of the paths.
+    record: i64,
     /// Tokens of the askers, in the order of [`ASKERS`]; that of nobody and the operator are not used.
     tokens: Vec<Issued>,
 }
@@ -274,6 +306,13 @@ impl Setting {
         // Changes 3 and 4 make a domain and delete it.
         assert_eq!(bench.post(full.who(), "/api/v1/domains/", r#"{"name":"gone.example"}"#).status, 201);
         assert_eq!(bench.call(full.who(), "DELETE", "/api/v1/domains/gone.example/", None).status, 204);
+        let record = bench.store.read(|reader| {
+            let domain = reader.domain_by_name("owned.example")?.unwrap();
+            let node = controlplane::change::node_of("www").unwrap();
+            let rrset = reader.rrset(domain.id, &node, Rtype::A)?.unwrap();
+            Ok::<_, StoreError>(rrset.records[0].id)
+        });
+        let record = record.unwrap();
         let foreign = bench.account("foreign@example.org");
         let mut stopped_account = bench.account("stopped@example.org");
         let expired = bench.token(&account, |token: &mut Token| {
@@ -309,7 +348,7 @@ impl Setting {
             .unwrap();
         let (nobody, operator) = (unknown.clone(), unknown.clone());
         let tokens = vec![nobody, unknown, expired, elsewhere, stopped, foreign, read_only, scoped, full, operator];
-        Setting { bench, target, policy, tokens }
+        Setting { bench, target, policy, record, tokens }
     }
 
     /// Asks for an operation as one of the askers.
@@ -320,7 +359,9 @@ impl Setting {
             Asker::Operator => Who::Operator,
             _ => self.tokens[index].who(),
         };
+        let record = self.record.to_string();
         let mut path = path
+            .replace("/api/records/{id}", &format!("/api/records/{record}"))
             .replace("{name}", "owned.example")
             .replace("{subname}", "www")
             .replace("{type}", "A")

@@ -19,6 +19,8 @@ mod log;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod operations;
+#[cfg(test)]
 mod policies;
 #[cfg(test)]
 mod quota;

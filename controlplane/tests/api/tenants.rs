@@ -108,6 +108,15 @@ fn request() -> impl Strategy<Value = (String, String, Option<String>)> {
         "/api/admin/accounts/a@example.org/tokens/",
         "/api/admin/tokens/T/",
         "/api/admin/tokens/T/rotate/",
+        "/api/zones?account=a@example.org",
+        "/api/zones/D",
+        "/api/zones/D/records",
+        "/api/zones/D/import?replace=1",
+        "/api/zones/D/export",
+        "/api/records/1",
+        "/api/records/2",
+        "/api/records/3",
+        "/api/records/-1",
     ]);
     let body = prop::sample::select(vec![
         "{}",
@@ -116,6 +125,7 @@ fn request() -> impl Strategy<Value = (String, String, Option<String>)> {
         r#"{"subname":"www","type":"A","ttl":3600,"records":["203.0.113.66"]}"#,
         r#"[{"subname":"www","type":"A","ttl":3600,"records":["203.0.113.66"]}]"#,
         r#"{"records":[]}"#,
+        r#"{"name":"www","type":"A","rdata":"203.0.113.66","ttl":7200,"enabled":0}"#,
         r#"{"domain":"D","subname":null,"type":null,"perm_write":true}"#,
         r#"{"domain":null,"subname":null,"type":null,"perm_write":true}"#,
         r#"{"id":"T","perm_write":true,"auto_policy":true,"max_age":0}"#,

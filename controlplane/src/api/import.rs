@@ -166,7 +166,7 @@ async fn import(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
         }
         match commit(&app, &call, &seen, plan.targets, reason.clone(), dry_run).await {
             Err(change::Refusal::Precondition) if call.if_match.is_none() && attempt < ATTEMPT_COUNT_MAX => {
-                attempt += 1
+                attempt += 1;
             }
             Err(refused) => return Err(refusal::of_change(refused)),
             Ok(committed) => {

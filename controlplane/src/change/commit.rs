@@ -55,7 +55,7 @@ pub fn commit(txn: &Txn<'_>, change: Change) -> Result<Committed, Refusal> {
         }
     };
     exclusivity(txn, &domain, &targets)?;
-    let committed = carry_out(txn, &actor, domain, targets, plan)?;
+    let committed = carry_out(txn, &actor, domain, targets, &plan)?;
     if dry_run { Err(Refusal::DryRun(Box::new(committed))) } else { Ok(committed) }
 }
 
@@ -103,7 +103,7 @@ pub(super) fn carry_out(
     actor: &Actor,
     mut domain: Domain,
     targets: Vec<Target>,
-    plan: Plan,
+    plan: &Plan,
 ) -> Result<Committed, Refusal> {
     let changes_soa = plan.soa.as_ref().is_some_and(|soa| *soa != domain.soa);
     structure_of(&targets, actor)?;
@@ -124,7 +124,7 @@ pub(super) fn carry_out(
         }
         domain.change = txn.next_change()?;
         change = Some(domain.change);
-        record(txn, actor, &domain, &plan, &edits, Some(nodes))?;
+        record(txn, actor, &domain, plan, &edits, Some(&nodes))?;
     }
     txn.update_domain(&domain)?;
     if change.is_some() {
@@ -140,7 +140,7 @@ pub(super) fn record(
     domain: &Domain,
     plan: &Plan,
     edits: &[super::Edit],
-    nodes: Option<Vec<Node>>,
+    nodes: Option<&[Node]>,
 ) -> Result<(), Refusal> {
     let edits =
         serde_json::to_string(edits).map_err(|_| Refusal::Rules(vec!["the change cannot be written".into()]))?;

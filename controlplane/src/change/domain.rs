@@ -235,5 +235,5 @@ fn delegate(
     // The suffix belongs to the operator; the tenant's token has no say in it and needs none.
     let actor = Actor { account: parent.account, token: None, ..actor.clone() };
     let plan = Plan::named("delegate");
-    carry_out(txn, &actor, parent, vec![target], plan).map(Some)
+    carry_out(txn, &actor, parent, vec![target], &plan).map(Some)
 }

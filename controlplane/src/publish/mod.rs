@@ -129,7 +129,7 @@ impl Publisher {
     ///
     /// # Errors
     /// [`StartError`]. A database that is behind the directory is no error: see [`Publisher::quarantine`].
-    pub fn start(store: Arc<Store>, settings: Settings) -> Result<Publisher, StartError> {
+    pub fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher, StartError> {
         worker::start(store, settings)
     }
 

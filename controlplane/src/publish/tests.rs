@@ -37,7 +37,7 @@ impl Bench {
     /// Starts a publisher without data planes.
     fn publisher(&self) -> Publisher {
         let settings = Settings { snapshots: self.dir.path().join("snapshots"), planes: Vec::new() };
-        Publisher::start(Arc::clone(&self.store), settings).unwrap()
+        Publisher::start(Arc::clone(&self.store), &settings).unwrap()
     }
 
     /// Makes a domain.

@@ -1,7 +1,7 @@
 //! The thread that publishes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -51,7 +51,7 @@ impl Threads {
 }
 
 /// See [`Publisher::start`].
-pub(super) fn start(store: Arc<Store>, settings: Settings) -> Result<Publisher, StartError> {
+pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher, StartError> {
     let writer = Directory::create(&settings.snapshots)?.lock(HOLDER)?;
     let of_directory = writer.epoch();
     // A database that cannot be written or read is no reason to serve no reader.
@@ -70,7 +70,7 @@ pub(super) fn start(store: Arc<Store>, settings: Settings) -> Result<Publisher, 
     let (progress, watching) = watch::channel(Progress {
         change: done,
         generation: current.as_ref().map(|current| current.manifest.generation.0),
-        planes: settings.planes.iter().map(unknown).collect(),
+        planes: settings.planes.iter().map(|path| unknown(path)).collect(),
         stopped: quarantine.as_ref().map(ToString::to_string),
         ..Progress::default()
     });
@@ -114,8 +114,8 @@ pub(super) fn start(store: Arc<Store>, settings: Settings) -> Result<Publisher, 
 }
 
 /// A plane that was not asked yet.
-fn unknown(path: &PathBuf) -> PlaneProgress {
-    PlaneProgress { path: path.clone(), attached: false, change: ChangeId(0), generation: None }
+fn unknown(path: &Path) -> PlaneProgress {
+    PlaneProgress { path: path.to_owned(), attached: false, change: ChangeId(0), generation: None }
 }
 
 /// Starts a thread; should it panic, the process ends. Without it changes would be taken that nobody ever publishes.

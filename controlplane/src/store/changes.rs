@@ -245,7 +245,7 @@ impl Txn<'_> {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn add_change_set(&self, change: &ChangeSet, nodes: Option<Vec<Node>>) -> Result<(), StoreError> {
+    pub fn add_change_set(&self, change: &ChangeSet, nodes: Option<&[Node]>) -> Result<(), StoreError> {
         let mut hash = blake3::Hasher::new_keyed(&self.head()?.chain);
         hash.update(&change.id.0.to_le_bytes()).update(&change.domain.0.to_le_bytes());
         hash.update(&change.at_us.to_le_bytes()).update(&change.serial.to_le_bytes());
@@ -277,7 +277,7 @@ impl Txn<'_> {
         )?;
         self.execute(
             "INSERT INTO outbox (change, domain, name, nodes) VALUES (?1, ?2, ?3, ?4)",
-            params![change.id.0, change.domain.0, change.name, nodes.as_deref().map(join)],
+            params![change.id.0, change.domain.0, change.name, nodes.map(join)],
         )?;
         self.wake();
         Ok(())

@@ -123,7 +123,7 @@ impl Bench {
         let store = Arc::new(Store::open(&dir.path().join("state")).unwrap());
         let snapshots = dir.path().join("snapshots");
         let settings = publish::Settings { snapshots: snapshots.clone(), planes: Vec::new() };
-        let publisher = Publisher::start(Arc::clone(&store), settings).unwrap();
+        let publisher = Publisher::start(Arc::clone(&store), &settings).unwrap();
         let planes = Arc::new(Planes::new(snapshots, Vec::new(), Pace::default()));
         let domains = Domains {
             nameservers: vec!["ns1.petrel.test.".into(), "ns2.petrel.test.".into()],

@@ -40,16 +40,16 @@ pub(crate) fn back_up(args: &args::Backup, dir: Option<&Path>, output: &mut Outp
 /// [`Failure::Input`] if the file is no backup, [`Failure::Unable`] while a control plane runs.
 pub(crate) fn restore(args: &args::Restore, dir: Option<&Path>, output: &mut Output<'_>) -> Result<(), Failure> {
     let (state, snapshots) = places(&args.rest, dir)?;
-    let aside = recovery::restore(&state, &args.file, &stamp()).map_err(failure)?;
+    let aside = recovery::restore(&state, &args.file, &stamp()).map_err(|error| failure(&error))?;
     let mut text = format!("restored {} to {}\n", args.file.display(), state.display());
     if let Some(aside) = &aside {
         text.push_str(&format!("the database before it is kept: {}\n", aside.display()));
     }
     text.push_str("tokens and accounts are those of the backup: delete again what was deleted since\n");
     let mut value = json!({ "restored": args.file, "kept": aside, "quarantine": null, "recovered": null });
-    if let Some(cause) = recovery::examine(&state, &snapshots).map_err(failure)? {
+    if let Some(cause) = recovery::examine(&state, &snapshots).map_err(|error| failure(&error))? {
         if args.accept {
-            let recovered = recovery::recover(&state, &snapshots, now_us()).map_err(failure)?;
+            let recovered = recovery::recover(&state, &snapshots, now_us()).map_err(|error| failure(&error))?;
             if let Some(recovered) = &recovered {
                 text.push_str(&told(recovered));
                 value["recovered"] = document(recovered);
@@ -71,7 +71,7 @@ pub(crate) fn recover(args: &args::Recover, dir: Option<&Path>, output: &mut Out
     if !state.is_dir() {
         return Err(Failure::Unable(format!("{} is not a directory", state.display())));
     }
-    let shown = match recovery::recover(&state, &snapshots, now_us()).map_err(failure)? {
+    let shown = match recovery::recover(&state, &snapshots, now_us()).map_err(|error| failure(&error))? {
         Some(recovered) => Shown { text: told(&recovered), value: json!({ "recovered": document(&recovered) }) },
         None => {
             let text = "nothing to recover: the database has all that was published\n".to_owned();
@@ -115,15 +115,15 @@ fn untrusted(cause: &Quarantine, snapshots: &Path) -> String {
 }
 
 /// What an error means to the caller.
-fn failure(error: RecoverError) -> Failure {
-    match &error {
+fn failure(error: &RecoverError) -> Failure {
+    match error {
         RecoverError::Store(StoreError::NoBackup { .. } | StoreError::Newer { .. }) => {
             Failure::Input(error.to_string())
         }
         RecoverError::Store(StoreError::Held { .. }) | RecoverError::Lock(LockError::Held { .. }) => {
-            Failure::Unable(format!("{}: stop the control plane first", explain(&error)))
+            Failure::Unable(format!("{}: stop the control plane first", explain(error)))
         }
-        _ => Failure::Unable(explain(&error)),
+        _ => Failure::Unable(explain(error)),
     }
 }
 

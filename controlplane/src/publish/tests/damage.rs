@@ -72,7 +72,7 @@ fn revive(bench: &Bench, dir: &Path, domains: &[(DomainId, String)]) -> Option<C
         }
     };
     let settings = Settings { snapshots: dir.join("snapshots"), planes: Vec::new() };
-    let Ok(publisher) = Publisher::start(Arc::clone(&store), settings) else { return None };
+    let Ok(publisher) = Publisher::start(Arc::clone(&store), &settings) else { return None };
     let mut last = None;
     for &(domain, _) in domains {
         let state = Some((60, testing::rrset("touch", "203.0.113.1").records));
@@ -183,7 +183,7 @@ fn a_lost_or_torn_log_is_quarantined_or_whole() {
         }
         let store = Arc::new(Store::open(&dir.join("state")).unwrap());
         let settings = Settings { snapshots: dir.join("snapshots"), planes: Vec::new() };
-        let publisher = Publisher::start(store, settings).unwrap();
+        let publisher = Publisher::start(store, &settings).unwrap();
         let is_quarantined = publisher.quarantine().is_some();
         publisher.stop();
         quarantined += usize::from(is_quarantined);
@@ -210,9 +210,9 @@ fn a_control_plane_that_was_replaced_neither_writes_nor_publishes() {
     fs::remove_file(state.join("lock")).unwrap();
     let store = Arc::new(Store::open(&state).unwrap());
     let settings = Settings { snapshots: bench.dir.path().join("snapshots"), planes: Vec::new() };
-    assert!(matches!(Publisher::start(Arc::clone(&store), settings.clone()), Err(StartError::Lock(_))));
+    assert!(matches!(Publisher::start(Arc::clone(&store), &settings), Err(StartError::Lock(_))));
     fs::remove_file(settings.snapshots.join("lock")).unwrap();
-    let second = Publisher::start(Arc::clone(&store), settings).unwrap();
+    let second = Publisher::start(Arc::clone(&store), &settings).unwrap();
     let refused = bench.store.write_blocking(|txn| txn.set("k", b"late"));
     assert!(refused.is_err(), "{refused:?}");
     assert_eq!(store.read(|reader| reader.setting("k")).unwrap(), None);

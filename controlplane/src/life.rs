@@ -51,9 +51,9 @@ pub fn run(args: Args) -> ExitCode {
 fn start_log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    // A log that is already there (of tests in one process) serves as well.
     // A line that cannot be written, to a file on a full disk, is lost; telling of that would panic for the same reason.
     let log = log.log_internal_errors(false);
+    // A log that is already there (of tests in one process) serves as well.
     log.with_ansi(io::stderr().is_terminal()).with_target(false).try_init().ok();
 }
 

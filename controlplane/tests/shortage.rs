@@ -1,4 +1,4 @@
-//! The process when it runs out of file descriptors.
+//! The process when it lacks what it needs: file descriptors, a database that can be read.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -74,4 +74,26 @@ fn without_file_descriptors_accepting_pauses_and_recovers() {
     drop(many);
     let mut late = TcpStream::connect(addr).unwrap();
     assert!(ask(&mut late, "/healthz").unwrap().starts_with("HTTP/1.1 200"));
+}
+
+/// What is left of a damaged database may be all that there is: it is refused with the remedy, and never touched.
+#[test]
+fn a_database_that_is_none_ends_the_start_with_the_remedy_and_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, snapshots) = (dir.path().join("state"), dir.path().join("snapshots"));
+    std::fs::create_dir_all(&snapshots).unwrap();
+    std::fs::create_dir(&state).unwrap();
+    let left = b"not a database, but once it was\n".repeat(400);
+    std::fs::write(state.join("petrel.db"), &left).unwrap();
+    let ended = Command::new(env!("CARGO_BIN_EXE_dns-controlplane"))
+        .args(["--api", "127.0.0.1:0", "--snapshots"])
+        .arg(&snapshots)
+        .arg("--state")
+        .arg(&state)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(3), "{told}");
+    assert!(told.contains("dnsctl restore FILE") && told.contains("Nothing was changed"), "{told}");
+    assert_eq!(std::fs::read(state.join("petrel.db")).unwrap(), left);
 }

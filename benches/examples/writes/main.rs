@@ -16,6 +16,10 @@ use dns::Asker;
 
 /// How many connections fill.
 const FILLERS: usize = 16;
+/// How many connections read.
+const READERS: usize = 4;
+/// For how long they read.
+const READ_TIME: Duration = Duration::from_secs(5);
 /// RRsets of a domain, NS included.
 const RRSETS: usize = 10;
 
@@ -115,15 +119,34 @@ fn measure(mut client: Client, mut asker: Asker, domains: usize, samples: usize)
         wrong += usize::from(asker.address(&format!("www.{name}"))? != "192.0.2.1");
     }
     show(&mut out, "create", &mut times)?;
-    let begun = Instant::now();
-    let mut reads = 0;
-    while begun.elapsed() < Duration::from_secs(5) {
-        let name = domain(scattered(reads, domains));
-        client.expect("GET", &format!("/api/v1/domains/{name}/rrsets/h2/A/"), "", 200)?;
-        reads += 1;
-    }
-    writeln!(out, "reads_per_second {}", reads / 5)?;
+    writeln!(out, "reads_per_second {}", reads(&client, domains)?)?;
     writeln!(out, "wrong_answers {wrong}")
+}
+
+/// How many RRsets a few connections together can read in a second.
+fn reads(client: &Client, domains: usize) -> io::Result<usize> {
+    let done = AtomicUsize::new(0);
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..READERS)
+            .map(|reader| {
+                let (done, mut client) = (&done, client.another());
+                scope.spawn(move || -> io::Result<()> {
+                    let client = client.as_mut().map_err(|error| io::Error::other(error.to_string()))?;
+                    let mut step = reader;
+                    while begun.elapsed() < READ_TIME {
+                        let name = domain(scattered(step, domains));
+                        client.expect("GET", &format!("/api/v1/domains/{name}/rrsets/h2/A/"), "", 200)?;
+                        done.fetch_add(1, Ordering::Relaxed);
+                        step += READERS;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        readers.into_iter().try_for_each(|reader| reader.join().expect("a reader panicked"))
+    })?;
+    Ok(done.into_inner() / usize::try_from(READ_TIME.as_secs()).unwrap_or(1))
 }
 
 /// Measures single writes in one big zone.

@@ -230,7 +230,7 @@ mod tests {
         let file = "snapshots = 'DIR'\napi_socket = 'DIR/s'\ntrusted_proxies = ['10.0.0.0/8', 'fd00::/8']";
         check_config(Some(file), &[], "[] DIR/s DIR/state 10.0.0.0/8 fd00::/8");
         let args = ["--api-socket", "DIR/t", "--trusted-proxy", "192.0.2.0/24"];
-        check_config(Some(file), &args, "[] DIR/t 192.0.2.0/24");
+        check_config(Some(file), &args, "[] DIR/t DIR/state 192.0.2.0/24");
         check_config(Some("snapshots = 'DIR'\ntrusted_proxies = ['10.0.0.1/x']"), &[], "10.0.0.1/x is no network");
     }
 

@@ -206,7 +206,8 @@ mod tests {
             let mut writer = scratch.writer();
             writer.directory.disk.faults.order(Fault::Kill, left);
             let outcome = writer.collect(1, &[]);
-            assert_eq!(outcome.is_err(), writer.directory.disk.faults.has_struck());
+            // A fault among the removals themselves changes nothing: what was set aside is the next writer's to remove.
+            assert!(outcome.is_ok() || writer.directory.disk.faults.has_struck());
             drop(writer);
             for entry in scratch.directory().generations().unwrap() {
                 assert!(matches!(entry.state, crate::handover::GenerationState::Intact(_)), "{left}: {entry:?}");

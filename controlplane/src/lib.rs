@@ -1,9 +1,10 @@
-//! The control plane: what checks, compiles and publishes zones, and the process that watches the data planes.
+//! The control plane: owns the data, and makes every change of it served.
 //!
-//! Modules `source`, `zonelist`, `check` and `compile` turn zone files into a generation; they are a library that `dnsctl` calls.
-//! [`run`] is the process: `config` says what it does, `planes` follows the data planes, `serve` tells about them over
-//! HTTP. Module `rrset` is of the REST API to come. The process only reads the snapshot directory so far, therefore it does not take the directory's writer lock
-//! and `dnsctl compile` may publish while it runs. It holds no connection to the network but the HTTP listener.
+//! [`run`] is the process. A change comes in through `api` (over `http`), is parsed by `rrset`, `zonetext`, `dyndns`, `naming`
+//! and `value`, made in one transaction by `change` over `store`, and brought into service by `publish`; `planes` and `serve`
+//! watch and tell. Modules `source`, `zonelist`, `check` and `compile` turn zone files into a generation and are a library
+//! that `dnsctl` calls, as is `recovery`. While the process runs it is the one writer of its database and of the snapshot
+//! directory. It holds no connection to the network but the HTTP listener.
 
 pub mod api;
 pub mod auth;

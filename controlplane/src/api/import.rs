@@ -321,7 +321,12 @@ fn plan(before: Vec<Rrset>, drafts: &[Draft], mode: Mode) -> Plan {
     let changed = diff.changed.iter().map(|rrset| (&rrset.subname, &rrset.rtype));
     let written = added.chain(changed).filter_map(|(subname, rtype)| {
         let draft = wanted.get(&(subname, rtype.clone()))?;
-        let records = draft.records.iter().flatten().map(record).collect();
+        let records = draft
+            .records
+            .iter()
+            .flatten()
+            .map(|content| Record::new(content.text.clone(), content.rdata.clone()))
+            .collect();
         Some(Target { subname: subname.clone(), rtype: draft.rtype, state: Some((draft.ttl?, records)) })
     });
     let removed = diff.removed.iter().filter_map(|rrset| {
@@ -330,12 +335,6 @@ fn plan(before: Vec<Rrset>, drafts: &[Draft], mode: Mode) -> Plan {
     });
     let targets = written.chain(removed).collect();
     Plan { targets, diff, shrinks }
-}
-
-/// A record that is not stored yet.
-fn record(content: &crate::rrset::Content) -> Record {
-    let crate::rrset::Content { text, rdata } = content.clone();
-    Record { id: 0, content: text, rdata, weight: None, geo: None, enabled: true, comment: None }
 }
 
 /// The refusal of a file that removes much.

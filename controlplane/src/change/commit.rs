@@ -7,9 +7,9 @@ use snapshot::dns::rtype::Rtype;
 use super::apply::{Applied, apply, node_of};
 use super::{Actor, Change, Committed, Edits, Precondition, Refusal, Target, Verb, serial};
 use crate::auth;
-use crate::rrset::Draft;
 use crate::rrset::bulk::Bulk;
 use crate::rrset::structure::{Origin, Present, cname_conflict, structure};
+use crate::rrset::{Content, Draft};
 use crate::store::changes::{ChangeSet, Node};
 use crate::store::domains::{Domain, Soa};
 use crate::store::rrsets::{Record, Rrset};
@@ -208,7 +208,9 @@ fn resolve(txn: &Reader<'_>, domain: &Domain, verb: Verb, drafts: Vec<Draft>) ->
             Verb::Patch => txn.rrset(domain.id, &node_of(&subname)?, rtype)?,
             Verb::Put => None,
         };
-        let records = records.map(|records| records.into_iter().map(new_record).collect::<Vec<Record>>());
+        let records = records.map(|records| {
+            records.into_iter().map(|Content { text, rdata }| Record::new(text, rdata)).collect::<Vec<Record>>()
+        });
         let (before_ttl, before_records) = before.map(|before| (before.ttl_secs, before.records)).unzip();
         let state = match (ttl.or(before_ttl), records.or(before_records)) {
             (_, Some(records)) if records.is_empty() => None,
@@ -223,12 +225,6 @@ fn resolve(txn: &Reader<'_>, domain: &Domain, verb: Verb, drafts: Vec<Draft>) ->
 /// A subname for people.
 fn shown(subname: &str) -> &str {
     if subname.is_empty() { "@" } else { subname }
-}
-
-/// A record that is not stored yet.
-fn new_record(content: crate::rrset::Content) -> Record {
-    let crate::rrset::Content { text, rdata } = content;
-    Record { id: 0, content: text, rdata, weight: None, geo: None, enabled: true, comment: None }
 }
 
 /// Makes sure that a CNAME stays alone, with all of the change in view.

@@ -7,8 +7,8 @@ use super::commit::{Plan, carry_out, record};
 use super::{Actor, Committed, Refusal, Target, serial};
 use crate::auth;
 use crate::naming::{self, Neighbours, Suffixes};
-use crate::rrset::Draft;
 use crate::rrset::canonical::canonical;
+use crate::rrset::{Content, Draft};
 use crate::store::accounts::Class;
 use crate::store::domains::{Domain, SerialPolicy, Soa, SoaMode};
 use crate::store::rrsets::Record;
@@ -178,15 +178,7 @@ fn is_free_for(txn: &Reader<'_>, actor: &Actor, new: &NewDomain) -> Result<(), R
 fn target_of(draft: Draft) -> Option<Target> {
     let Draft { subname, rtype, ttl, records } = draft;
     let records = records.unwrap_or_default();
-    let record = |content: crate::rrset::Content| Record {
-        id: 0,
-        content: content.text,
-        rdata: content.rdata,
-        weight: None,
-        geo: None,
-        enabled: true,
-        comment: None,
-    };
+    let record = |Content { text, rdata }| Record::new(text, rdata);
     let state = Some((ttl?, records.into_iter().map(record).collect()));
     Some(Target { subname, rtype, state })
 }
@@ -195,8 +187,7 @@ fn target_of(draft: Draft) -> Option<Target> {
 fn delegation(subname: &str, nameservers: &[String]) -> Result<Target, Refusal> {
     let record = |name: &String| {
         let content = canonical(Rtype::NS, name).map_err(|error| Refusal::Rules(vec![error.to_string()]))?;
-        let crate::rrset::Content { text, rdata } = content;
-        Ok(Record { id: 0, content: text, rdata, weight: None, geo: None, enabled: true, comment: None })
+        Ok(Record::new(content.text, content.rdata))
     };
     let records = nameservers.iter().map(record).collect::<Result<Vec<_>, Refusal>>()?;
     Ok(Target { subname: subname.to_owned(), rtype: Rtype::NS, state: Some((NS_TTL_SECS, records)) })

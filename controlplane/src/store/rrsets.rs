@@ -57,6 +57,14 @@ pub struct Filter {
     pub rtype: Option<Rtype>,
 }
 
+impl Record {
+    /// A record that is not stored yet, with nothing beside its content: presentation and wire format.
+    #[must_use]
+    pub fn new(content: String, rdata: Vec<u8>) -> Record {
+        Record { id: 0, content, rdata, weight: None, geo: None, enabled: true, comment: None }
+    }
+}
+
 impl Rrset {
     /// What the row must sum up to.
     fn checksum(&self) -> i64 {

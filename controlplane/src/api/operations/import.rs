@@ -115,7 +115,14 @@ fn take_over(
         }
         let subname = subname.to_ascii_lowercase();
         kept.insert((change::node_of(&subname)?, rtype));
-        targets.push(Target { subname, rtype, state: Some((ttl_secs, records.into_iter().map(record).collect())) });
+        targets.push(Target {
+            subname,
+            rtype,
+            state: Some((
+                ttl_secs,
+                records.into_iter().map(|Content { text, rdata }| Record::new(text, rdata)).collect(),
+            )),
+        });
     }
     if mode == Mode::Replace {
         // A file without them, as exports of other services are, takes nobody's name servers away.
@@ -129,10 +136,4 @@ fn take_over(
     }
     let edits = Edits::Targets { kind: "import", undoes: None, note: None, targets, soa };
     change::commit(txn, Change { actor, domain: domain.id, precondition: None, edits, dry_run: false })
-}
-
-/// A record that is not stored yet.
-fn record(content: Content) -> Record {
-    let Content { text, rdata } = content;
-    Record { id: 0, content: text, rdata, weight: None, geo: None, enabled: true, comment: None }
 }

@@ -71,7 +71,11 @@ const WORKER_COUNT: usize = 2;
 fn serve_until_told(config: Config) -> io::Result<()> {
     let stop = stop_on_signals()?;
     let store = Arc::new(Store::open(&config.state).map_err(|cause| store_error(&config.state, &cause))?);
-    let planes = publish::Settings { snapshots: config.snapshots.clone(), planes: config.planes.clone() };
+    let planes = publish::Settings {
+        snapshots: config.snapshots.clone(),
+        planes: config.planes.clone(),
+        sign: config.sign.clone(),
+    };
     let publisher = Publisher::start(Arc::clone(&store), &planes).map_err(io::Error::other)?;
     let planes = Arc::new(Planes::new(config.snapshots.clone(), config.planes.clone(), Pace::default()));
     let app = Api::new(Arc::clone(&store), publisher, Arc::clone(&planes), config.domains.clone());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::header::ETAG;
+use serde_json::{Value, json};
 use snapshot::dns::rtype::Rtype;
 use utoipa::ToSchema;
 
@@ -162,10 +163,38 @@ async fn list(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     Ok(Reply::json(200, &views).link(link.as_deref()))
 }
 
+/// What is said about NS records of a domain below a suffix that tenants share.
+const NS_LOCKED: &str = "Cannot modify NS records for this domain.";
+
+impl Api {
+    /// Whether the NS records of a domain are ours to decide: those below a suffix that tenants share.
+    fn locks_ns(&self, domain: &Domain) -> bool {
+        let parent = domain.name.split_once('.').map(|(_, parent)| parent);
+        parent.is_some_and(|parent| self.settings.local_suffixes.iter().any(|suffix| suffix == parent))
+    }
+
+    /// Refuses bodies with NS records where those are ours to decide.
+    fn check_ns(&self, domain: &Domain, body: &Value) -> Result<(), Refusal> {
+        if !self.locks_ns(domain) {
+            return Ok(());
+        }
+        let wrong = |item: &Value| item.get("type").is_some_and(|rtype| rtype == "NS");
+        let error = |item: &Value| if wrong(item) { json!({ "type": [NS_LOCKED] }) } else { json!({}) };
+        match body {
+            Value::Array(items) if items.iter().any(wrong) => {
+                Err(Refusal::json(400, items.iter().map(error).collect::<Value>()))
+            }
+            body if wrong(body) => Err(Refusal::field("type", NS_LOCKED)),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// POST to the list: one RRset, or many.
 async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let domain = call.domain()?;
     let rules = app.rules(&call, domain)?;
+    app.check_ns(domain, call.json())?;
     let bad = |body| Refusal::json(400, body);
     if call.json().is_array() {
         let edits = Edits::List(bulk::read(call.json(), Method::Post, &rules).map_err(bad)?);
@@ -185,6 +214,7 @@ async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
 async fn change_list(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let domain = call.domain()?;
     let rules = app.rules(&call, domain)?;
+    app.check_ns(domain, call.json())?;
     let list = bulk::read(call.json(), method_of(&call), &rules).map_err(|body| Refusal::json(400, body))?;
     let committed = app.commit(&call, Edits::List(list), None).await?;
     Ok(app.served(&call, Reply::json(200, &views(&committed)), committed.change).await)
@@ -235,6 +265,9 @@ async fn change_one(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let key = key_of(&call)?;
     let missing = || Refusal::not_found(change::Refusal::NoRrset.to_string());
     stored(&app, domain, &key)?.ok_or_else(missing)?;
+    if key.1 == Rtype::NS && app.locks_ns(domain) {
+        return Err(Refusal::field("type", NS_LOCKED));
+    }
     let rules = app.rules(&call, domain)?;
     let read = item::change(call.json(), method_of(&call), (&key.0, key.1), &rules);
     let edits = Edits::Known(key.clone(), read.map_err(|body| Refusal::json(400, body))?);
@@ -252,6 +285,9 @@ async fn delete(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let Ok(key) = key_of(&call) else { return Ok(Reply::empty(204)) };
     if stored(&app, domain, &key)?.is_none() {
         return Ok(Reply::empty(204));
+    }
+    if key.1 == Rtype::NS && app.locks_ns(domain) {
+        return Err(Refusal::list(400, NS_LOCKED));
     }
     let draft = Draft { subname: key.0.clone(), rtype: key.1, ttl: None, records: Some(Vec::new()) };
     let committed = app.commit(&call, Edits::Drafts(Verb::Put, vec![draft]), Some(key)).await?;

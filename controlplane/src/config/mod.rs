@@ -42,6 +42,9 @@ pub struct Args {
     /// Directory of the database [default: `state` in the directory of the snapshots].
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
+    /// Sign what is published with the key in this file, as `dnsctl key snapshot` makes it [default: not signed].
+    #[arg(long, value_name = "FILE")]
+    pub sign: Option<PathBuf>,
     /// What new domains are made of.
     #[command(flatten)]
     pub domains: DomainArgs,
@@ -51,7 +54,7 @@ pub struct Args {
     /// Control socket of a data plane to follow (repeatable).
     #[arg(long = "dataplane", value_name = "PATH")]
     pub dataplanes: Vec<PathBuf>,
-    /// TOML file with the keys `snapshots`, `state`, `api`, `api_socket`, `trusted_proxies`, `dataplanes` and the table
+    /// TOML file with the keys `snapshots`, `state`, `sign`, `api`, `api_socket`, `trusted_proxies`, `dataplanes` and the table
     /// `domains`; arguments win over it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -72,6 +75,8 @@ struct FileConfig {
     api_socket: Option<PathBuf>,
     /// As `--state`.
     state: Option<PathBuf>,
+    /// As `--sign`.
+    sign: Option<PathBuf>,
     /// What new domains are made of.
     #[serde(default)]
     domains: FileDomains,
@@ -94,6 +99,8 @@ pub struct Config {
     pub api_socket: PathBuf,
     /// Directory of the database.
     pub state: PathBuf,
+    /// The key that signs what is published.
+    pub sign: Option<PathBuf>,
     /// What new domains are made of.
     pub domains: Domains,
     /// Networks of proxies that are believed.
@@ -168,8 +175,9 @@ impl Config {
         let api = args.api.or(file.api).unwrap_or(API_DEFAULT);
         let state = args.state.or(file.state).unwrap_or_else(|| snapshots.join("state"));
         let api_socket = args.api_socket.or(file.api_socket).unwrap_or_else(|| state.join("socket"));
+        let sign = args.sign.or(file.sign);
         let domains = Domains::from(args.domains, file.domains)?;
-        Ok(Config { snapshots, state, api, api_socket, domains, trusted_proxies, planes })
+        Ok(Config { snapshots, state, sign, api, api_socket, domains, trusted_proxies, planes })
     }
 }
 
@@ -204,7 +212,7 @@ mod tests {
             words.extend(["--config".to_owned(), path.to_str().unwrap().to_owned()]);
         }
         let found = match Config::from_args(Args::try_parse_from(words).unwrap()) {
-            Ok(Config { snapshots, api, planes, api_socket, trusted_proxies, state, domains }) => {
+            Ok(Config { snapshots, api, planes, api_socket, trusted_proxies, state, domains, .. }) => {
                 let socket = format!(" {} {}", api_socket.display(), state.display());
                 let domains =
                     format!(" {} {} {}", domains.nameservers.join(","), domains.hostmaster, domains.minimum_ttl_secs);

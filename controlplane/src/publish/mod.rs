@@ -33,6 +33,8 @@ pub struct Settings {
     pub snapshots: PathBuf,
     /// The control sockets of the data planes.
     pub planes: Vec<PathBuf>,
+    /// The key that signs what is published, for data planes that ask for it.
+    pub sign: Option<PathBuf>,
 }
 
 /// How far publishing is, for whoever waits for it.

@@ -36,7 +36,7 @@ impl Bench {
 
     /// Starts a publisher without data planes.
     fn publisher(&self) -> Publisher {
-        let settings = Settings { snapshots: self.dir.path().join("snapshots"), planes: Vec::new() };
+        let settings = Settings { snapshots: self.dir.path().join("snapshots"), planes: Vec::new(), sign: None };
         Publisher::start(Arc::clone(&self.store), &settings).unwrap()
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{self, Receiver, Sender};
 use snapshot::dns::name::Name;
 use snapshot::handover::{Compacted, Directory, HandoverError, Keep, Publication, Published, Writer, explain};
-use snapshot::image::{PackFile, Segment};
+use snapshot::image::{PackFile, Segment, SigningKey};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -52,7 +52,10 @@ impl Threads {
 
 /// See [`Publisher::start`].
 pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher, StartError> {
-    let writer = Directory::create(&settings.snapshots)?.lock(HOLDER)?;
+    let mut writer = Directory::create(&settings.snapshots)?.lock(HOLDER)?;
+    if let Some(path) = &settings.sign {
+        writer = writer.with_key(SigningKey::read(path)?);
+    }
     let of_directory = writer.epoch();
     // A database that cannot be written or read is no reason to serve no reader.
     let mut quarantine = None;

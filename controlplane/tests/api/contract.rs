@@ -368,3 +368,25 @@ fn section_9_lists_row_by_row() {
     home.check(("PUT", "", json!([a("f", 3600), a("g", 3600), a("h", 3600)])), 200, "");
     assert_eq!(home.times().2.as_u64().unwrap(), before + 1);
 }
+
+#[test]
+fn section_6_name_servers_below_a_shared_suffix_are_not_the_tenants() {
+    let home = Home::new();
+    let who = || home.token.who();
+    let call = |method: &str, path: &str, body: &Value| {
+        let path = format!("/api/v1/domains/{path}");
+        home.bench.call(who(), method, &path, (!body.is_null()).then(|| body.to_string()).as_deref())
+    };
+    assert_eq!(call("POST", "", &json!({"name": "me.dyn.petrel.test"})).status, 201);
+    let rrsets = "me.dyn.petrel.test/rrsets/";
+    let ns = json!({"subname": "sub", "type": "NS", "ttl": 3600, "records": ["ns.else.example."]});
+    let locked = json!(["Cannot modify NS records for this domain."]);
+    assert_eq!(call("POST", rrsets, &ns).json(), json!({ "type": locked }));
+    let list = call("PUT", rrsets, &json!([a("www", 3600), ns]));
+    assert_eq!((list.status, list.json()), (400, json!([{}, { "type": locked }])));
+    assert_eq!(call("GET", &format!("{rrsets}www/A/"), &Value::Null).status, 404);
+    let detail = format!("{rrsets}@/NS/");
+    assert_eq!(call("PATCH", &detail, &json!({"records": []})).json(), json!({ "type": locked }));
+    let deleted = call("DELETE", &detail, &Value::Null);
+    assert_eq!((deleted.status, deleted.json()), (400, locked));
+}

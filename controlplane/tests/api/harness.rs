@@ -122,7 +122,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(&dir.path().join("state")).unwrap());
         let snapshots = dir.path().join("snapshots");
-        let settings = publish::Settings { snapshots: snapshots.clone(), planes: Vec::new() };
+        let settings = publish::Settings { snapshots: snapshots.clone(), planes: Vec::new(), sign: None };
         let publisher = Publisher::start(Arc::clone(&store), &settings).unwrap();
         let planes = Arc::new(Planes::new(snapshots, Vec::new(), Pace::default()));
         let domains = Domains {

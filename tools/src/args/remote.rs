@@ -410,6 +410,10 @@ pub(crate) struct Restore {
 /// one before it had, are no longer served.
 #[derive(Debug, Args)]
 pub(crate) struct Recover {
+    /// Take the content of all domains from the snapshot in service, which has every change that was acknowledged; domains
+    /// that the database lacks are made for the operator's account. Accounts and tokens stay as the database has them.
+    #[arg(long)]
+    pub(crate) from_snapshot: bool,
     /// Where it is.
     #[command(flatten)]
     pub(crate) rest: Rest,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf, absolute};
 use std::time::SystemTime;
 
 use controlplane::publish::Quarantine;
-use controlplane::recovery::{self, RecoverError, Recovered};
+use controlplane::recovery::{self, Content, RecoverError, Recovered};
 use controlplane::store::StoreError;
 use serde_json::json;
 use snapshot::handover::{LockError, explain};
@@ -49,7 +49,8 @@ pub(crate) fn restore(args: &args::Restore, dir: Option<&Path>, output: &mut Out
     let mut value = json!({ "restored": args.file, "kept": aside, "quarantine": null, "recovered": null });
     if let Some(cause) = recovery::examine(&state, &snapshots).map_err(|error| failure(&error))? {
         if args.accept {
-            let recovered = recovery::recover(&state, &snapshots, now_us()).map_err(|error| failure(&error))?;
+            let recovered =
+                recovery::recover(&state, &snapshots, Content::Database, now_us()).map_err(|error| failure(&error))?;
             if let Some(recovered) = &recovered {
                 text.push_str(&told(recovered));
                 value["recovered"] = document(recovered);
@@ -71,7 +72,8 @@ pub(crate) fn recover(args: &args::Recover, dir: Option<&Path>, output: &mut Out
     if !state.is_dir() {
         return Err(Failure::Unable(format!("{} is not a directory", state.display())));
     }
-    let shown = match recovery::recover(&state, &snapshots, now_us()).map_err(|error| failure(&error))? {
+    let content = if args.from_snapshot { Content::Snapshot } else { Content::Database };
+    let shown = match recovery::recover(&state, &snapshots, content, now_us()).map_err(|error| failure(&error))? {
         Some(recovered) => Shown { text: told(&recovered), value: json!({ "recovered": document(&recovered) }) },
         None => {
             let text = "nothing to recover: the database has all that was published\n".to_owned();
@@ -92,26 +94,32 @@ fn places(rest: &Rest, dir: Option<&Path>) -> Result<(PathBuf, PathBuf), Failure
 
 /// What a recovery did, for people.
 fn told(recovered: &Recovered) -> String {
-    let Recovered { cause, change, domain_count, gone } = recovered;
+    let Recovered { cause, change, domain_count, gone, made } = recovered;
     let mut text = format!("accepted: {cause}\n");
     text.push_str(&format!("{domain_count} domains will be published again when the control plane starts; "));
     text.push_str(&format!("changes go on after number {change}\n"));
     for name in gone {
         text.push_str(&format!("no longer served: {name}\n"));
     }
+    for name in made {
+        text.push_str(&format!("made for the operator's account: {name}\n"));
+    }
     text
 }
 
 /// The same for programs.
 fn document(recovered: &Recovered) -> serde_json::Value {
-    let Recovered { cause, change, domain_count, gone } = recovered;
-    json!({ "cause": cause.to_string(), "change": change, "domains": domain_count, "gone": gone })
+    let Recovered { cause, change, domain_count, gone, made } = recovered;
+    json!({ "cause": cause.to_string(), "change": change, "domains": domain_count, "gone": gone, "made": made })
 }
 
 /// What to do with a database that will not be published.
 fn untrusted(cause: &Quarantine, snapshots: &Path) -> String {
     let dir = snapshots.display();
-    format!("it will be readable but not published: {cause}\nto take it for the truth: dnsctl --dir {dir} recover\n")
+    format!(
+        "it will be readable but not published: {cause}\nto take it for the truth: dnsctl --dir {dir} recover; \
+         to bring back what is in service: dnsctl --dir {dir} recover --from-snapshot\n"
+    )
 }
 
 /// What an error means to the caller.

@@ -174,3 +174,34 @@ fn a_backup_that_lacks_changes_serves_again_only_when_told_so() {
     up.stop();
     check(&changed(&["recover"]), 0, "nothing to recover");
 }
+
+#[test]
+fn what_a_lost_log_lacks_comes_back_from_the_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let (at, backup) = (data.to_str().unwrap(), dir.path().join("backup"));
+    let file = backup.to_str().unwrap();
+    let up = Up::start(&data);
+    up.json(&["domain", "add", "old.test"]);
+    up.json(&["rrset", "set", "old.test", "www", "A", "192.0.2.1"]);
+    up.json(&["rrset", "set", "old.test", "gone", "A", "192.0.2.9"]);
+    check(&up.ctl(&["backup", file]), 0, "");
+    up.json(&["rrset", "set", "old.test", "www", "A", "192.0.2.2"]);
+    check(&up.ctl(&["rrset", "rm", "old.test", "gone", "A"]), 0, "");
+    up.json(&["domain", "add", "new.test"]);
+    up.json(&["rrset", "set", "new.test", "@", "MX", "10 mail.new.test."]);
+    up.json(&["rrset", "set", "new.test", "mail", "A", "192.0.2.3"]);
+    up.stop();
+    let changed = |words: &[&str]| dnsctl(&[&["--dir", at], words].concat());
+    check(&changed(&["restore", file]), 0, "--from-snapshot");
+    check(&changed(&["recover", "--from-snapshot"]), 0, "made for the operator's account: new.test");
+
+    let up = Up::start(&data);
+    up.json(&["rrset", "set", "old.test", "ftp", "A", "192.0.2.5"]);
+    assert!(answers(&up, "www.old.test.", [192, 0, 2, 2]));
+    assert!(answers(&up, "mail.new.test.", [192, 0, 2, 3]));
+    assert!(!answers(&up, "gone.old.test.", [192, 0, 2, 9]));
+    check(&up.ctl(&["rrset", "get", "new.test", "@", "MX"]), 0, "10 mail.new.test.");
+    check(&up.ctl(&["doctor"]), 0, "");
+    up.stop();
+}

@@ -4,14 +4,18 @@
 //! down. Invariants: nothing is published here, the control plane does that at its next start; a database that fits is
 //! left as it is.
 
+mod salvage;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use snapshot::handover::{Directory, HandoverError, LockError};
 
-use crate::change::{Republish, republish};
+use crate::api::OPERATOR;
+use crate::change::{Refusal, Republish, republish};
 use crate::publish::{Quarantine, accept, compare};
-use crate::store::{self, ChangeId, Store, StoreError};
+use crate::store::accounts::{Class, NewAccount};
+use crate::store::{self, AccountId, ChangeId, Store, StoreError, Txn};
 
 /// How the lock of the snapshot directory names us.
 const HOLDER: &str = "dnsctl recover";
@@ -28,6 +32,18 @@ pub enum RecoverError {
     /// Somebody publishes into it.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// What was read back cannot be written.
+    #[error("the content of the snapshot cannot be taken over: {0}")]
+    Content(String),
+}
+
+/// Which content is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// That of the database.
+    Database,
+    /// That of the snapshot in service, which has all that was acknowledged; accounts and tokens stay the database's.
+    Snapshot,
 }
 
 /// What a recovery did.
@@ -41,6 +57,8 @@ pub struct Recovered {
     pub domain_count: u64,
     /// Domains that were in service and will be no longer.
     pub gone: Vec<String>,
+    /// Domains that the database lacked and were made for the operator's account.
+    pub made: Vec<String>,
 }
 
 /// Puts a backup in place of the database in `state`; see [`store::replace`].
@@ -61,11 +79,17 @@ pub fn examine(state: &Path, snapshots: &Path) -> Result<Option<Quarantine>, Rec
     Ok(store.read(|reader| compare(reader, &current.manifest))?)
 }
 
-/// Takes the database in `state` for the truth, whatever `snapshots` has beyond it; `None` if it has nothing.
+/// Brings the database in `state` back into service with the content that is right, although `snapshots` has something beyond
+/// it; `None` if that has nothing.
 ///
 /// # Errors
 /// [`RecoverError`], also while a control plane has either.
-pub fn recover(state: &Path, snapshots: &Path, now_us: i64) -> Result<Option<Recovered>, RecoverError> {
+pub fn recover(
+    state: &Path,
+    snapshots: &Path,
+    content: Content,
+    now_us: i64,
+) -> Result<Option<Recovered>, RecoverError> {
     let store = Store::open(state)?;
     let writer = Directory::create(snapshots)?.lock(HOLDER)?;
     let directory = writer.directory();
@@ -76,7 +100,11 @@ pub fn recover(state: &Path, snapshots: &Path, now_us: i64) -> Result<Option<Rec
     let zones = loaded.iter().flat_map(|loaded| loaded.view.zones());
     let name = |apex: String| apex.trim_end_matches('.').to_owned();
     let serials: HashMap<String, u32> = zones.map(|facts| (name(facts.apex.to_string()), facts.serial)).collect();
-    let former = store::former_domains(state);
+    let former = if content == Content::Database { store::former_domains(state) } else { Vec::new() };
+    let salvaged = match (content, &loaded) {
+        (Content::Snapshot, Some(loaded)) => salvage::read(&loaded.view)?,
+        _ => Vec::new(),
+    };
     store
         .write_blocking(move |txn| {
             let mut gone = former;
@@ -93,7 +121,33 @@ pub fn recover(state: &Path, snapshots: &Path, now_us: i64) -> Result<Option<Rec
             let published = ChangeId(current.manifest.change);
             let last = republish(txn, Republish { published, serials, gone: lost, now_us })?;
             accept(txn, &current.manifest)?;
-            Ok::<_, StoreError>(Some(Recovered { cause, change: last.0, domain_count, gone: names }))
+            let made = if salvaged.is_empty() {
+                Vec::new()
+            } else {
+                salvage::adopt(txn, salvaged, operator(txn, now_us)?, now_us)?
+            };
+            let change = last.0.max(txn.head()?.change.0);
+            let domain_count = domain_count + made.len() as u64;
+            Ok::<_, Refusal>(Some(Recovered { cause, change, domain_count, gone: names, made }))
         })
-        .map_err(RecoverError::from)
+        .map_err(|refused| match refused {
+            Refusal::Store(error) => error.into(),
+            other => RecoverError::Content(other.to_string()),
+        })
+}
+
+/// The operator's account, made if it is not there.
+fn operator(txn: &Txn<'_>, now_us: i64) -> Result<AccountId, StoreError> {
+    if let Some(account) = txn.account_by_email(OPERATOR)? {
+        return Ok(account.id);
+    }
+    let new = NewAccount {
+        uuid: uuid::Uuid::new_v4(),
+        email: OPERATOR.to_owned(),
+        class: Class::Operator,
+        created_us: now_us,
+        limit_domains: None,
+    };
+    let made = txn.add_account(&new)?;
+    made.map(|account| account.id).ok_or(StoreError::Damaged("the operator's account"))
 }

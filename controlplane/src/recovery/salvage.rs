@@ -1,0 +1,156 @@
+//! Zones read back out of a snapshot, for a database that lost them.
+//!
+//! A snapshot has what was answered, no more: no accounts, no disabled records, no weights, no history. Invariant: what is
+//! read back and compiled again answers as the snapshot does.
+
+use std::collections::HashSet;
+
+use snapshot::dns::class::Class;
+use snapshot::dns::message::Message;
+use snapshot::dns::name::{Name, NameRef};
+use snapshot::dns::rdata::write_text;
+use snapshot::dns::rtype::Rtype;
+use snapshot::image::{RrsetBody, View, Zone};
+
+use crate::change::{self, Actor, Change, Edits, NewDomain, Refusal, Target};
+use crate::rrset::Limits;
+use crate::store::domains::{SerialPolicy, Soa, SoaMode};
+use crate::store::rrsets::Record;
+use crate::store::{AccountId, StoreError, Txn};
+
+/// Octets of a message header.
+const HEADER_LEN: usize = 12;
+/// Octets of the five numbers of an SOA record.
+const SOA_NUMBERS_LEN: usize = 20;
+
+/// A zone as the snapshot has it.
+pub(super) struct Salvaged {
+    /// Its name, without a dot at the end.
+    name: String,
+    /// Its SOA record.
+    soa: Soa,
+    /// All else.
+    targets: Vec<Target>,
+}
+
+/// Reads the unsigned zones of a view.
+///
+/// # Errors
+/// [`StoreError::Damaged`] if an RRset cannot be read back.
+pub(super) fn read(view: &View) -> Result<Vec<Salvaged>, StoreError> {
+    let apexes = view.zones().into_iter().filter(|facts| !facts.signed).map(|facts| facts.apex.clone());
+    let zones = apexes.collect::<HashSet<Name>>();
+    zones
+        .iter()
+        .filter_map(|apex| Some((apex, view.zone(apex.as_ref())?)))
+        .map(|(apex, zone)| of(apex, &zone))
+        .collect()
+}
+
+/// Reads one zone.
+fn of(apex: &Name, zone: &Zone<'_>) -> Result<Salvaged, StoreError> {
+    let damaged = || StoreError::Damaged("a zone of the snapshot");
+    let soa = zone.soa().and_then(|body| soa_of(apex, &body)).ok_or_else(damaged)?;
+    let mut targets = Vec::new();
+    for node in zone.nodes() {
+        let owner = Name::from_wire(node.name()).map_err(|_| damaged())?;
+        let full = owner.to_string();
+        let subname = full.strip_suffix(&apex.to_string()).ok_or_else(damaged)?.trim_end_matches('.').to_owned();
+        for body in node.rrsets() {
+            let state = records(&owner, &body).ok_or_else(damaged)?;
+            targets.push(Target { subname: subname.clone(), rtype: body.rtype, state: Some(state) });
+        }
+    }
+    Ok(Salvaged { name: apex.to_string().trim_end_matches('.').to_owned(), soa, targets })
+}
+
+/// The TTL and the records of a rendered RRset: it is read as the answer to a question for it.
+fn records(owner: &Name, body: &RrsetBody<'_>) -> Option<(u32, Vec<Record>)> {
+    let mut wire = vec![0; HEADER_LEN];
+    wire[5] = 1;
+    wire[6..8].copy_from_slice(&body.record_count.to_be_bytes());
+    wire.extend_from_slice(owner.as_wire());
+    wire.extend_from_slice(&body.rtype.0.to_be_bytes());
+    wire.extend_from_slice(&Class::IN.0.to_be_bytes());
+    wire.extend_from_slice(body.records);
+    let message = Message::from_wire(&wire).ok()?;
+    let ttl_secs = message.answers.first()?.ttl_secs;
+    let record = |rdata: Vec<u8>| {
+        let mut text = String::new();
+        write_text(body.rtype, &rdata, &mut text).ok()?;
+        Some(Record::new(text, rdata))
+    };
+    let records = message.answers.into_iter().map(|answer| record(answer.rdata)).collect::<Option<Vec<_>>>()?;
+    Some((ttl_secs, records))
+}
+
+/// The fields of a rendered SOA record (RFC 1035 section 3.3.13).
+fn soa_of(apex: &Name, body: &RrsetBody<'_>) -> Option<Soa> {
+    let (ttl_secs, records) = records(apex, body)?;
+    let rdata = &records.first()?.rdata;
+    let mname = NameRef::prefix_of(rdata).ok()?;
+    let rest = rdata.get(mname.as_wire().len()..)?;
+    let rname = NameRef::prefix_of(rest).ok()?;
+    let numbers = rdata.get(rdata.len().checked_sub(SOA_NUMBERS_LEN)?..)?;
+    let number = |idx: usize| Some(u32::from_be_bytes(*numbers.get(idx * 4..)?.first_chunk()?));
+    Some(Soa {
+        ttl_secs,
+        mname: mname.to_string(),
+        rname: rname.to_string(),
+        refresh_secs: number(1)?,
+        retry_secs: number(2)?,
+        expire_secs: number(3)?,
+        minimum_secs: number(4)?,
+    })
+}
+
+/// Makes the domains of the database what the snapshot has; those that it lacks are made for `operator`.
+///
+/// # Errors
+/// [`Refusal`]; nothing is changed then.
+pub(super) fn adopt(
+    txn: &Txn<'_>,
+    zones: Vec<Salvaged>,
+    operator: AccountId,
+    now_us: i64,
+) -> Result<Vec<String>, Refusal> {
+    let mut made = Vec::new();
+    for Salvaged { name, soa, mut targets } in zones {
+        let actor =
+            |account| Actor { account, token: None, address: None, via: "recover", now_us, limits: Limits::OPERATOR };
+        let domain = match txn.domain_by_name(&name)? {
+            Some(domain) => domain,
+            None => {
+                made.push(name.clone());
+                change::create(txn, &actor(operator), new_domain(name, soa.clone()))?.domain
+            }
+        };
+        let kept: HashSet<(String, Rtype)> =
+            targets.iter().map(|target| (target.subname.clone(), target.rtype)).collect();
+        txn.each_rrset(domain.id, |rrset| {
+            if !kept.contains(&(rrset.subname.clone(), rrset.rtype)) {
+                targets.push(Target { subname: rrset.subname, rtype: rrset.rtype, state: None });
+            }
+            Ok::<_, StoreError>(())
+        })?;
+        let edits = Edits::Targets { kind: "recover", undoes: None, note: None, targets, soa: Some(soa) };
+        let actor = actor(domain.account);
+        change::commit(txn, Change { actor, domain: domain.id, precondition: None, edits, dry_run: false })?;
+    }
+    made.sort();
+    Ok(made)
+}
+
+/// A domain with nothing in it yet.
+fn new_domain(name: String, soa: Soa) -> NewDomain {
+    NewDomain {
+        name,
+        nameservers: Vec::new(),
+        soa,
+        soa_mode: SoaMode::Managed,
+        serial_policy: SerialPolicy::Date,
+        minimum_ttl_secs: 0,
+        drafts: Vec::new(),
+        local_suffixes: Vec::new(),
+    }
+}

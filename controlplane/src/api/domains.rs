@@ -218,8 +218,12 @@ async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     naming::check_policy(&name, account.class, &suffixes).map_err(|error| Refusal::field("name", error.to_string()))?;
     let limits = if account.class == Class::Hosting { Limits::HOSTING } else { Limits::OPERATOR };
     let minimum_ttl_secs = app.settings.minimum_ttl_secs;
-    let rules = Rules { domain: &name, ttl_secs_min: minimum_ttl_secs, limits };
-    let drafts = first_content(body, &rules)?;
+    let (body, domain) = (body.get("zonefile").cloned(), name.clone());
+    // A long file takes seconds, and two threads serve everyone.
+    let drafts = tokio::task::spawn_blocking(move || {
+        first_content(body.as_ref(), &Rules { domain: &domain, ttl_secs_min: minimum_ttl_secs, limits })
+    });
+    let drafts = drafts.await.map_err(|_| Refusal::internal())??;
     let new = app.new_domain(name, drafts);
     let actor = change::Actor { account: account.id, limits, ..app.actor(&call, "rest")? };
     let created = app.change(move |txn| change::create(txn, &actor, new)).await?;
@@ -228,8 +232,8 @@ async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
 }
 
 /// What a new domain holds besides the name servers.
-fn first_content(body: &Map<String, Value>, rules: &Rules<'_>) -> Result<Vec<Draft>, Refusal> {
-    match body.get("zonefile") {
+fn first_content(zonefile: Option<&Value>, rules: &Rules<'_>) -> Result<Vec<Draft>, Refusal> {
+    match zonefile {
         None => Ok(Vec::new()),
         Some(Value::Null) => Err(Refusal::field("zonefile", "This field may not be null.")),
         Some(Value::String(text)) if text.trim().is_empty() => {
@@ -281,7 +285,9 @@ async fn delete(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
 async fn export(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let domain = call.domain()?;
     let rrsets = app.read(|reader| reader.rrsets_before(domain.id, &Filter::default(), None, usize::MAX))?;
-    let text = zone_file(domain, &rrsets)?;
+    let owned = domain.clone();
+    let text = tokio::task::spawn_blocking(move || zone_file(&owned, &rrsets)).await;
+    let text = text.map_err(|_| Refusal::internal())??;
     let name = format!("attachment; filename=\"{}.zone\"", domain.name);
     Ok(Reply::media(200, "text/dns", text).header(axum::http::header::CONTENT_DISPOSITION, &name))
 }

@@ -143,6 +143,7 @@ struct Plan {
 
 /// POST.
 async fn import(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
+    app.writable()?;
     let domain = call.domain()?.clone();
     let Request { text, mode, dry_run, reason } = request_of(&call)?;
     let limits = app.rules(&call, &domain)?.limits;

@@ -178,7 +178,7 @@ impl Api {
         if !self.locks_ns(domain) {
             return Ok(());
         }
-        let wrong = |item: &Value| item.get("type").is_some_and(|rtype| rtype == "NS");
+        let wrong = |item: &Value| item.get("type").and_then(Value::as_str).is_some_and(|rtype| rtype.trim() == "NS");
         let error = |item: &Value| if wrong(item) { json!({ "type": [NS_LOCKED] }) } else { json!({}) };
         match body {
             Value::Array(items) if items.iter().any(wrong) => {
@@ -235,7 +235,8 @@ pub(super) fn key_of(call: &Call<Api>) -> Result<(String, Rtype), Refusal> {
     let written = call.param("subname");
     // Clients write the apex as `@`, and some end the subname with dots or `@` to keep it from being empty.
     let subname = written.strip_suffix("...").or_else(|| written.strip_suffix('@')).unwrap_or(written);
-    if subname.len() > SUBNAME_LEN_MAX {
+    // An escape would be another spelling of a name, which policies do not know.
+    if subname.len() > SUBNAME_LEN_MAX || subname.contains('\\') {
         return Err(missing());
     }
     let rtype = kinds::accepted(call.param("type")).map_err(|_| missing())?;

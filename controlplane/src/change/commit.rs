@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use snapshot::dns::name::Name;
 use snapshot::dns::rtype::Rtype;
 
 use super::apply::{Applied, apply, node_of};
@@ -169,6 +170,13 @@ pub fn etag(rrset: &Rrset) -> String {
     hash.update(&rrset.id.to_le_bytes()).update(&rrset.ttl_secs.to_le_bytes());
     for record in &rrset.records {
         hash.update(record.content.as_bytes()).update(&[0, u8::from(record.enabled)]);
+        hash.update(&record.weight.map_or([0; 5], |weight| {
+            let [a, b, c, d] = weight.to_le_bytes();
+            [1, a, b, c, d]
+        }));
+        for text in [&record.geo, &record.comment] {
+            hash.update(text.as_deref().unwrap_or_default().as_bytes()).update(&[u8::from(text.is_some())]);
+        }
     }
     format!("\"{}\"", &hash.finalize().to_hex()[..16])
 }
@@ -186,6 +194,15 @@ fn compare(txn: &Reader<'_>, domain: &Domain, precondition: &Precondition) -> Re
     if is_met { Ok(()) } else { Err(Refusal::Precondition) }
 }
 
+/// A subname in lower case and without needless escapes; `None` if it is no name.
+fn canonical_subname(subname: &str) -> Option<String> {
+    if subname.is_empty() {
+        return Some(String::new());
+    }
+    let name = Name::parse(format!("{subname}.").as_bytes(), None).ok()?;
+    Some(name.to_canonical().to_string().trim_end_matches('.').to_owned())
+}
+
 /// Asks the token's policies about every RRset.
 fn authorise<'e>(
     txn: &Reader<'_>,
@@ -196,7 +213,11 @@ fn authorise<'e>(
     let Some(token) = actor.token else { return Ok(()) };
     let token_row = txn.token(actor.account, token)?.ok_or(Refusal::Forbidden)?;
     let policies = txn.policies(token)?;
-    let may = |(subname, rtype): (&str, Rtype)| auth::may_write(&policies, domain.id, subname, &rtype.to_string());
+    let may = |(subname, rtype): (&str, Rtype)| {
+        // Policies know one spelling of a name, so what is asked is brought into that.
+        let spelled = canonical_subname(subname);
+        spelled.is_some_and(|subname| auth::may_write(&policies, domain.id, &subname, &rtype.to_string()))
+    };
     if token_row.read_only || !rrsets.all(may) { Err(Refusal::Forbidden) } else { Ok(()) }
 }
 
@@ -228,7 +249,7 @@ fn shown(subname: &str) -> &str {
 }
 
 /// Makes sure that a CNAME stays alone, with all of the change in view.
-fn exclusivity(txn: &Reader<'_>, domain: &Domain, targets: &[Target]) -> Result<(), Refusal> {
+pub(super) fn exclusivity(txn: &Reader<'_>, domain: &Domain, targets: &[Target]) -> Result<(), Refusal> {
     let mut owners: BTreeMap<&str, Present> = BTreeMap::new();
     for target in targets {
         if !owners.contains_key(&*target.subname) {
@@ -255,7 +276,7 @@ fn exclusivity(txn: &Reader<'_>, domain: &Domain, targets: &[Target]) -> Result<
 }
 
 /// The rules of single RRsets.
-fn structure_of(targets: &[Target], actor: &Actor) -> Result<(), Refusal> {
+pub(super) fn structure_of(targets: &[Target], actor: &Actor) -> Result<(), Refusal> {
     for Target { subname, rtype, state } in targets {
         let Some((_, records)) = state else { continue };
         structure(subname, *rtype, records.len()).map_err(|errors| Refusal::Rules(texts(&errors)))?;
@@ -287,7 +308,7 @@ fn limits_of_owners(txn: &Reader<'_>, actor: &Actor, domain: &Domain, edits: &[s
 }
 
 /// Whether the account may have so many RRsets.
-fn quota(txn: &Reader<'_>, actor: &Actor, domain: &Domain) -> Result<(), Refusal> {
+pub(super) fn quota(txn: &Reader<'_>, actor: &Actor, domain: &Domain) -> Result<(), Refusal> {
     let Some(account) = txn.account(actor.account)? else { return Err(Refusal::NoDomain) };
     let Some(max) = account.limit_rrsets else { return Ok(()) };
     // The row of this domain still has the count from before.

@@ -3,7 +3,7 @@
 use snapshot::dns::rtype::Rtype;
 
 use super::apply::apply;
-use super::commit::{Plan, carry_out, record};
+use super::commit::{Plan, carry_out, exclusivity, quota, record, structure_of};
 use super::{Actor, Committed, Refusal, Target, serial};
 use crate::auth;
 use crate::naming::{self, Neighbours, Suffixes};
@@ -84,7 +84,10 @@ pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, R
         targets.push(delegation("", &new.nameservers)?);
     }
     targets.extend(new.drafts.into_iter().filter_map(target_of));
+    exclusivity(txn, &domain, &targets)?;
+    structure_of(&targets, actor)?;
     let applied = apply(txn, actor, &mut domain, targets)?;
+    quota(txn, actor, &domain)?;
     record(txn, actor, &domain, &Plan::named("create"), &applied.edits, None)?;
     txn.update_domain(&domain)?;
     auto_policy(txn, actor, &domain)?;

@@ -10,6 +10,9 @@ use super::{
 use crate::store::changes::ChangeSet;
 use crate::store::{ChangeId, DomainId, Txn};
 
+/// Bytes of remembered edits that one restore reads.
+const EDITS_LEN_MAX: u64 = 64 << 20;
+
 /// What is to be taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restore {
@@ -41,15 +44,13 @@ pub fn restore(
         }
         Restore::To(id) => {
             txn.change_set(id)?.filter(|set| set.domain == domain).ok_or(Refusal::NoChange)?;
-            ("restore", Some(id), txn.change_sets_since(domain, id)?)
+            ("restore", Some(id), sets_since(txn, domain, id, i64::MIN)?)
         }
         Restore::ToTime(at_us) => {
             if at_us < row.created_us {
                 return Err(Refusal::NoChange);
             }
-            let mut sets = txn.change_sets_since(domain, ChangeId(0))?;
-            sets.retain(|set| set.at_us > at_us);
-            ("restore", None, sets)
+            ("restore", None, sets_since(txn, domain, ChangeId(0), at_us)?)
         }
     };
     let mut states: BTreeMap<(String, String), Option<State>> = BTreeMap::new();
@@ -98,6 +99,19 @@ pub fn revive(
     let change = Change { actor: actor.clone(), domain: domain.id, precondition: None, edits, dry_run: false };
     let committed = commit(txn, change)?;
     Ok(Created { domain: committed.domain, change: committed.change.unwrap_or(made) })
+}
+
+/// What has to be taken back. One transaction holds everybody up and all of it in memory, so there is a limit.
+fn sets_since(
+    txn: &Txn<'_>,
+    domain: DomainId,
+    after: ChangeId,
+    after_us: i64,
+) -> Result<Vec<crate::store::changes::ChangeSet>, Refusal> {
+    if txn.change_sets_len(domain, after, after_us)? > EDITS_LEN_MAX {
+        return Err(Refusal::Rules(vec!["too much has changed since then: import the content instead".into()]));
+    }
+    Ok(txn.change_sets_since(domain, after, after_us)?)
 }
 
 /// Makes sure that an RRset is as the change-set left it.

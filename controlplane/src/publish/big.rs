@@ -34,6 +34,10 @@ pub(super) struct BigZones {
     done: Sender<Folded>,
     /// What they made.
     folded: Receiver<Folded>,
+    /// How many were begun.
+    fold_count: u64,
+    /// Whether one is under way: each reads a whole zone, so there is one at a time.
+    is_folding: bool,
 }
 
 /// A big zone.
@@ -42,14 +46,20 @@ struct Big {
     counts: ZoneCounts,
     /// What changed since.
     overlay: OverlayBuilder,
-    /// What changed since a fold was begun, if one is under way.
-    folding: Option<Vec<Node>>,
+    /// The fold that is under way, if one is, and what changed since it was begun.
+    folding: Option<(FoldId, Vec<Node>)>,
     /// What that fold has made.
     ready: Option<Segment>,
 }
 
+/// Tells folds apart: a zone that was compiled whole meanwhile takes nothing from an older one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FoldId(u64);
+
 /// A zone that was compiled anew.
 pub(super) struct Folded {
+    /// Which fold.
+    id: FoldId,
     /// The domain.
     domain: DomainId,
     /// The new base.
@@ -60,7 +70,7 @@ impl BigZones {
     /// None yet.
     pub(super) fn new(store: Arc<Store>) -> BigZones {
         let (done, folded) = channel::unbounded();
-        BigZones { zones: HashMap::new(), store, done, folded }
+        BigZones { zones: HashMap::new(), store, done, folded, fold_count: 0, is_folding: false }
     }
 
     /// What threads have folded.
@@ -70,11 +80,12 @@ impl BigZones {
 
     /// Takes what a thread has folded; the number of the domain if its next segments are made of it.
     pub(super) fn accept(&mut self, folded: Folded) -> Option<DomainId> {
-        let Folded { domain, base } = folded;
-        let big = self.zones.get_mut(&domain)?;
+        let Folded { id, domain, base } = folded;
+        self.is_folding = false;
+        let big = self.zones.get_mut(&domain).filter(|big| big.is_folding(id))?;
         match base {
             Ok(base) => {
-                big.ready = big.folding.is_some().then_some(base);
+                big.ready = Some(base);
                 Some(domain)
             }
             Err(cause) => {
@@ -133,28 +144,38 @@ impl BigZones {
     }
 
     /// Has a zone compiled anew by a thread if its overlay has grown.
-    fn fold_if_due(&self, big: &mut Big, domain: DomainId) {
-        if big.folding.is_some() || big.overlay.node_count() < FOLD_NODES_MIN {
+    fn fold_if_due(&mut self, big: &mut Big, domain: DomainId) {
+        if self.is_folding || big.folding.is_some() || big.overlay.node_count() < FOLD_NODES_MIN {
             return;
         }
         let (store, done) = (Arc::clone(&self.store), self.done.clone());
+        self.fold_count += 1;
+        let id = FoldId(self.fold_count);
         let fold = move || {
             let base = store.read(|reader| match reader.domain(domain)? {
                 Some(row) => zone::compile(reader, &row),
                 None => Err(ZoneError::Gone),
             });
             // Whoever publishes may have ended.
-            done.send(Folded { domain, base }).ok();
+            done.send(Folded { id, domain, base }).ok();
         };
         match thread::Builder::new().name("fold".into()).spawn(fold) {
             // The thread reads a state that is not older than this one, so what changes from here on covers the difference.
-            Ok(_) => big.folding = Some(Vec::new()),
+            Ok(_) => {
+                self.is_folding = true;
+                big.folding = Some((id, Vec::new()));
+            }
             Err(cause) => warn!("an overlay stays as it is: {cause}"),
         }
     }
 }
 
 impl Big {
+    /// Whether this fold is of the overlay that there is now.
+    fn is_folding(&self, id: FoldId) -> bool {
+        self.folding.as_ref().is_some_and(|(folding, _)| *folding == id)
+    }
+
     /// A zone on a base of which nothing changed yet; `None` if such a base carries no overlay.
     fn on(segment: &Segment) -> Option<Big> {
         let base = segment.base_facts()?;
@@ -171,7 +192,7 @@ impl Big {
         domain: &Domain,
         nodes: Vec<Node>,
     ) -> Result<(Big, Vec<Segment>), OverlayFailure> {
-        let fresh = self.ready.take().and_then(|base| Some((base, self.folding.take()?)));
+        let fresh = self.ready.take().and_then(|base| Some((base, self.folding.take()?.1)));
         match fresh.and_then(|(base, since)| Some((Big::on(&base)?, base, since))) {
             Some((big, base, mut since)) => {
                 since.extend(nodes);
@@ -193,7 +214,7 @@ impl Big {
         let overlay = overlay.change(&Rows { reader, domain, apex: &apex }, &touched.ok_or(OverlayFailure::Key)?)?;
         let counts = ZoneCounts { rrsets: domain.rrset_count.saturating_add(1), ..counts };
         let segment = overlay.build(counts)?;
-        if let Some(since) = &mut folding {
+        if let Some((_, since)) = &mut folding {
             since.extend(nodes);
         }
         Ok((Big { counts, overlay, folding, ready }, segment))

@@ -95,10 +95,10 @@ impl Link {
             let was = (plane.attached, plane.generation, plane.change);
             plane.attached = true;
             plane.generation = generation.or(plane.generation);
-            if let (Some(generation), Some(latest)) = (generation, latest)
-                && generation >= latest.generation
-            {
-                plane.change = plane.change.max(latest.change);
+            if let (Some(generation), Some(latest)) = (generation, latest) {
+                // A plane that fell back to an older generation, after a restart, serves nothing that we could promise.
+                let is_there = generation >= latest.generation;
+                plane.change = if is_there { plane.change.max(latest.change) } else { ChangeId(0) };
             }
             if !was.0 {
                 info!("data plane {} is attached", self.path.display());

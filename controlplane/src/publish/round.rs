@@ -62,6 +62,8 @@ impl Round {
         for (name, touched) in round.touched(reader, due)? {
             let domain = touched.domain;
             if let Err(cause) = round.compile(reader, &name, touched, big) {
+                // What this round would have added to an overlay is lost with it: the zone is compiled whole next.
+                domain.into_iter().for_each(|domain| big.forget(domain));
                 round.refused.push(Refused { name, domain, cause: cause.to_string() });
             }
         }

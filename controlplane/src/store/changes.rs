@@ -207,12 +207,27 @@ impl Reader<'_> {
         self.rows(sql, params![account.0, before_of(before), name, int_of(limit)], change_set)
     }
 
-    /// The change-sets of a domain after `after`, newest first: what has to be taken back to get there.
+    /// The change-sets of a domain after `after` and after a time in microseconds since 1970, newest first: what has to be taken back to get there.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn change_sets_since(&self, domain: DomainId, after: ChangeId) -> Result<Vec<ChangeSet>, StoreError> {
-        self.rows(select!("WHERE domain = ?1 AND id > ?2 ORDER BY id DESC"), params![domain.0, after.0], change_set)
+    pub fn change_sets_since(
+        &self,
+        domain: DomainId,
+        after: ChangeId,
+        after_us: i64,
+    ) -> Result<Vec<ChangeSet>, StoreError> {
+        let sql = select!("WHERE domain = ?1 AND id > ?2 AND at > ?3 ORDER BY id DESC");
+        self.rows(sql, params![domain.0, after.0, after_us], change_set)
+    }
+
+    /// Bytes of all that [`Reader::change_sets_since`] would read.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn change_sets_len(&self, domain: DomainId, after: ChangeId, after_us: i64) -> Result<u64, StoreError> {
+        let sql = "SELECT ifnull(sum(length(edits)), 0) FROM change_sets WHERE domain = ?1 AND id > ?2 AND at > ?3";
+        Ok(self.row(sql, params![domain.0, after.0, after_us], |row| row.get(0))?.unwrap_or(0))
     }
 
     /// What was committed after a change, in its order.

@@ -9,8 +9,8 @@ use rusqlite::{CachedStatement, Connection, OpenFlags, Params, Row};
 
 use super::{StoreError, prepare};
 
-/// How many connections: more than cores gain nothing, reads do not wait for the disk as a rule.
-const COUNT: usize = 4;
+/// How many connections: short reads need as many as there are cores, and some are held for seconds by exports and imports.
+const COUNT: usize = 8;
 
 /// The pool.
 pub(super) struct Readers {

@@ -60,9 +60,21 @@ pub(super) fn back_up(connection: &Connection, to: &Path) -> Result<(), StoreErr
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     let made = rustix::fs::open(to, options, mode);
     made.map_err(|errno| StoreError::Io { path: to.to_owned(), source: errno.into() })?;
+    let copied = copy_into(connection, to);
+    if copied.is_err() {
+        // Half a copy is none; that it cannot be removed changes nothing about the error.
+        std::fs::remove_file(to).ok();
+    }
+    copied
+}
+
+/// Copies a whole database in one step: in several, each write of others would make it begin anew.
+fn copy_into(connection: &Connection, to: &Path) -> Result<(), StoreError> {
+    /// All pages.
+    const ALL: i32 = -1;
     let mut copy = Connection::open(to)?;
     let backup = rusqlite::backup::Backup::new(connection, &mut copy)?;
-    backup.run_to_completion(1024, std::time::Duration::ZERO, None)?;
+    backup.run_to_completion(ALL, std::time::Duration::ZERO, None)?;
     drop(backup);
     copy.close().map_err(|(_, error)| error)?;
     Ok(())

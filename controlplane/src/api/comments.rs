@@ -79,18 +79,18 @@ async fn show(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
 async fn write(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let mut rrset = rrset_of(&app, &call)?;
     let wanted = comments_of(call.json(), &rrset)?;
+    let seen = change::etag(&rrset);
     for record in rrset.records.iter_mut().filter(|record| record.enabled) {
         let comment = wanted.iter().find(|(rdata, _)| *rdata == record.rdata).map(|(_, comment)| comment.clone());
         record.comment = Some(comment.unwrap_or_default());
     }
     let key = (rrset.subname.clone(), rrset.rtype);
     if let Some(theirs) = &call.if_match {
-        let found = change::etag(&rrset);
-        if !theirs.match_strongly(Some(found.trim_matches('"'))) {
+        if !theirs.match_strongly(Some(seen.trim_matches('"'))) {
             return Err(refusal::of_change(change::Refusal::Precondition));
         }
     }
-    let precondition = Some(Precondition { rrset: Some(key), etags: vec![change::etag(&rrset)] });
+    let precondition = Some(Precondition { rrset: Some(key), etags: vec![seen] });
     let Rrset { subname, rtype, ttl_secs, records, .. } = rrset;
     let records = records.into_iter().map(|record| Record { id: 0, ..record }).collect();
     let targets = vec![Target { subname, rtype, state: Some((ttl_secs, records)) }];

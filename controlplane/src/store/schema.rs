@@ -71,7 +71,7 @@ pub(super) fn back_up(connection: &Connection, to: &Path) -> Result<(), StoreErr
 /// Copies a whole database in one step: in several, each write of others would make it begin anew.
 fn copy_into(connection: &Connection, to: &Path) -> Result<(), StoreError> {
     /// All pages.
-    const ALL: i32 = -1;
+    const ALL: i32 = i32::MAX;
     let mut copy = Connection::open(to)?;
     let backup = rusqlite::backup::Backup::new(connection, &mut copy)?;
     backup.run_to_completion(ALL, std::time::Duration::ZERO, None)?;

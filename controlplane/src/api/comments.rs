@@ -85,10 +85,10 @@ async fn write(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
         record.comment = Some(comment.unwrap_or_default());
     }
     let key = (rrset.subname.clone(), rrset.rtype);
-    if let Some(theirs) = &call.if_match {
-        if !theirs.match_strongly(Some(seen.trim_matches('"'))) {
-            return Err(refusal::of_change(change::Refusal::Precondition));
-        }
+    if let Some(theirs) = &call.if_match
+        && !theirs.match_strongly(Some(seen.trim_matches('"')))
+    {
+        return Err(refusal::of_change(change::Refusal::Precondition));
     }
     let precondition = Some(Precondition { rrset: Some(key), etags: vec![seen] });
     let Rrset { subname, rtype, ttl_secs, records, .. } = rrset;

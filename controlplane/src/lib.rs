@@ -10,6 +10,7 @@ pub mod api;
 pub mod auth;
 pub mod change;
 pub mod check;
+pub mod clock;
 pub mod compile;
 pub mod config;
 pub mod dyndns;

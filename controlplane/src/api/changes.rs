@@ -102,8 +102,7 @@ pub(super) static ROUTES: [Route<Api>; 2] = [
 impl Api {
     /// How a change-set is shown, in lists.
     pub(super) fn change_view(&self, set: ChangeSet, generation: Option<u64>) -> View {
-        let progress = self.publisher.progress();
-        let is_published = progress.change >= set.id;
+        let is_published = self.publisher.has(set.id);
         View {
             id: set.id.0,
             domain: set.name,
@@ -114,8 +113,8 @@ impl Api {
             note: set.note,
             serial: set.serial,
             // The journal is written a moment after the generation is there.
-            generation: generation.or(progress.generation).filter(|_| is_published),
-            served: if progress.served(set.id) == Served::Yes { "yes" } else { "no" },
+            generation: generation.or(self.publisher.generation()).filter(|_| is_published),
+            served: if self.publisher.served(set.id) == Served::Yes { "yes" } else { "no" },
             planes: None,
             edits: serde_json::from_str(&set.edits).ok(),
         }

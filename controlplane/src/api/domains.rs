@@ -18,7 +18,7 @@ use crate::rrset::{Draft, Limits, Rules};
 use crate::store::accounts::Class;
 use crate::store::domains::{Domain, SerialPolicy, Soa, SoaMode};
 use crate::store::rrsets::{Filter, Rrset};
-use crate::value::Timestamp;
+use crate::value::{Timestamp, type_name};
 use crate::zonetext::{self, Exported, Header};
 
 /// A domain, as clients see it.
@@ -250,15 +250,12 @@ fn first_content(zonefile: Option<&Value>, rules: &Rules<'_>) -> Result<Vec<Draf
 
 /// The body as an object.
 pub(super) fn object(body: &Value) -> Result<&Map<String, Value>, Refusal> {
-    let type_name = match body {
+    match body {
         Value::Object(object) => return Ok(object),
         Value::Null => return Err(Refusal::non_field("No data provided")),
-        Value::Array(_) => "list",
-        Value::String(_) => "str",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float",
-        Value::Number(_) => "int",
-    };
+        _ => {}
+    }
+    let type_name = type_name(body);
     Err(Refusal::non_field(format!("Invalid data. Expected a dictionary, but got {type_name}.")))
 }
 

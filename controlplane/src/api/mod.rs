@@ -29,6 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::change::{Actor, Refusal as ChangeRefusal};
+use crate::clock::now_us;
 use crate::config::Domains;
 use crate::http::App;
 use crate::http::call::Call;
@@ -103,12 +104,6 @@ impl Api {
                 .ok_or(StoreError::Damaged("the operator's account"))?,
         };
         Ok(Api { store, publisher, planes, settings, operator, used: Mutex::default() })
-    }
-
-    /// How far publishing is, for metrics and readiness.
-    #[must_use]
-    pub fn publisher(&self) -> &Publisher {
-        &self.publisher
     }
 
     /// Asks the database.
@@ -196,7 +191,7 @@ impl Api {
 
     /// When a domain's content was published; `None` before the first time.
     fn published_us(&self, domain: &Domain) -> Option<i64> {
-        if self.publisher.progress().change >= domain.change { Some(domain.changed_us) } else { domain.published_us }
+        if self.publisher.has(domain.change) { Some(domain.changed_us) } else { domain.published_us }
     }
 
     /// When a token was last used: what is stored can be a second old.
@@ -252,10 +247,4 @@ impl App for Api {
     fn path_at_host(&self, host: &str, path: &str) -> Option<&'static str> {
         self.dyndns_path(host, path)
     }
-}
-
-/// The time, in microseconds since 1970.
-fn now_us() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

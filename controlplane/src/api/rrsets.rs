@@ -232,9 +232,7 @@ fn method_of(call: &Call<Api>) -> Method {
 /// The RRset that the path names, as far as it can be one.
 pub(super) fn key_of(call: &Call<Api>) -> Result<(String, Rtype), Refusal> {
     let missing = || Refusal::not_found(change::Refusal::NoRrset.to_string());
-    let written = call.param("subname");
-    // Clients write the apex as `@`, and some end the subname with dots or `@` to keep it from being empty.
-    let subname = written.strip_suffix("...").or_else(|| written.strip_suffix('@')).unwrap_or(written);
+    let subname = call.subname();
     // An escape would be another spelling of a name, which policies do not know.
     if subname.len() > SUBNAME_LEN_MAX || subname.contains('\\') {
         return Err(missing());

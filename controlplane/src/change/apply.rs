@@ -24,7 +24,7 @@ pub(super) struct Applied {
 /// The sort key of an owner below the apex (RFC 4034 section 6.1), so that a range of keys is a subtree.
 ///
 /// # Errors
-/// [`Refusal::Rule`] if `subname` is no name.
+/// [`Refusal::Rules`] if `subname` is no name.
 pub fn node_of(subname: &str) -> Result<Vec<u8>, Refusal> {
     let mut key = Vec::new();
     if !subname.is_empty() {

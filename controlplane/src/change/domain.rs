@@ -12,7 +12,7 @@ use crate::rrset::{Content, Draft};
 use crate::store::accounts::Class;
 use crate::store::domains::{Domain, SerialPolicy, Soa, SoaMode};
 use crate::store::rrsets::Record;
-use crate::store::{AccountId, ChangeId, DomainId, Reader, Txn};
+use crate::store::{ChangeId, DomainId, Reader, Txn};
 
 /// For how long the name of a deleted domain is kept from other tenants, in microseconds: resolvers may still be led here
 /// by a delegation that somebody forgot (RFC 9499 "lame delegation").
@@ -56,7 +56,9 @@ pub struct Created {
 /// [`Refusal`]; nothing is changed then.
 pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, Refusal> {
     let account = txn.account(actor.account)?.filter(|account| account.active).ok_or(Refusal::Forbidden)?;
-    if account.limit_domains.is_some_and(|max| txn_count(txn, actor.account) >= u64::from(max)) {
+    if let Some(max) = account.limit_domains
+        && txn.domain_count(actor.account)? >= u64::from(max)
+    {
         return Err(Refusal::Limit("Domain limit exceeded. Please contact support to create additional domains."));
     }
     if account.class == Class::Hosting {
@@ -140,11 +142,6 @@ pub fn withdraw(txn: &Txn<'_>, actor: &Actor) -> Result<Option<ChangeId>, Refusa
         last = Some(domain.change);
     }
     Ok(last)
-}
-
-/// How many domains an account has; one that cannot be counted is at its limit.
-fn txn_count(txn: &Reader<'_>, account: AccountId) -> u64 {
-    txn.domain_count(account).unwrap_or(u64::MAX)
 }
 
 /// Whether a tenant may have this name, given everybody's domains.

@@ -183,29 +183,11 @@ pub fn compile(
         bytes += facts.bytes;
     }
     work.report("packing");
-    let packs = pack(ready).map_err(HandoverError::Encode)?;
+    let segments = ready.into_iter().map(|ready| ready.segment).collect();
+    let packs = PackFile::encode_all(segments, PACK_SEGMENTS_LEN_MAX).map_err(HandoverError::Encode)?;
     work.report("publishing");
     let published = writer.publish(Publication::of(packs, options.keep, options.created_unix_secs))?;
     Ok(Compiled { published, zones, records, names, bytes, warnings, failures })
-}
-
-/// Packs segments in their order, each pack up to [`PACK_SEGMENTS_LEN_MAX`] or one zone.
-fn pack(ready: Vec<Ready>) -> Result<Vec<PackFile>, BuildError> {
-    let mut packs = Vec::new();
-    let mut segments: Vec<Segment> = Vec::new();
-    let mut len = 0;
-    for Ready { segment, .. } in ready {
-        if len + segment.facts.bytes > PACK_SEGMENTS_LEN_MAX && !segments.is_empty() {
-            packs.push(PackFile::encode(std::mem::take(&mut segments))?);
-            len = 0;
-        }
-        len += segment.facts.bytes;
-        segments.push(segment);
-    }
-    if !segments.is_empty() {
-        packs.push(PackFile::encode(segments)?);
-    }
-    Ok(packs)
 }
 
 impl<'w> Work<'w> {

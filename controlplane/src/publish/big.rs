@@ -238,6 +238,6 @@ enum OverlayFailure {
 /// A changed owner as the builder wants it.
 fn touched(node: &Node, apex: &Name) -> Option<Touched> {
     let owner = name_of(&node.key, apex)?;
-    // NS at the apex make no cut, and DNAME there is rare enough to compile the zone whole.
+    // NS at the apex make no cut; whether a DNAME came or went there, the builder knows from the base.
     Some(if node.is_boundary && !node.key.is_empty() { Touched::boundary(owner) } else { Touched::data(owner) })
 }

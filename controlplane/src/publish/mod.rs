@@ -141,6 +141,24 @@ impl Publisher {
         self.progress.borrow().clone()
     }
 
+    /// Whether a change is in a published generation.
+    #[must_use]
+    pub fn has(&self, change: ChangeId) -> bool {
+        self.progress.borrow().change >= change
+    }
+
+    /// Who serves a change now.
+    #[must_use]
+    pub fn served(&self, change: ChangeId) -> Served {
+        self.progress.borrow().served(change)
+    }
+
+    /// The newest generation.
+    #[must_use]
+    pub fn generation(&self) -> Option<u64> {
+        self.progress.borrow().generation
+    }
+
     /// Whether a zone keeps older content, because its last state could not be compiled.
     #[must_use]
     pub fn refuses(&self, name: &str) -> bool {

@@ -17,6 +17,7 @@ use super::big::BigZones;
 use super::link::{Link, News};
 use super::round::{Due, Refused, Round};
 use super::{PlaneProgress, Progress, Publisher, Settings, StartError, guard};
+use crate::clock::now_us;
 use crate::store::changes::{Head, PublishedGeneration};
 use crate::store::{ChangeId, DomainId, Store, StoreError};
 
@@ -360,7 +361,7 @@ impl Worker {
         head: &Head,
         now_us: i64,
     ) -> Result<Published, HandoverError> {
-        let packs = pack(segments)?;
+        let packs = PackFile::encode_all(segments, PACK_SEGMENTS_LEN_MAX).map_err(HandoverError::Encode)?;
         let created_unix_secs = u64::try_from(now_us / 1_000_000).unwrap_or(0);
         let (change, chain) = (head.change.0, head.chain);
         self.writer.publish(Publication { packs, keep: Keep::Others, remove, created_unix_secs, change, chain })
@@ -380,29 +381,4 @@ impl Worker {
             Err(error) => warn!("old generations stay: {}", explain(&error)),
         }
     }
-}
-
-/// Packs segments, each pack up to [`PACK_SEGMENTS_LEN_MAX`] or one zone.
-fn pack(segments: Vec<Segment>) -> Result<Vec<PackFile>, HandoverError> {
-    let mut packs = Vec::new();
-    let mut waiting: Vec<Segment> = Vec::new();
-    let mut len = 0;
-    for segment in segments {
-        if len + segment.facts.bytes > PACK_SEGMENTS_LEN_MAX && !waiting.is_empty() {
-            packs.push(PackFile::encode(std::mem::take(&mut waiting)).map_err(HandoverError::Encode)?);
-            len = 0;
-        }
-        len += segment.facts.bytes;
-        waiting.push(segment);
-    }
-    if !waiting.is_empty() {
-        packs.push(PackFile::encode(waiting).map_err(HandoverError::Encode)?);
-    }
-    Ok(packs)
-}
-
-/// The time, in microseconds since 1970.
-fn now_us() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

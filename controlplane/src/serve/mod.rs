@@ -5,19 +5,15 @@
 
 mod metrics;
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use serde::Serialize;
 
+use crate::http::App;
 use crate::http::call::Call;
-use crate::http::credentials::{AuthFailure, Credentials};
 use crate::http::reply::{Refusal, Reply};
-use crate::http::route::{Access, Operation, Permission, Route, Style, Success};
-use crate::http::throttle::Class;
-use crate::http::{App, Caller};
+use crate::http::route::{Access, Operation, Route, Style, Success};
 use crate::planes::{Planes, State};
 
 pub use metrics::Figure;
@@ -61,53 +57,6 @@ pub const fn routes<A: Follows>() -> &'static [Route<A>] {
 /// An operation that anyone may use, as often as they like.
 const fn page<A: App>(handler: crate::http::route::Handler<A>) -> Operation<A> {
     Operation::get(handler).access(Access::Open).uncounted().replies(const { &[Success::media(200, "text/plain")] })
-}
-
-/// The application that has nothing but these pages.
-pub struct Site {
-    /// The planes it follows.
-    pub planes: Arc<Planes>,
-}
-
-/// Nobody has credentials here.
-pub enum Nobody {}
-
-impl Caller for Nobody {
-    fn identity(&self) -> String {
-        match *self {}
-    }
-
-    fn class(&self) -> Class {
-        match *self {}
-    }
-
-    fn may(&self, _: Permission) -> bool {
-        match *self {}
-    }
-}
-
-impl App for Site {
-    type Caller = Nobody;
-    type Domain = Nobody;
-
-    fn now_us(&self) -> u64 {
-        let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-    }
-
-    async fn authenticate(&self, _: Credentials<'_>, _: IpAddr) -> Result<Nobody, AuthFailure> {
-        Err(AuthFailure::Wrong)
-    }
-
-    async fn domain(&self, _: &Nobody, _: &str) -> Result<Option<Nobody>, Refusal> {
-        Ok(None)
-    }
-}
-
-impl Follows for Site {
-    fn planes(&self) -> &Arc<Planes> {
-        &self.planes
-    }
 }
 
 /// What `/readyz` says.

@@ -1,15 +1,65 @@
 //! The pages, asked over a loopback connection.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::*;
+use crate::http::Caller;
+use crate::http::credentials::{AuthFailure, Credentials};
 use crate::http::listen::{Listener, accept};
+use crate::http::route::Permission;
 use crate::http::server::{Server, Settings};
+use crate::http::throttle::Class;
 use crate::planes::Pace;
+
+/// The application that has nothing but these pages.
+struct Site {
+    /// The planes it follows.
+    planes: Arc<Planes>,
+}
+
+/// Nobody has credentials here.
+enum Nobody {}
+
+impl Caller for Nobody {
+    fn identity(&self) -> String {
+        match *self {}
+    }
+
+    fn class(&self) -> Class {
+        match *self {}
+    }
+
+    fn may(&self, _: Permission) -> bool {
+        match *self {}
+    }
+}
+
+impl App for Site {
+    type Caller = Nobody;
+    type Domain = Nobody;
+
+    fn now_us(&self) -> u64 {
+        0
+    }
+
+    async fn authenticate(&self, _: Credentials<'_>, _: IpAddr) -> Result<Nobody, AuthFailure> {
+        Err(AuthFailure::Wrong)
+    }
+
+    async fn domain(&self, _: &Nobody, _: &str) -> Result<Option<Nobody>, Refusal> {
+        Ok(None)
+    }
+}
+
+impl Follows for Site {
+    fn planes(&self) -> &Arc<Planes> {
+        &self.planes
+    }
+}
 
 /// Runs a server without a data plane while `talk` talks to it.
 fn with_server(talk: impl FnOnce(SocketAddr)) {

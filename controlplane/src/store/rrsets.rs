@@ -1,6 +1,6 @@
 //! RRsets and their records.
 //!
-//! Invariant: the checksum of an RRset is that of its content, and [`Reader::zone_records`] believes no row without it:
+//! Invariant: the checksum of an RRset is that of its content, and reading believes no row without it:
 //! SQLite's pages carry none, and `integrity_check` does not notice a flipped bit in a value.
 
 use rusqlite::{Row, params};
@@ -153,7 +153,7 @@ impl Reader<'_> {
         self.complete_all(self.rows(sql, params![domain.0, node], rrset)?)
     }
 
-    /// The types of one owner with the numbers of their records, ascending.
+    /// The types of one owner, ascending.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -5,6 +5,7 @@
 
 mod class;
 mod email;
+mod json;
 mod period;
 mod secret;
 mod subnet;
@@ -12,6 +13,7 @@ mod timestamp;
 
 pub use class::Class;
 pub use email::{Email, EmailError};
+pub use json::type_name;
 pub use period::{Period, PeriodError};
 pub use secret::{RANDOM_LEN, Secret, SecretHash};
 pub use subnet::{SubnetError, is_allowed, subnet, subnets};

@@ -9,6 +9,8 @@ use ipnet::{IpNet, Ipv4Net};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
+use super::type_name;
+
 /// Why a text is no network. The messages are those of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SubnetError {
@@ -86,19 +88,6 @@ pub fn subnets(value: &Value) -> Result<Vec<IpNet>, Value> {
 pub fn is_allowed(networks: &[IpNet], client: IpAddr) -> bool {
     let client = client.to_canonical();
     networks.iter().any(|network| network.contains(&client))
-}
-
-/// The name of a type in messages: clients know those of Python.
-fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "NoneType",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float",
-        Value::Number(_) => "int",
-        Value::String(_) => "str",
-        Value::Array(_) => "list",
-        Value::Object(_) => "dict",
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use controlplane::api;
+use controlplane::clock::now_us;
 use controlplane::http::openapi;
 use controlplane::http::route::{Access, Permission, Verb, list};
 use controlplane::serve;
@@ -15,7 +16,7 @@ use controlplane::store::tokens::Token;
 use snapshot::dns::rtype::Rtype;
 use uuid::Uuid;
 
-use crate::harness::{Answer, Bench, Full, Issued, Who, now_us};
+use crate::harness::{Answer, Bench, Full, Issued, Who};
 
 /// What an operation is about, as far as it matters for who may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

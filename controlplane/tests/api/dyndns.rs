@@ -2,11 +2,12 @@
 
 use data_encoding::BASE64;
 
+use controlplane::clock::now_us;
 use controlplane::store::accounts::{Class, NewAccount};
 use controlplane::store::policies::Policy;
 use uuid::Uuid;
 
-use crate::harness::{Answer, Bench, Full, Issued, now_us};
+use crate::harness::{Answer, Bench, Full, Issued};
 
 /// A server with an account of two domains.
 struct Home {
@@ -19,13 +20,7 @@ struct Home {
 impl Home {
     /// With `d.example` and `e.example`.
     fn new() -> Home {
-        let bench = Bench::start();
-        let account = bench.account("jo@mail.example");
-        let token = bench.token(&account, Full);
-        for name in ["d.example", "e.example"] {
-            let body = format!(r#"{{"name":"{name}"}}"#);
-            assert_eq!(bench.post(token.who(), "/api/v1/domains/", &body).status, 201);
-        }
+        let (bench, token) = Bench::with_domains(&["d.example", "e.example"]);
         Home { bench, token }
     }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use controlplane::api::{self, Api};
+use controlplane::clock::now_us;
 use controlplane::config::Domains;
 use controlplane::http::listen::{Listener, accept};
 use controlplane::http::openapi;
@@ -160,6 +161,17 @@ impl Bench {
         self.store.write_blocking(move |txn| txn.add_account(&new)).unwrap().unwrap()
     }
 
+    /// A server whose account jo@mail.example has these domains, and a full token of that.
+    pub(crate) fn with_domains(names: &[&str]) -> (Bench, Issued) {
+        let bench = Bench::start();
+        let token = bench.token(&bench.account("jo@mail.example"), Full);
+        for name in names {
+            let body = format!(r#"{{"name":"{name}"}}"#);
+            assert_eq!(bench.post(token.who(), "/api/v1/domains/", &body).status, 201);
+        }
+        (bench, token)
+    }
+
     /// Makes a token.
     pub(crate) fn token(&self, account: &Account, special: impl Special) -> Issued {
         let id = Uuid::new_v4();
@@ -271,10 +283,4 @@ fn unchunked(mut rest: &[u8]) -> Vec<u8> {
         rest = &rest[(end + 4 + len).min(rest.len())..];
     }
     body
-}
-
-/// The time, in microseconds since 1970.
-pub(crate) fn now_us() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_micros()).unwrap()
 }

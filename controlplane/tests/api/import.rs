@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Bench, Full, Issued};
+use crate::harness::{Answer, Bench, Issued};
 
 /// The path of imports.
 const PATH: &str = "/api/v1/domains/d.example/import/";
@@ -20,9 +20,7 @@ struct Home {
 impl Home {
     /// A fresh one.
     fn new() -> Home {
-        let bench = Bench::start();
-        let token = bench.token(&bench.account("jo@mail.example"), Full);
-        assert_eq!(bench.post(token.who(), "/api/v1/domains/", r#"{"name":"d.example"}"#).status, 201);
+        let (bench, token) = Bench::with_domains(&["d.example"]);
         Home { bench, token }
     }
 

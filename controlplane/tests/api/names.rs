@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Bench, Full, Issued};
+use crate::harness::{Answer, Bench, Issued};
 use crate::log;
 
 /// What is sent wherever a name is taken, and none is a name.
@@ -36,9 +36,7 @@ struct Home {
 impl Home {
     /// A fresh one.
     fn new() -> Home {
-        let bench = Bench::start();
-        let token = bench.token(&bench.account("jo@mail.example"), Full);
-        assert_eq!(bench.post(token.who(), "/api/v1/domains/", r#"{"name":"d.example"}"#).status, 201);
+        let (bench, token) = Bench::with_domains(&["d.example"]);
         Home { bench, token }
     }
 

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, Full, Issued, Who, now_us};
+use controlplane::clock::now_us;
+
+use crate::harness::{Bench, Full, Issued, Who};
 
 /// The path of the list.
 const TOKENS: &str = "/api/v1/auth/tokens/";

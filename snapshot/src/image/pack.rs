@@ -132,6 +132,28 @@ impl PackFile {
         PackFile::encode_change(segments, &[])
     }
 
+    /// Puts segments into files in their order, each with up to `segments_len_max` bytes of them, or with one that is longer.
+    ///
+    /// # Errors
+    /// As [`PackFile::encode`].
+    pub fn encode_all(segments: Vec<Segment>, segments_len_max: u64) -> Result<Vec<PackFile>, BuildError> {
+        let mut packs = Vec::new();
+        let mut waiting: Vec<Segment> = Vec::new();
+        let mut len = 0;
+        for segment in segments {
+            if len + segment.facts.bytes > segments_len_max && !waiting.is_empty() {
+                packs.push(PackFile::encode(std::mem::take(&mut waiting))?);
+                len = 0;
+            }
+            len += segment.facts.bytes;
+            waiting.push(segment);
+        }
+        if !waiting.is_empty() {
+            packs.push(PackFile::encode(waiting)?);
+        }
+        Ok(packs)
+    }
+
     /// Puts segments into one file, with the apexes of zones that are deleted: earlier packs may still have them.
     ///
     /// # Errors

@@ -4,8 +4,8 @@
 //! kept; one that lacks published changes goes back into service only with `--accept` or `recover`.
 
 use std::path::{Path, PathBuf, absolute};
-use std::time::SystemTime;
 
+use controlplane::clock::now_us;
 use controlplane::publish::Quarantine;
 use controlplane::recovery::{self, Content, RecoverError, Recovered};
 use controlplane::store::StoreError;
@@ -133,12 +133,6 @@ fn failure(error: &RecoverError) -> Failure {
         }
         _ => Failure::Unable(explain(error)),
     }
-}
-
-/// The time, in microseconds since 1970.
-fn now_us() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// The time as part of a file name, which sorts by time.

@@ -15,6 +15,7 @@ use super::item::{Item, structured};
 use super::kinds::accepted;
 use super::structure::{Origin, POSITION_COUNT_MAX, Present, cname_conflict};
 use super::{Draft, Method, NON_FIELD_ERRORS, Rules, object_error};
+use crate::value::type_name;
 
 /// How many objects a list may have: more than the smallest ones that fit into a body of 1 MiB.
 pub const ITEM_COUNT_MAX: usize = 20_000;
@@ -54,7 +55,7 @@ pub fn read(body: &Value, method: Method, rules: &Rules<'_>) -> Result<Bulk, Val
         Value::Array(list) => list,
         Value::Null => return Err(object_error("No data provided")),
         other => {
-            let type_name = fields::type_name(other);
+            let type_name = type_name(other);
             return Err(object_error(format!("Expected a list of items but got {type_name}.")));
         }
     };
@@ -69,7 +70,7 @@ impl Entry {
     /// Reads one object.
     fn read(value: &Value, method: Method, rules: &Rules<'_>) -> Entry {
         let Value::Object(object) = value else {
-            let message = format!("Expected a dictionary, but got {}.", fields::type_name(value));
+            let message = format!("Expected a dictionary, but got {}.", type_name(value));
             return Entry::without_key([(NON_FIELD_ERRORS.to_owned(), json!(message))].into_iter().collect());
         };
         let mut errors = Errors::new();
@@ -77,7 +78,7 @@ impl Entry {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(text.trim().to_owned()),
             Some(other) => {
-                let message = format!("Expected a string, but got {}.", fields::type_name(other));
+                let message = format!("Expected a string, but got {}.", type_name(other));
                 errors.insert(field.to_owned(), json!(message));
                 None
             }

@@ -8,6 +8,7 @@ use snapshot::dns::name::NAME_LEN_MAX;
 use snapshot::dns::rtype::Rtype;
 
 use super::{Method, NON_FIELD_ERRORS, Rules, kinds};
+use crate::value::type_name;
 
 /// The largest TTL of the API in seconds.
 pub const TTL_SECS_MAX: u32 = 86_400;
@@ -105,19 +106,6 @@ pub(super) fn require(errors: &mut Errors, field: &str) {
 /// Notes an error under its field.
 fn keep<T>(errors: &mut Errors, field: &str, result: Result<T, Value>) -> Option<T> {
     result.map_err(|error| errors.insert(field.to_owned(), error)).ok()
-}
-
-/// What Python calls the type of a JSON value, which messages of the API tell.
-pub(super) fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "NoneType",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float",
-        Value::Number(_) => "int",
-        Value::String(_) => "str",
-        Value::Array(_) => "list",
-        Value::Object(_) => "dict",
-    }
 }
 
 /// Reads text; a number counts as its digits.

@@ -10,6 +10,7 @@ use super::content::{ContentError, contents};
 use super::fields::{self, Fields, Place};
 use super::structure::{Origin, Present, cname_conflict, structure};
 use super::{Content, Draft, Limits, Method, Rules, full_name, object_error};
+use crate::value::type_name;
 
 /// What is said about an RRset that is created twice.
 const EXISTS: &str = "Another RRset with the same subdomain and type exists for this domain. (Try modifying it.)";
@@ -107,7 +108,7 @@ fn object(body: &Value) -> Result<&Map<String, Value>, Value> {
         Value::Object(object) => Ok(object),
         Value::Null => Err(object_error("No data provided")),
         other => {
-            let type_name = fields::type_name(other);
+            let type_name = type_name(other);
             Err(object_error(format!("Invalid data. Expected a dictionary, but got {type_name}.")))
         }
     }

@@ -11,14 +11,12 @@ use super::disk::Disk;
 use super::layout::{self, CurrentLine, FileKind, ManifestName};
 use super::lock::{Lock, LockError};
 use super::{HandoverError, Writer};
-use crate::image::{Digest, Generation, Manifest, Trust};
+use crate::image::{Digest, Generation, Manifest, PACK_LEN_MAX, Trust};
 
 /// The longest `CURRENT`: its line has 110 bytes.
 const CURRENT_LEN_MAX: u64 = 256;
 /// The longest manifest: one that lists 64 packs has a few kilobytes.
 const MANIFEST_LEN_MAX: u64 = 1 << 20;
-/// The longest pack: offsets inside the archive are 32 bits wide and signed.
-pub(super) const PACK_LEN_MAX: u64 = 1 << 30;
 
 /// A directory of generations. Clones share one open directory.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use super::HandoverError;
 use crate::dns::name::Name;
 use crate::image::{PackFile, Segment};
 
-/// Bytes of segments that go into one pack made of others; the format ends at 1 GiB, and records and headers need room too.
+/// Bytes of segments that go into one pack made of others; a moderate size keeps a rewrite bounded. One segment alone may be longer.
 const SEGMENTS_LEN_MAX: u64 = 960 << 20;
 
 /// What the fresh packs will have.

@@ -16,7 +16,7 @@ use super::layout::{
     base_off, header, nodes_off, words,
 };
 use super::line::{LINE_LEN, Line, push_lines};
-use super::pack::ZoneFacts;
+use super::pack::{LINES_LEN_MAX, ZoneFacts};
 use super::render::{Body, BodyTooLarge};
 use crate::dns::name::{Name, NameRef};
 use crate::dns::nsec3::ITERATIONS_MAX;
@@ -74,7 +74,7 @@ pub enum BuildError {
         rtype: Rtype,
     },
     /// A zone or pack beyond the limits of the format.
-    #[error("{0} exceeds 1 GiB when compiled")]
+    #[error("{0} exceeds 1.75 GiB when compiled")]
     TooLarge(&'static str),
     /// More packs than a manifest can list.
     #[error("a generation cannot list so many packs")]
@@ -429,8 +429,11 @@ impl<'z> Nodes<'z> {
     /// The word at the end of `out`.
     fn word(&self) -> Result<u32, BuildError> {
         let word = words(self.out.len());
-        // 1 GiB in words: offsets stay far from what a u32 of words could hold, and packs cannot exceed it anyway.
-        if word >= 1 << 27 { Err(BuildError::TooLarge("a zone")) } else { Ok(u32::try_from(word).unwrap_or(u32::MAX)) }
+        // Offsets stay far from what a u32 of words could hold, and no pack holds more.
+        match u32::try_from(word) {
+            Ok(word) if u64::from(word) * 8 < LINES_LEN_MAX => Ok(word),
+            _ => Err(BuildError::TooLarge("a zone")),
+        }
     }
 
     /// Writes SOA, index and header.

@@ -21,8 +21,11 @@ use super::sign::{PublicKey, Trust};
 use super::verify::{Verified, verify_segment};
 use crate::dns::name::Name;
 
-/// Bytes of the largest pack: the archive's 32-bit relative pointers reach 2 GiB, half of that is kept in reserve.
-pub const PACK_LEN_MAX: u64 = 1 << 30;
+/// Bytes of lines in the largest pack, 1.75 GiB: some fourteen million names. The archive's relative pointers are signed
+/// and 32 bits wide, and the records behind the lines must stay in their reach too.
+pub(super) const LINES_LEN_MAX: u64 = 7 << 28;
+/// Bytes of the largest pack file: 128 MiB for the records of zones.
+pub const PACK_LEN_MAX: u64 = LINES_LEN_MAX + (128 << 20);
 
 /// Bytes of a huge page; smaller packs cannot have one.
 const HUGE_PAGE_LEN: usize = 2 << 20;
@@ -127,7 +130,7 @@ impl PackFile {
     /// Puts segments into one file.
     ///
     /// # Errors
-    /// [`BuildError::TooLarge`] past [`PACK_LEN_MAX`], [`BuildError::Archive`].
+    /// [`BuildError::TooLarge`] past 1.75 GiB, [`BuildError::Archive`].
     pub fn encode(segments: Vec<Segment>) -> Result<PackFile, BuildError> {
         PackFile::encode_change(segments, &[])
     }
@@ -160,7 +163,7 @@ impl PackFile {
     /// As [`PackFile::encode`].
     pub fn encode_change(segments: Vec<Segment>, deleted: &[Name]) -> Result<PackFile, BuildError> {
         let line_count: usize = segments.iter().map(|segment| segment.lines.len()).sum();
-        if (line_count * LINE_LEN) as u64 > PACK_LEN_MAX {
+        if (line_count * LINE_LEN) as u64 > LINES_LEN_MAX {
             return Err(BuildError::TooLarge("a pack"));
         }
         let narrow = |value: usize| u32::try_from(value).map_err(|_| BuildError::TooLarge("a pack"));
@@ -225,8 +228,8 @@ impl Pack {
     /// As [`Pack::load`], and [`LoadError::Signature`].
     pub fn load_trusted(file: &File, expected: Digest, trust: &Trust) -> Result<Pack, LoadError> {
         let len = file.metadata()?.len();
-        if len > PACK_LEN_MAX + PACK_LEN_MAX / 4 {
-            return Err(LoadError::TooLarge("a pack of more than 1 GiB"));
+        if len > PACK_LEN_MAX {
+            return Err(LoadError::TooLarge("a pack of more than 1.875 GiB"));
         }
         let len = usize::try_from(len).map_err(|_| LoadError::TooLarge("a pack"))?;
         if len < HEADER_LEN {

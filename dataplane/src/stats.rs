@@ -58,6 +58,8 @@ pub(crate) enum Event {
     CqOverflow,
     /// The kernel refused a reply.
     SendError,
+    /// A reply left merged with others to the same peer.
+    Merged,
     /// A receive failed.
     RecvError,
     /// Datagrams dropped by full receive queues.
@@ -82,7 +84,7 @@ pub(crate) enum Event {
 type Row = (Event, &'static str, Option<(&'static str, &'static str)>);
 
 /// Metric name and label of each [`Event`], in its order.
-const TABLE: [Row; 30] = [
+const TABLE: [Row; 31] = [
     (Event::QueryUdp, "queries_total", Some(("transport", "udp"))),
     (Event::QueryTcp, "queries_total", Some(("transport", "tcp"))),
     (Event::ReplyNoError, "replies_total", Some(("rcode", "NOERROR"))),
@@ -104,6 +106,7 @@ const TABLE: [Row; 30] = [
     (Event::Enobufs, "engine_enobufs_total", None),
     (Event::CqOverflow, "engine_cq_overflows_total", None),
     (Event::SendError, "engine_send_errors_total", None),
+    (Event::Merged, "engine_merged_replies_total", None),
     (Event::RecvError, "engine_recv_errors_total", None),
     (Event::QueueDrop, "engine_queue_drops_total", None),
     (Event::TcpOpened, "tcp_connections_total", None),
@@ -175,6 +178,7 @@ impl Block {
         self.add(Event::Enobufs, turn.enobufs.into());
         self.add(Event::CqOverflow, turn.cq_overflows.into());
         self.add(Event::SendError, turn.send_errors.into());
+        self.add(Event::Merged, turn.merged.into());
         self.add(Event::RecvError, turn.recv_errors.into());
     }
 }

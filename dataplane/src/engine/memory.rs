@@ -11,7 +11,7 @@ use super::{Engine, Serve, TURN_LEN, Turn};
 use crate::packet::Packet;
 
 /// Bytes of each buffer, as in the socket engines.
-const BUFFER_LEN: usize = super::slots::PAYLOAD_LEN;
+const BUFFER_LEN: usize = super::lanes::PAYLOAD_LEN;
 
 /// A queue of queries and what was replied.
 #[derive(Debug, Default)]

@@ -12,18 +12,21 @@ use std::time::Duration;
 use crate::packet::Packet;
 
 mod batch;
+mod buffers;
+mod lanes;
 pub mod memory;
+mod merge;
 mod outbox;
 mod peer;
-mod slots;
 pub mod socket;
 mod syscall;
 pub mod uring;
 
-/// Most datagrams in one turn: two of the answer's batches, and what one `sendmmsg` takes comfortably.
+/// Most receives in one turn: two of the answer's batches, and what one `sendmmsg` takes comfortably.
 pub const TURN_LEN: usize = 64;
 
-/// What answers a batch: called at most once per turn, with 1..=[`TURN_LEN`] packets.
+/// What answers a batch: called after all of a turn was received, with 1..=[`TURN_LEN`] packets; more than once only if
+/// datagrams came merged.
 pub type Serve<'s> = &'s mut dyn FnMut(&mut [Packet<'_>]);
 
 /// Brings datagrams and takes replies.
@@ -62,6 +65,8 @@ pub struct Turn {
     pub enobufs: u32,
     /// Times that the completion queue overflowed.
     pub cq_overflows: u32,
+    /// Of those, replies that left merged with others to the same peer.
+    pub merged: u32,
     /// Replies that the kernel refused.
     pub send_errors: u32,
     /// Failed receives.

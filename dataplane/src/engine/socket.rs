@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::batch::{Batch, Received};
-use super::slots::{CONTROL_LEN, CONTROL_OFF, NAME_LEN, NAME_OFF, PAYLOAD_LEN, PAYLOAD_OFF, Slots};
+use super::buffers::{Buffers, CONTROL_LEN, CONTROL_OFF, NAME_LEN, NAME_OFF, PAYLOAD_OFF, ROOM_LEN};
 use super::{Engine, Serve, TURN_LEN, Turn, outbox, syscall};
 
 /// Failed turns in a row after which the engine gives up.
@@ -20,16 +20,16 @@ const FAILURES_MAX: u32 = 1000;
 
 /// Sockets, and memory for one turn.
 ///
-/// Invariants: `slots` are written by the kernel only inside `recvmmsg`, so they are ours between calls; `aimed` - the
-/// pointers of header `i` and part `i` aim into slot `i` and into `parts`, which are never reallocated.
+/// Invariants: `buffers` are written by the kernel only inside `recvmmsg`, so they are ours between calls; `aimed` - the
+/// pointers of header `i` and part `i` aim into buffer `i` and into `parts`, which are never reallocated.
 pub struct Socket {
     /// Where datagrams come from.
     sockets: Vec<UdpSocket>,
-    /// Where they lie.
-    slots: Slots,
-    /// One for each slot.
+    /// Where the kernel writes them.
+    buffers: Buffers,
+    /// One for each buffer.
     headers: Vec<libc::mmsghdr>,
-    /// The payload room of each slot.
+    /// The payload room of each buffer.
     parts: Vec<libc::iovec>,
     /// The present turn.
     batch: Batch,
@@ -48,58 +48,57 @@ impl Socket {
         for socket in &sockets {
             socket.set_nonblocking(true)?;
         }
-        let slots = Slots::new(TURN_LEN)?;
-        let parts = (0..slots.count())
-            .map(|slot| libc::iovec {
-                iov_base: slots.ptr(slot).wrapping_add(PAYLOAD_OFF).cast(),
-                iov_len: PAYLOAD_LEN,
-            })
+        let buffers = Buffers::new(TURN_LEN)?;
+        let parts = (0..buffers.count())
+            .map(|idx| libc::iovec { iov_base: buffers.ptr(idx).wrapping_add(PAYLOAD_OFF).cast(), iov_len: ROOM_LEN })
             .collect();
-        let headers = vec![outbox::empty_header(); slots.count()];
-        Ok(Socket { sockets, slots, headers, parts, batch: Batch::new(), first: 0, failures: 0 })
+        let headers = vec![outbox::empty_header(); buffers.count()];
+        Ok(Socket { sockets, buffers, headers, parts, batch: Batch::new(), first: 0, failures: 0 })
     }
 
-    /// Aims the headers from `from` on at their slots: the kernel overwrites lengths and flags.
-    fn aim(&mut self, from: usize) {
-        for (slot, header) in self.headers.iter_mut().enumerate().skip(from) {
-            let base = self.slots.ptr(slot);
+    /// Aims the first `count` headers at their buffers: the kernel overwrites lengths and flags.
+    fn aim(&mut self, count: usize) {
+        for (idx, header) in self.headers.iter_mut().enumerate().take(count) {
+            let base = self.buffers.ptr(idx);
             let message = &mut header.msg_hdr;
             message.msg_name = base.wrapping_add(NAME_OFF).cast();
             message.msg_namelen = libc::socklen_t::try_from(NAME_LEN).unwrap_or(0);
             message.msg_control = base.wrapping_add(CONTROL_OFF).cast();
             message.msg_controllen = CONTROL_LEN as _;
-            message.msg_iov = &raw mut self.parts[slot];
+            message.msg_iov = &raw mut self.parts[idx];
             message.msg_iovlen = 1;
             message.msg_flags = 0;
         }
     }
 
-    /// Reads what socket `idx` holds into the slots from `used` on; returns how many slots are used then.
-    fn receive(&mut self, idx: usize, used: usize, turn: &mut Turn) -> usize {
-        self.aim(used);
+    /// Takes in what socket `idx` holds, as far as there is room.
+    fn receive(&mut self, idx: usize, turn: &mut Turn) {
+        let room = self.batch.room();
+        self.aim(room);
         // SAFETY: `aimed`, and each room has the length that its header says.
-        let got = unsafe { syscall::recvmmsg(self.sockets[idx].as_fd(), &mut self.headers[used..]) };
+        let got = unsafe { syscall::recvmmsg(self.sockets[idx].as_fd(), &mut self.headers[..room]) };
         let got = match got {
             Ok(got) => got,
             Err(error) => {
                 if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) {
                     turn.recv_errors += 1;
                 }
-                return used;
+                return;
             }
         };
-        for slot in used..used + got {
-            let header = &self.headers[slot];
+        for (buffer, header) in self.headers[..got].iter().enumerate() {
+            let bytes = self.buffers.bytes(buffer);
+            let payload_len = (header.msg_len as usize).min(ROOM_LEN);
+            let control_len = header.msg_hdr.msg_controllen.min(CONTROL_LEN);
             let received = Received {
-                slot,
                 socket: idx,
-                query_len: header.msg_len as usize,
-                control_len: header.msg_hdr.msg_controllen as _,
+                name: &bytes[NAME_OFF..NAME_OFF + NAME_LEN],
+                control: &bytes[CONTROL_OFF..CONTROL_OFF + control_len],
+                payload: &bytes[PAYLOAD_OFF..PAYLOAD_OFF + payload_len],
                 flags: header.msg_hdr.msg_flags,
             };
-            self.batch.take(&mut self.slots, &received, turn);
+            self.batch.take(&received, turn);
         }
-        used + got
     }
 
     /// Waits until a socket has something to read.
@@ -114,10 +113,9 @@ impl Socket {
 
     /// Reads every socket once, as far as there is room.
     fn sweep(&mut self, turn: &mut Turn) {
-        let mut used = 0;
         for step in 0..self.sockets.len() {
-            if used < TURN_LEN && self.batch.room() > 0 {
-                used = self.receive((self.first + step) % self.sockets.len(), used, turn);
+            if self.batch.room() > 0 {
+                self.receive((self.first + step) % self.sockets.len(), turn);
             }
         }
         self.first = (self.first + 1) % self.sockets.len().max(1);
@@ -129,7 +127,6 @@ impl Engine for Socket {
         let mut turn = Turn::default();
         // Under load there is always something to read, and the poll would be a system call for nothing.
         self.sweep(&mut turn);
-        // A second sweep reads into the same slots, so the first must have brought nothing at all.
         if self.batch.is_empty() && turn == Turn::default() {
             self.wait(wait)?;
             self.sweep(&mut turn);
@@ -138,7 +135,7 @@ impl Engine for Socket {
         if self.failures > FAILURES_MAX {
             return Err(io::Error::other("every receive fails"));
         }
-        self.batch.work(&mut self.slots, &self.sockets, serve, &mut turn)?;
+        self.batch.work(&self.sockets, serve, &mut turn)?;
         Ok(turn)
     }
 

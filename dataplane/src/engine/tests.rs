@@ -2,7 +2,10 @@
 //!
 //! Each check runs on every engine of [`engines`]; the kernel of the test host must have `io_uring`.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+
+use nix::sys::socket::sockopt::{UdpGroSegment, UdpGsoSegment};
+use nix::sys::socket::{getsockopt, setsockopt};
 
 use super::uring::{Shape, Uring};
 use super::*;
@@ -62,6 +65,7 @@ fn turn_until(engine: &mut dyn Engine, received: u32) -> Turn {
         sum.cut += turn.cut;
         sum.enobufs += turn.enobufs;
         sum.cq_overflows += turn.cq_overflows;
+        sum.merged += turn.merged;
         sum.send_errors += turn.send_errors;
         sum.recv_errors += turn.recv_errors;
     }
@@ -123,12 +127,12 @@ fn long_datagrams_are_cut_counted_and_not_served() {
         let mut engine = open(vec![socket]);
         let client = client("127.0.0.1");
         client.send_to(&vec![b'a'; 65_000], server).unwrap();
-        client.send_to(&vec![b'b'; slots::PAYLOAD_LEN], server).unwrap();
-        client.send_to(&vec![b'c'; slots::PAYLOAD_LEN + 1], server).unwrap();
+        client.send_to(&vec![b'b'; lanes::PAYLOAD_LEN], server).unwrap();
+        client.send_to(&vec![b'c'; lanes::PAYLOAD_LEN + 1], server).unwrap();
         client.send_to(b"", server).unwrap();
         let turn = turn_until(engine.as_mut(), 4);
         assert_eq!((turn.received, turn.cut, turn.sent), (2, 2, 1), "{name}");
-        assert_eq!(read(&client).0, "B".repeat(slots::PAYLOAD_LEN), "{name}");
+        assert_eq!(read(&client).0, "B".repeat(lanes::PAYLOAD_LEN), "{name}");
     }
 }
 
@@ -148,6 +152,67 @@ fn datagrams_that_come_before_the_engine_opens_are_answered_in_its_first_turn() 
         let mut replies = [read(&client).0, read(&client).0];
         replies.sort();
         assert_eq!(replies, ["BIRD", "EARLY"], "{name}");
+    }
+}
+
+/// Sends `texts`, all of one length, as one message that the kernel cuts or leaves whole as the receiver likes.
+fn send_merged(client: &UdpSocket, server: SocketAddr, texts: &[String]) {
+    setsockopt(client, UdpGsoSegment, &i32::try_from(texts[0].len()).unwrap()).unwrap();
+    client.send_to(texts.concat().as_bytes(), server).unwrap();
+}
+
+#[test]
+fn replies_to_one_peer_leave_merged_and_come_apart() {
+    for (name, open) in engines() {
+        for ip in ["127.0.0.1", "::1", "0.0.0.0"] {
+            let socket = bound(ip);
+            let port = socket.local_addr().unwrap().port();
+            let server: SocketAddr =
+                (if ip == "::1" { ip } else { "127.0.0.1" }, port).to_socket_addrs().unwrap().next().unwrap();
+            let mut engine = open(vec![socket]);
+            let clients = [client(&server.ip().to_string()), client(&server.ip().to_string())];
+            let texts = ["aa", "bb", "ccc", "dd", "eee", "f"];
+            for text in texts {
+                clients
+                    .iter()
+                    .for_each(|client| assert_eq!(client.send_to(text.as_bytes(), server).unwrap(), text.len()));
+            }
+            let turn = turn_until(engine.as_mut(), 12);
+            assert_eq!((turn.sent, turn.merged, turn.send_errors), (12, 10, 0), "{name} {ip}");
+            for client in &clients {
+                let mut replies: Vec<_> = texts.iter().map(|_| read(client)).collect();
+                replies.sort();
+                let expected = ["AA", "BB", "CCC", "DD", "EEE", "F"].map(|text| (text.to_owned(), server));
+                assert_eq!(replies, expected, "{name} {ip}");
+            }
+        }
+    }
+}
+
+#[test]
+fn datagrams_are_received_merged_once_peers_repeat() {
+    for (name, open) in engines() {
+        for ip in ["127.0.0.1", "0.0.0.0"] {
+            let socket = bound(ip);
+            let server = SocketAddr::from((Ipv4Addr::LOCALHOST, socket.local_addr().unwrap().port()));
+            let watched = socket.try_clone().unwrap();
+            let mut engine = open(vec![socket]);
+            let client = client("127.0.0.1");
+            for round in 0..100 {
+                let texts: Vec<_> = (0..100).map(|number| format!("q{round:03}-{number:03}")).collect();
+                // The last of merged datagrams may be shorter.
+                let texts = [texts, vec!["last".into()]].concat();
+                send_merged(&client, server, &texts);
+                let turn = turn_until(engine.as_mut(), 101);
+                assert_eq!((turn.received, turn.sent, turn.cut), (101, 101, 0), "{name} {ip} {round}");
+                let mut replies: Vec<_> = texts.iter().map(|_| read(&client).0.to_lowercase()).collect();
+                replies.sort();
+                let mut expected = texts.clone();
+                expected.sort();
+                assert_eq!(replies, expected, "{name} {ip} {round}");
+            }
+            assert!(getsockopt(&watched, UdpGroSegment).unwrap(), "{name} {ip}");
+        }
     }
 }
 

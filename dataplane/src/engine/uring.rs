@@ -15,7 +15,7 @@ use io_uring::types::{BufRingEntry, CancelBuilder, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode};
 
 use super::batch::{Batch, Received};
-use super::slots::{CONTROL_LEN, NAME_LEN, PAYLOAD_OFF, Pages, SLOT_LEN, Slots};
+use super::buffers::{BUFFER_LEN, Buffers, CONTROL_LEN, CONTROL_OFF, NAME_LEN, NAME_OFF, PAYLOAD_OFF, Pages};
 use super::{Engine, Serve, Turn, outbox, syscall};
 
 /// The only buffer group of a ring.
@@ -34,15 +34,15 @@ pub struct Shape {
 
 impl Default for Shape {
     fn default() -> Shape {
-        // 512 buffers are 2.2 MB a worker; the socket's own queue stands behind them.
+        // 512 buffers are 2 MB a worker, unless merged datagrams come; the socket's own queue stands behind them.
         Shape { buffer_count: 512, cq_len: 2048 }
     }
 }
 
 /// A ring and its buffers.
 ///
-/// Invariants: `shared` - a slot belongs to the kernel while its number is in the buffer ring and to us from its
-/// completion until `BufferRing::give`; `outlived` - the ring is cancelled and closed before slots, entries and message
+/// Invariants: `shared` - a buffer belongs to the kernel while its number is in the buffer ring and to us from its
+/// completion until `BufferRing::give`; `outlived` - the ring is cancelled and closed before buffers, entries and message
 /// header are freed (`drop` and field order); `single` - only the thread that opened it uses it.
 pub struct Uring {
     /// The ring.
@@ -52,15 +52,13 @@ pub struct Uring {
     /// Lengths of address and control data in each buffer; read by the kernel when a receive is armed.
     shape: Box<libc::msghdr>,
     /// The provided buffers' ring.
-    buffers: BufferRing,
+    provided: BufferRing,
     /// The provided buffers.
-    slots: Slots,
+    buffers: Buffers,
     /// Where datagrams come from.
     sockets: Vec<UdpSocket>,
     /// The present turn.
     batch: Batch,
-    /// Slots that came with completions of this turn.
-    used: Vec<u16>,
     /// Failed receives in a row.
     failures: u32,
 }
@@ -82,13 +80,13 @@ impl Uring {
         let ring = build_ring(shape)?;
         let fds: Vec<RawFd> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
         ring.submitter().register_files(&fds)?;
-        let slots = Slots::new(usize::from(shape.buffer_count))?;
-        let mut buffers = BufferRing::new(shape.buffer_count)?;
-        buffers.register(&ring)?;
-        for slot in 0..shape.buffer_count {
-            buffers.give(&slots, slot);
+        let buffers = Buffers::new(usize::from(shape.buffer_count))?;
+        let mut provided = BufferRing::new(shape.buffer_count)?;
+        provided.register(&ring)?;
+        for buffer in 0..shape.buffer_count {
+            provided.give(&buffers, buffer);
         }
-        buffers.publish();
+        provided.publish();
         let mut header = Box::new(outbox::empty_header().msg_hdr);
         header.msg_namelen = libc::socklen_t::try_from(NAME_LEN).unwrap_or(0);
         header.msg_controllen = CONTROL_LEN as _;
@@ -96,11 +94,10 @@ impl Uring {
             ring,
             armed: vec![false; sockets.len()],
             shape: header,
+            provided,
             buffers,
-            slots,
             sockets,
             batch: Batch::new(),
-            used: Vec::with_capacity(usize::from(shape.buffer_count)),
             failures: 0,
         };
         engine.probe()?;
@@ -163,39 +160,52 @@ impl Uring {
         }
     }
 
-    /// Takes completions until the batch is full or none is left.
-    fn collect(&mut self, turn: &mut Turn) {
+    /// Takes completions until the batch is full or none is left; returns whether any brought a buffer.
+    fn collect(&mut self, turn: &mut Turn) -> bool {
+        let mut brought = false;
         while self.batch.room() > 0 {
-            let Some(event) = self.ring.completion().next() else { return };
+            let Some(event) = self.ring.completion().next() else { break };
             let socket = usize::try_from(event.user_data()).unwrap_or(usize::MAX);
             if !cqueue::more(event.flags())
                 && let Some(armed) = self.armed.get_mut(socket)
             {
                 *armed = false;
             }
-            let slot = cqueue::buffer_select(event.flags());
-            self.used.extend(slot);
-            match (usize::try_from(event.result()), slot) {
-                (Ok(len), Some(slot)) => self.receive(socket, slot, len, turn),
+            let buffer = cqueue::buffer_select(event.flags());
+            match (usize::try_from(event.result()), buffer) {
+                (Ok(len), Some(buffer)) => self.receive(socket, buffer, len, turn),
                 (Err(_), _) if event.result() == -libc::ENOBUFS => turn.enobufs += 1,
                 _ => turn.recv_errors += 1,
             }
+            if let Some(buffer) = buffer {
+                self.provided.give(&self.buffers, buffer);
+                brought = true;
+            }
         }
+        if brought {
+            self.provided.publish();
+        }
+        brought
     }
 
-    /// Takes in the datagram in buffer `slot`, of which the kernel wrote `len` bytes.
-    fn receive(&mut self, socket: usize, slot: u16, len: usize, turn: &mut Turn) {
-        let slot = usize::from(slot);
-        let head = self.slots.slot_mut(slot);
+    /// Takes in what is in buffer `buffer`, where the kernel wrote `len` bytes.
+    fn receive(&mut self, socket: usize, buffer: u16, len: usize, turn: &mut Turn) {
+        let bytes = self.buffers.bytes(usize::from(buffer));
         // `struct io_uring_recvmsg_out` is {namelen, controllen, payloadlen, flags}, each a u32.
-        let field = |idx: usize| head[idx * 4..].first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+        let field = |idx: usize| bytes[idx * 4..].first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
         let control_len = (field(1) as usize).min(CONTROL_LEN);
-        let flags = field(3).cast_signed();
-        let Some(query_len) = len.checked_sub(PAYLOAD_OFF) else {
+        let Some(payload) = bytes.get(PAYLOAD_OFF..len) else {
             turn.recv_errors += 1;
             return;
         };
-        self.batch.take(&mut self.slots, &Received { slot, socket, query_len, control_len, flags }, turn);
+        let received = Received {
+            socket,
+            name: &bytes[NAME_OFF..NAME_OFF + NAME_LEN],
+            control: &bytes[CONTROL_OFF..CONTROL_OFF + control_len],
+            payload,
+            flags: field(3).cast_signed(),
+        };
+        self.batch.take(&received, turn);
     }
 }
 
@@ -204,17 +214,12 @@ impl Engine for Uring {
         let mut turn = Turn::default();
         self.arm()?;
         self.enter(wait, &mut turn)?;
-        self.collect(&mut turn);
-        self.failures = if turn.recv_errors > 0 && self.used.is_empty() { self.failures + 1 } else { 0 };
+        let brought = self.collect(&mut turn);
+        self.failures = if turn.recv_errors > 0 && !brought { self.failures + 1 } else { 0 };
         if self.failures > FAILURES_MAX {
             return Err(io::Error::other("every receive fails"));
         }
-        let worked = self.batch.work(&mut self.slots, &self.sockets, serve, &mut turn);
-        for slot in self.used.drain(..) {
-            self.buffers.give(&self.slots, slot);
-        }
-        self.buffers.publish();
-        worked?;
+        self.batch.work(&self.sockets, serve, &mut turn)?;
         Ok(turn)
     }
 
@@ -288,16 +293,16 @@ impl BufferRing {
         unsafe { ring.submitter().register_buf_ring_with_flags(base, self.mask + 1, GROUP, 0) }
     }
 
-    /// Puts buffer `slot` back; the kernel sees it after [`BufferRing::publish`].
-    fn give(&mut self, slots: &Slots, slot: u16) {
+    /// Puts buffer `buffer` back; the kernel sees it after [`BufferRing::publish`].
+    fn give(&mut self, buffers: &Buffers, buffer: u16) {
         let idx = usize::from(self.tail & self.mask);
         // SAFETY: `entries`, so the offset stays inside the pages.
         let entry = unsafe { self.pages.as_ptr().cast::<BufRingEntry>().add(idx) };
         // SAFETY: `quiet`, and zeroed pages are valid entries.
         let entry = unsafe { &mut *entry };
-        entry.set_addr(slots.ptr(usize::from(slot)) as u64);
-        entry.set_len(u32::try_from(SLOT_LEN).unwrap_or(0));
-        entry.set_bid(slot);
+        entry.set_addr(buffers.ptr(usize::from(buffer)) as u64);
+        entry.set_len(u32::try_from(BUFFER_LEN).unwrap_or(0));
+        entry.set_bid(buffer);
         self.tail = self.tail.wrapping_add(1);
     }
 

@@ -68,8 +68,8 @@ pub(crate) enum Event {
     TcpOpened,
     /// A TCP connection ended.
     TcpClosed,
-    /// A TCP connection was closed at once because there are too many.
-    TcpRefused,
+    /// A TCP connection was closed to make room for another.
+    TcpEvicted,
     /// A TCP connection was closed because its client was idle or did not read.
     TcpTimeout,
     /// accept(2) failed.
@@ -111,7 +111,7 @@ const TABLE: [Row; 31] = [
     (Event::QueueDrop, "engine_queue_drops_total", None),
     (Event::TcpOpened, "tcp_connections_total", None),
     (Event::TcpClosed, "tcp_closed_total", None),
-    (Event::TcpRefused, "tcp_refused_total", None),
+    (Event::TcpEvicted, "tcp_evicted_total", None),
     (Event::TcpTimeout, "tcp_timeouts_total", None),
     (Event::TcpAcceptError, "tcp_accept_errors_total", None),
     (Event::ReloadOk, "reloads_total", Some(("result", "ok"))),

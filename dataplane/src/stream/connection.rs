@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::guests::Place;
 use super::{Desk, Shared};
 use crate::packet::{Packet, Transport};
 use crate::quarantine;
@@ -32,7 +33,7 @@ const HEADER_LEN: usize = 12;
 /// Why a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// The client closed it, broke it, or is no DNS client.
+    /// The client closed it, broke it, is no DNS client, or had to make room.
     Closed,
     /// The client was idle or did not read.
     Timeout,
@@ -44,15 +45,23 @@ pub(super) async fn run<A: Answer>(shared: &Shared<A>, socket: TcpStream, client
     if socket.set_nodelay(true).is_err() {
         return;
     }
+    let (place, leave, evicts) = shared.guests.borrow_mut().admit(client);
+    shared.block.add(Event::TcpEvicted, evicts.into());
     let mut connection = Connection {
         shared,
         socket: BufReader::with_capacity(READ_AHEAD_LEN, socket),
         client,
+        place,
         grace: shared.limits.drain,
     };
-    if connection.serve().await == End::Timeout {
+    let end = tokio::select! {
+        end = connection.serve() => end,
+        () = leave.notified() => End::Closed,
+    };
+    if end == End::Timeout {
         shared.block.add(Event::TcpTimeout, 1);
     }
+    shared.guests.borrow_mut().free(&connection.place);
 }
 
 /// A connection.
@@ -63,6 +72,8 @@ struct Connection<'s, A: Answer> {
     socket: BufReader<TcpStream>,
     /// Who it is.
     client: IpAddr,
+    /// Its place among the connections.
+    place: Place,
     /// How long a query is still waited for when the process ends: a client that has just connected is about to send
     /// one, one that has its replies may have one on the way.
     grace: Duration,
@@ -77,6 +88,7 @@ impl<A: Answer> Connection<'_, A> {
                 Ok(None) => return End::Closed,
                 Err(end) => return end,
             };
+            self.shared.guests.borrow_mut().refresh(&mut self.place);
             let frame = self.answer(&query);
             if frame.is_empty() {
                 // RFC 7766 section 6.2.4 wants an answer for every query; what gets none is no query, and its sender

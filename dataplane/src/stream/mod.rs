@@ -12,13 +12,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener as Listener;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
+use self::guests::Guests;
 use crate::responder::Answer;
 use crate::stats::{Block, Event};
 
 mod connection;
+mod guests;
 
 /// Pause of accept(2) when descriptors or memory run out (EMFILE, ENFILE, ENOBUFS, ENOMEM).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -29,7 +31,7 @@ const MESSAGE_LEN_MAX: usize = 65_535;
 /// What clients may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// Connections open at once.
+    /// Connections open at once; one more makes the one leave that has been silent for longest.
     pub(crate) connections_max: usize,
     /// A connection that brings no whole query for this long is closed; a quarter of it when most connections are taken.
     pub(crate) idle: Duration,
@@ -66,8 +68,10 @@ struct Shared<A: Answer> {
     block: Arc<Block>,
     /// What clients may take.
     limits: Limits,
-    /// One permit for each connection.
-    permits: Arc<Semaphore>,
+    /// Who is connected.
+    guests: RefCell<Guests>,
+    /// How many connections are open, those included that have been told to leave.
+    open: watch::Sender<usize>,
     /// Turns true when the process retires.
     ending: watch::Receiver<bool>,
 }
@@ -82,13 +86,9 @@ struct Desk<A: Answer> {
 
 impl<A: Answer> Shared<A> {
     /// How long a connection may be idle now: less when three quarters of the connections are taken, so that slow
-    /// clients make room before new ones are refused (RFC 7766 section 6.2.3).
+    /// clients make room before busy ones have to (RFC 7766 section 6.2.3).
     fn idle(&self) -> Duration {
-        if self.permits.available_permits() < self.limits.connections_max / 4 {
-            self.limits.idle / 4
-        } else {
-            self.limits.idle
-        }
+        if self.guests.borrow().is_crowded() { self.limits.idle / 4 } else { self.limits.idle }
     }
 }
 
@@ -106,9 +106,10 @@ pub(crate) fn start<A: Answer>(
     let (ending, end) = watch::channel(false);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let thread = thread::Builder::new().name("stream".into()).spawn(move || {
-        let permits = Arc::new(Semaphore::new(limits.connections_max));
+        let guests = RefCell::new(Guests::new(limits.connections_max));
         let desk = RefCell::new(Desk { answer, message: vec![0; MESSAGE_LEN_MAX] });
-        let shared = Rc::new(Shared { view, desk, block, limits, permits, ending: end });
+        let (open, _) = watch::channel(0);
+        let shared = Rc::new(Shared { view, desk, block, limits, guests, open, ending: end });
         LocalSet::new().block_on(&runtime, serve(shared, orders));
     })?;
     Ok(Stream { asks, ending, thread: Mutex::new(Some(thread)) })
@@ -152,10 +153,9 @@ async fn serve<A: Answer>(shared: Rc<Shared<A>>, mut orders: mpsc::UnboundedRece
             _ = ending.wait_for(|end| *end) => break,
         }
     }
-    // All permits back means that all connections are closed.
-    let all = u32::try_from(shared.limits.connections_max).unwrap_or(u32::MAX);
-    if tokio::time::timeout(shared.limits.drain, shared.permits.acquire_many(all)).await.is_err() {
-        let open = shared.limits.connections_max - shared.permits.available_permits();
+    let mut open = shared.open.subscribe();
+    if tokio::time::timeout(shared.limits.drain, open.wait_for(|open| *open == 0)).await.is_err() {
+        let open = *shared.open.borrow();
         tracing::info!(open, "cut off {open} TCP connections that did not finish");
     }
 }
@@ -178,18 +178,16 @@ async fn accept<A: Answer>(shared: Rc<Shared<A>>, listener: TcpListener) {
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((socket, client)) => match Arc::clone(&shared.permits).try_acquire_owned() {
-                Ok(permit) => {
-                    shared.block.add(Event::TcpOpened, 1);
-                    let shared = Rc::clone(&shared);
-                    tokio::task::spawn_local(async move {
-                        connection::run(&shared, socket, client.ip()).await;
-                        shared.block.add(Event::TcpClosed, 1);
-                        drop(permit);
-                    });
-                }
-                Err(_) => shared.block.add(Event::TcpRefused, 1),
-            },
+            Ok((socket, client)) => {
+                shared.block.add(Event::TcpOpened, 1);
+                shared.open.send_modify(|open| *open += 1);
+                let shared = Rc::clone(&shared);
+                tokio::task::spawn_local(async move {
+                    connection::run(&shared, socket, client.ip()).await;
+                    shared.block.add(Event::TcpClosed, 1);
+                    shared.open.send_modify(|open| *open -= 1);
+                });
+            }
             Err(error) => {
                 shared.block.add(Event::TcpAcceptError, 1);
                 if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {

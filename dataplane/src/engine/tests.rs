@@ -11,6 +11,8 @@ use super::uring::{Shape, Uring};
 use super::*;
 use crate::packet::Outcome;
 
+mod faults;
+
 /// How long tests wait for what must come.
 const PATIENCE: Duration = Duration::from_secs(10);
 

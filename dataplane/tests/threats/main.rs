@@ -18,6 +18,7 @@ mod server;
 
 mod compression;
 mod counts;
+mod crowd;
 mod denial;
 mod mixing;
 mod nsec3;

@@ -1,6 +1,5 @@
 //! Faults of kernel and network, by their numbers in the catalogue: each is counted, and none stops the loop.
 
-
 use std::process::Command;
 
 use super::*;

@@ -226,6 +226,17 @@ fn grow_queue(socket: &Socket) {
     }
 }
 
+/// Prefers these sockets, among those that share their addresses, for what the kernel receives on `core`. Where no socket
+/// is preferred the kernel chooses by a hash of addresses, as it does without.
+///
+/// # Errors
+/// Those of setsockopt(2).
+pub(crate) fn steer(sockets: &[UdpSocket], core: usize) -> io::Result<()> {
+    // SO_INCOMING_CPU, and not a program for the group: a successor's sockets join the group, and a program would have
+    // to know their positions, which change as old ones leave.
+    sockets.iter().try_for_each(|socket| socket2::SockRef::from(socket).set_cpu_affinity(core))
+}
+
 /// Turns the kernel's word into a remedy.
 fn explain(addr: SocketAddr, error: io::Error) -> BindError {
     match error.raw_os_error() {
@@ -285,6 +296,30 @@ mod tests {
         assert_eq!((bound.len(), left_out.len()), (1, 1));
         let nothing = bind_all(&listen[..1], 1, Tenancy::Alone).unwrap_err();
         assert!(matches!(nothing, BindError::Nothing));
+    }
+
+    #[test]
+    fn a_steered_socket_gets_what_arrives_on_its_core() {
+        let cores = core_affinity::get_core_ids().unwrap();
+        let (bound, _) = bind_all(&[any()], cores.len(), Tenancy::Alone).unwrap();
+        for (socket, core) in bound[0].udp.iter().zip(&cores) {
+            steer(std::slice::from_ref(socket), core.id).unwrap();
+        }
+        for (socket, &core) in bound[0].udp.iter().zip(&cores) {
+            let addr = bound[0].addr;
+            // Over loopback a datagram is received on the core that sends it.
+            std::thread::spawn(move || {
+                assert!(core_affinity::set_for_current(core));
+                for _ in 0..50 {
+                    UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", addr).unwrap();
+                }
+            })
+            .join()
+            .unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let got = std::iter::from_fn(|| socket.recv(&mut [0; 8]).ok()).count();
+            assert_eq!(got, 50, "core {}", core.id);
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(super) struct File {
     pub(super) threads: Option<usize>,
     /// As `--pin`.
     pub(super) pin: Option<bool>,
+    /// As `--steer`.
+    pub(super) steer: Option<bool>,
     /// As `--engine`.
     pub(super) engine: Option<Choice>,
     /// As `--control`.

@@ -62,6 +62,9 @@ pub struct Args {
     /// Pin each worker to a core
     #[arg(long)]
     pub pin: bool,
+    /// Pin workers, and have each answer what arrives on its core: for network cards with a queue and interrupt per core
+    #[arg(long)]
+    pub steer: bool,
     /// How datagrams are read and sent [default: auto]
     #[arg(long, value_enum)]
     pub engine: Option<Choice>,
@@ -120,6 +123,8 @@ pub(crate) enum Pinning {
     Free,
     /// Worker i runs on core i.
     Pinned,
+    /// Worker i runs on core i and is preferred for what the kernel receives there.
+    Steered,
 }
 
 /// What is wrong with the settings.
@@ -241,7 +246,11 @@ impl Config {
             trust: trust::read(&trust)?,
             listen: addresses(&listen)?,
             threads,
-            pinning: if args.pin || file.pin == Some(true) { Pinning::Pinned } else { Pinning::Free },
+            pinning: match (args.steer || file.steer == Some(true), args.pin || file.pin == Some(true)) {
+                (true, _) => Pinning::Steered,
+                (false, true) => Pinning::Pinned,
+                (false, false) => Pinning::Free,
+            },
             engine: args.engine.or(file.engine).unwrap_or_default(),
             control: args.control.clone().or(file.control),
             control_group: args.control_group.clone().or(file.control_group),

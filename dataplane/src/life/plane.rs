@@ -251,17 +251,21 @@ fn start_workers<S: Source, A: Answer<View = S::View>>(
     order: &Arc<Order>,
 ) -> Result<Team, StartError> {
     let cores = match config.pinning {
-        Pinning::Pinned => core_affinity::get_core_ids().unwrap_or_default(),
+        Pinning::Pinned | Pinning::Steered => core_affinity::get_core_ids().unwrap_or_default(),
         Pinning::Free => Vec::new(),
     };
     let mut team = Team { threads: Vec::new(), pulses: Vec::new(), engine: String::new(), notes: Vec::new() };
     for (number, sockets) in udp.into_iter().enumerate() {
         let pulse = Arc::new(Pulse::default());
+        let core = (!cores.is_empty()).then(|| cores[number % cores.len()]);
+        if let Some(core) = core.filter(|_| config.pinning == Pinning::Steered) {
+            bind::steer(&sockets, core.id)?;
+        }
         let running = worker::start(worker::Plan {
             number,
             sockets,
             choice: config.engine,
-            core: (!cores.is_empty()).then(|| cores[number % cores.len()]),
+            core,
             view: slot.view(),
             answer: answer.fork(),
             block: stats.block(),

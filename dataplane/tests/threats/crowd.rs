@@ -68,7 +68,7 @@ fn t_d1_fault_38_a_crowd_of_idle_slow_and_deaf_clients_keeps_nobody_out() {
                 }
                 for stream in &mut deaf {
                     // Whether the server still takes it is its own affair.
-                    stream.write(&frame.repeat(50)).ok();
+                    stream.write_all(&frame.repeat(50)).ok();
                 }
             }
             drop(silent);

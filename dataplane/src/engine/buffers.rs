@@ -6,8 +6,7 @@
 
 #![expect(unsafe_code, reason = "buffers are written by the kernel while others are read")]
 
-use std::alloc::{self, Layout};
-use std::ptr::NonNull;
+use memmap2::{Advice, MmapMut, MmapRaw};
 
 /// Bytes before the peer's address: `struct io_uring_recvmsg_out`.
 pub(super) const HEAD_LEN: usize = 16;
@@ -26,34 +25,21 @@ pub(super) const BUFFER_LEN: usize = 1033 * 64;
 /// Room for the payload; the longest has 65,535 bytes.
 pub(super) const ROOM_LEN: usize = BUFFER_LEN - PAYLOAD_OFF;
 
-/// Page-aligned zeroed memory that lives as long as this value.
-pub(super) struct Pages {
-    /// Invariant `owned`: points to `layout` bytes from the global allocator, freed only on drop.
-    base: NonNull<u8>,
-    /// Size and alignment.
-    layout: Layout,
-}
+/// Zeroed memory of whole pages, of which those count that were touched: never huge ones.
+pub(super) struct Pages(MmapRaw);
 
 impl Pages {
-    /// Allocates `len` bytes, at least 1.
+    /// Maps `len` bytes, at least 1.
     pub(super) fn new(len: usize) -> std::io::Result<Pages> {
-        let layout = Layout::from_size_align(len.max(1), 4096).map_err(std::io::Error::other)?;
-        // SAFETY: the size of `layout` is not 0.
-        let base = unsafe { alloc::alloc_zeroed(layout) };
-        let base = NonNull::new(base).ok_or(std::io::ErrorKind::OutOfMemory)?;
-        Ok(Pages { base, layout })
+        let map = MmapRaw::from(MmapMut::map_anon(len.max(1))?);
+        // Without huge pages in the kernel there is nothing to advise.
+        map.advise(Advice::NoHugePage).ok();
+        Ok(Pages(map))
     }
 
     /// The first byte.
     pub(super) fn as_ptr(&self) -> *mut u8 {
-        self.base.as_ptr()
-    }
-}
-
-impl Drop for Pages {
-    fn drop(&mut self) {
-        // SAFETY: `owned`.
-        unsafe { alloc::dealloc(self.base.as_ptr(), self.layout) }
+        self.0.as_mut_ptr()
     }
 }
 

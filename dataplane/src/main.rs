@@ -9,5 +9,5 @@ use dataplane::config::Args;
 
 /// Runs the data plane until it is told to end.
 fn main() -> ExitCode {
-    dataplane::run(&Args::parse())
+    dataplane::run(&Args { program: Some(Vec::new()), ..Args::parse() })
 }

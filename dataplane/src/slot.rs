@@ -4,6 +4,7 @@
 //! be had changes nothing but the refusal shown in status; an old view is freed here and never on a packet core.
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -214,7 +215,10 @@ impl<S: Source> Loader<S> {
         let serving = self.view.load_full();
         let before = S::facts(&serving);
         let previous = before.generation.is_some().then_some(&serving);
-        let outcome = self.source.load(previous).and_then(|found| match found {
+        // A panic here is as good as an error: what is in service stays.
+        let loaded = panic::catch_unwind(AssertUnwindSafe(|| self.source.load(previous)));
+        let loaded = loaded.unwrap_or_else(|_| Err("loading the newest generation panicked".to_owned()));
+        let outcome = loaded.and_then(|found| match found {
             Some(Found { refused: Some(reason), .. }) if before.generation.is_some() => Err(reason),
             Some(found) => Ok(found),
             None => Err("the directory holds no generation yet".to_owned()),
@@ -314,6 +318,20 @@ mod tests {
                 "5 fresh",
             ],
         );
+    }
+
+    #[test]
+    fn a_panic_while_loading_changes_nothing() {
+        let (sender, receiver) = channel::unbounded();
+        sender.send(Ok(Some(1))).unwrap();
+        let (slot, loader) = open(Fake(receiver), Arc::default()).unwrap();
+        // Nothing is queued, so the fake panics.
+        let reason = slot.reload(Duration::from_secs(10)).unwrap_err();
+        assert!(reason.contains("panicked"), "{reason}");
+        sender.send(Ok(Some(2))).unwrap();
+        assert_eq!(slot.reload(Duration::from_secs(10)).unwrap().generation, 2);
+        drop(slot);
+        loader.join().unwrap();
     }
 
     #[test]

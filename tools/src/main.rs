@@ -42,7 +42,12 @@ fn main() -> ExitCode {
     }
     drop(out);
     match cli.command {
-        Command::Dataplane(child) => commands::up::child::run(child.parent, || dataplane::run(&child.args)),
+        Command::Dataplane(child) => {
+            // Its trial loads are children of this process, by the same hidden command.
+            let program = commands::up::child::program("__dataplane");
+            let args = dataplane::config::Args { program: Some(program), ..child.args };
+            commands::up::child::run(child.parent, || dataplane::run(&args))
+        }
         Command::Controlplane(child) => commands::up::child::run(child.parent, || controlplane::run(child.args)),
         _ => ExitCode::SUCCESS,
     }

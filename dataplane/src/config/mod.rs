@@ -2,6 +2,7 @@
 //!
 //! It opens nothing but the config file, the cookie secrets and the public keys. Invariant: a `Config` needs no further checks by those who use it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -87,6 +88,12 @@ pub struct Args {
     /// User to become after binding; needs root
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
+    /// Load generations on trial, as a data plane asks on standard input
+    #[arg(long, hide = true)]
+    pub taste: bool,
+    /// The arguments by which this program is a data plane, for trial loads; `None` does without them
+    #[arg(skip)]
+    pub program: Option<Vec<OsString>>,
 }
 
 /// Checked settings of a process.

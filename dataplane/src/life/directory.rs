@@ -6,11 +6,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use snapshot::handover::{Directory, explain};
-use snapshot::image::{Trust, View};
+use snapshot::handover::{Directory, HandoverError, explain};
+use snapshot::image::{Generation, Trust, View};
 
+use super::taster::{Taster, Verdict};
 use crate::slot::{Facts, Found, Source, Stamp};
 
+/// Generations that crash trial loads, of which more than one is kept in mind.
+const AVOIDED_MAX: usize = 8;
+/// Loads in a row during which something newer was published.
+const ATTEMPTS_MAX: u32 = 3;
 /// The file that names the newest generation.
 const CURRENT: &str = "CURRENT";
 
@@ -20,6 +25,10 @@ pub(super) struct Following {
     path: PathBuf,
     /// The keys whose signatures are asked for.
     trust: Trust,
+    /// What each generation is tried with; `None` loads them untried.
+    taster: Option<Taster>,
+    /// Generations that trial loads crashed on.
+    avoided: Vec<Generation>,
 }
 
 impl Following {
@@ -29,7 +38,56 @@ impl Following {
     /// One line for people.
     pub(super) fn open(path: &Path, trust: &Trust) -> Result<Following, String> {
         Directory::open(path).map_err(|error| explain(&error))?;
-        Ok(Following { path: path.to_owned(), trust: trust.clone() })
+        Ok(Following { path: path.to_owned(), trust: trust.clone(), taster: None, avoided: Vec::new() })
+    }
+
+    /// The same with trial loads.
+    pub(super) fn with_taster(self, taster: Taster) -> Following {
+        Following { taster: Some(taster), ..self }
+    }
+
+    /// The directory, as far as it may be loaded.
+    fn directory(&self) -> Result<Directory, HandoverError> {
+        Ok(Directory::open(&self.path)?.trusting(self.trust.clone()).avoiding(self.avoided.clone()))
+    }
+
+    /// Has what would be loaded tried first; a generation that crashes trial loads is avoided from now on, and without
+    /// a view in service the one before it is tried as well. Returns the generation that was tried, if any was.
+    ///
+    /// # Errors
+    /// One line for people: nothing that is safe to load is left.
+    fn taste(&mut self, serving: Option<u64>) -> Result<Option<u64>, String> {
+        let Some(mut taster) = self.taster.take() else { return Ok(None) };
+        let tasted = self.taste_with(&mut taster, serving);
+        self.taster = Some(taster);
+        tasted
+    }
+
+    /// [`Following::taste`] with this taster.
+    fn taste_with(&mut self, taster: &mut Taster, serving: Option<u64>) -> Result<Option<u64>, String> {
+        loop {
+            let current = Directory::open(&self.path).and_then(|directory| directory.current());
+            let newest = current.ok().flatten().map(|current| current.manifest.generation);
+            let is_avoided = newest.is_some_and(|newest| self.avoided.contains(&newest));
+            // With a view in service nothing but the newest is loaded, and only if it is another.
+            if serving.is_some() && (is_avoided || newest.map(|newest| newest.0) == serving) {
+                return Ok(None);
+            }
+            match taster.taste(&self.avoided) {
+                Verdict::Harmless(generation) => return Ok(generation),
+                Verdict::Unavailable => return Ok(None),
+                Verdict::Deadly => {}
+            }
+            match newest.filter(|_| !is_avoided) {
+                Some(newest) => {
+                    if self.avoided.len() == AVOIDED_MAX {
+                        self.avoided.remove(0);
+                    }
+                    self.avoided.push(newest);
+                }
+                None => return Err("trial loads of the newest generation and of the one before it crashed".to_owned()),
+            }
+        }
     }
 
     /// Loads the newest generation and lets go of it; returns a line that says what it holds.
@@ -55,9 +113,18 @@ impl Source for Following {
     type View = View;
 
     fn load(&mut self, previous: Option<&Arc<View>>) -> Result<Option<Found<View>>, String> {
-        let directory = Directory::open(&self.path).map_err(|error| explain(&error))?;
-        let loaded = directory.trusting(self.trust.clone()).load(previous).map_err(|error| explain(&error))?;
-        Ok(loaded.map(|loaded| Found { view: loaded.view, refused: loaded.fallback }))
+        let serving = previous.and_then(|view| Following::facts(view).generation);
+        for attempt in 1.. {
+            let tasted = self.taste(serving)?;
+            let loaded = self.directory().and_then(|directory| directory.load(previous));
+            let Some(loaded) = loaded.map_err(|error| explain(&error))? else { return Ok(None) };
+            // What was published in between is tried too, unless that never ends.
+            let is_newer = tasted.is_some_and(|tasted| Following::facts(&loaded.view).generation > Some(tasted));
+            if !is_newer || attempt == ATTEMPTS_MAX {
+                return Ok(Some(Found { view: loaded.view, refused: loaded.fallback }));
+            }
+        }
+        Ok(None)
     }
 
     fn stamp(&mut self) -> Stamp {

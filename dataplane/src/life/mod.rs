@@ -3,6 +3,7 @@
 //! It answers no query itself. Invariant: nothing is taken from a predecessor before this process answers, and nothing
 //! is given up at the end before what was received is answered.
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::answer::Settings;
 use crate::config::{Args, Config};
 use crate::quarantine;
 use crate::responder::Responder;
@@ -21,9 +23,11 @@ mod directory;
 mod notify;
 mod plane;
 mod privileges;
+mod taster;
 
 use directory::Following;
 use plane::{Plane, StartError};
+use taster::Taster;
 
 /// The watchdog's tick; also that of the service manager's watchdog.
 const TICK: Duration = Duration::from_millis(500);
@@ -50,6 +54,9 @@ enum Occasion {
 #[must_use]
 pub fn run(args: &Args) -> ExitCode {
     start_log();
+    if args.taste {
+        return taste(args);
+    }
     quarantine::watch_panics();
     let config = match Config::load(args) {
         Ok(config) => config,
@@ -58,7 +65,7 @@ pub fn run(args: &Args) -> ExitCode {
     if args.check {
         return check(&config);
     }
-    match serve(&config) {
+    match serve(&config, args.program.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ StartError::Snapshot { .. }) => fail(EXIT_SNAPSHOT, &error),
         Err(error) => fail(1, &error),
@@ -88,6 +95,12 @@ fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// `--taste`: loads generations on trial for a data plane, which gives this process its orders.
+fn taste(args: &Args) -> ExitCode {
+    let Some(path) = &args.snapshots else { return ExitCode::from(EXIT_CONFIG) };
+    taster::serve(path, &mut Responder::new(Settings::default()))
+}
+
 /// `--check`: whether the configuration is right, which it is by now, and a snapshot can be loaded. Prints one line.
 fn check(config: &Config) -> ExitCode {
     let (code, line) = match Following::check(&config.snapshots, &config.trust) {
@@ -101,11 +114,15 @@ fn check(config: &Config) -> ExitCode {
 }
 
 /// Starts a plane, follows occasions, ends it.
-fn serve(config: &Config) -> Result<(), StartError> {
+fn serve(config: &Config, program: Option<&[OsString]>) -> Result<(), StartError> {
     let (occasions, occurring) = channel::unbounded();
     watch_signals(occasions.clone())?;
-    let source = Following::open(&config.snapshots, &config.trust)
+    let mut source = Following::open(&config.snapshots, &config.trust)
         .map_err(|reason| StartError::Snapshot { path: config.snapshots.clone(), reason })?;
+    if let Some(program) = program {
+        let (path, trust) = (config.snapshots.clone(), config.trust.clone());
+        source = source.with_taster(Taster::of_ourselves(program.to_owned(), path, trust));
+    }
     let responder = Responder::new(config.settings.clone());
     let retired = move || {
         if occasions.send(Occasion::Retired).is_err() {

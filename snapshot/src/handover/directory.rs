@@ -25,6 +25,8 @@ pub struct Directory {
     pub(super) disk: Arc<Disk>,
     /// The keys whose signatures are asked for.
     pub(super) trust: Arc<Trust>,
+    /// Generations that are not read.
+    avoided: Arc<[Generation]>,
 }
 
 /// The generation that `CURRENT` names.
@@ -83,7 +85,7 @@ impl Directory {
     /// # Errors
     /// [`HandoverError::Io`].
     pub fn open(path: &Path) -> Result<Directory, HandoverError> {
-        Ok(Directory { disk: Arc::new(Disk::open(path)?), trust: Arc::default() })
+        Ok(Directory { disk: Arc::new(Disk::open(path)?), trust: Arc::default(), avoided: Arc::default() })
     }
 
     /// Opens the directory at `path`; if it is missing it is created with mode 0750, as are its parents.
@@ -91,13 +93,19 @@ impl Directory {
     /// # Errors
     /// [`HandoverError::Io`].
     pub fn create(path: &Path) -> Result<Directory, HandoverError> {
-        Ok(Directory { disk: Arc::new(Disk::create(path)?), trust: Arc::default() })
+        Ok(Directory { disk: Arc::new(Disk::create(path)?), trust: Arc::default(), avoided: Arc::default() })
     }
 
     /// The same directory, of which only files with a signature of one of these keys are read, if there are any.
     #[must_use]
     pub fn trusting(self, trust: Trust) -> Directory {
         Directory { trust: Arc::new(trust), ..self }
+    }
+
+    /// The same directory without these generations: their manifests count as broken.
+    #[must_use]
+    pub fn avoiding(self, generations: Vec<Generation>) -> Directory {
+        Directory { avoided: generations.into(), ..self }
     }
 
     /// Where the directory is.
@@ -231,6 +239,9 @@ impl Directory {
     pub(super) fn manifest(&self, name: ManifestName) -> Result<(Manifest, Digest), HandoverError> {
         let file_name = name.to_string();
         let path = || self.disk.path_of(&file_name);
+        if self.avoided.contains(&name.generation) {
+            return Err(HandoverError::Avoided { path: path() });
+        }
         let bytes = self.disk.read(&file_name, MANIFEST_LEN_MAX)?;
         let (manifest, digest) = Manifest::decode_trusted(&bytes, &self.trust)
             .map_err(|source| HandoverError::Refused { path: path(), source })?;

@@ -21,6 +21,7 @@ mod lock;
 mod merged;
 #[cfg(test)]
 mod sequences;
+mod taste;
 #[cfg(test)]
 mod testing;
 mod writer;
@@ -35,6 +36,7 @@ pub use compact::{Compacted, Compaction};
 pub use directory::{Current, Directory, GenerationEntry, GenerationState, Standing};
 pub use load::Loaded;
 pub use lock::LockError;
+pub use taste::Tasted;
 pub use writer::{Keep, Publication, Published, Writer};
 
 use crate::image::{BuildError, Digest, Generation, KeyError, LoadError};
@@ -117,6 +119,12 @@ pub enum HandoverError {
         found: Generation,
         /// The generation in service.
         serving: Generation,
+    },
+    /// Processes that loaded it on trial died of it.
+    #[error("{} is not loaded: trial loads of it crashed", path.display())]
+    Avoided {
+        /// Its manifest.
+        path: PathBuf,
     },
     /// `CURRENT` names a generation of a writer that another one has taken over from.
     #[error("epoch {found} is older than epoch {serving}, which is in service")]

@@ -2,6 +2,8 @@
 //!
 //! Everything is a function of its numbers, so that two runs, and two machines, measure the same work.
 
+pub mod gun;
+pub mod mmsg;
 mod signed;
 
 use signed::{Chain, signed};

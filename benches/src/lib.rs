@@ -2,9 +2,11 @@
 //!
 //! Everything is a function of its numbers, so that two runs, and two machines, measure the same work.
 
+pub mod data;
 pub mod gun;
 pub mod mmsg;
 mod signed;
+pub mod verdict;
 
 use signed::{Chain, signed};
 use snapshot::dns::name::{Name, NameRef};

@@ -114,6 +114,7 @@ fn cpu_ns() -> io::Result<u64> {
 
 /// Adds the figures of a load.
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is positive and small")]
 fn describe(report: &mut Value, tally: &Tally, cpu_ns: u64) {
     let micros = |time: Duration| time.as_nanos() as f64 / 1e3;
     let answered = tally.answered.max(1) as f64;
@@ -126,7 +127,7 @@ fn describe(report: &mut Value, tally: &Tally, cpu_ns: u64) {
         "truncated": tally.truncated,
         "refused_sends": tally.refused_sends,
         "seconds": tally.elapsed.as_secs_f64(),
-        "qps": (tally.answered as f64 / tally.elapsed.as_secs_f64()).round(),
+        "qps": (tally.answered as f64 / tally.elapsed.as_secs_f64()).round() as u64,
         "noerror": tally.rcodes[0],
         "nxdomain": tally.rcodes[3],
         "rcodes": tally.rcodes,

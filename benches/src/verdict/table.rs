@@ -17,7 +17,7 @@ const COLUMNS: [(&str, &str, usize); 9] = [
     ("RSS MB", "rss_mb", 0),
 ];
 /// Metrics that have a column of their own kind, or none.
-const SHOWN_ELSEWHERE: [&str; 6] = ["qps", "cpu_to_R", "cpu_to_X", "sent", "answered", "max_us"];
+const SHOWN_ELSEWHERE: [&str; 7] = ["qps", "cpu_to_R", "cpu_to_X", "sent", "answered", "max_us", "qps_to_R"];
 
 impl Verdict {
     /// Rows, then goals.

@@ -102,7 +102,7 @@ on_veth() {
     for ((round = 1; round <= ROUNDS; round++)); do
         if [[ $row != overload ]]; then
             for server in "${servers[@]}"; do
-                alone "$row" "$server" "$round" "$SECS" --gso --sockets 16
+                alone "$row" "$server" "$round" "$SECS" --gso --sockets 16 --window 1024
             done
             continue
         fi
@@ -110,7 +110,7 @@ on_veth() {
             [[ $server != [RX] ]] || continue
             start "$row" "$server" || continue
             boost_napi
-            load "$row-peak" "$server" "$round" gun "$SECS" --gso --sockets 16
+            load "$row-peak" "$server" "$round" gun "$SECS" --gso --sockets 16 --window 1024
             peak=$(field qps "$told")
             load "$row" "$server" "$round" gun "$SECS" --gso --sockets 16 --no-window \
                 --rate "$(awk -v peak="$peak" -v times=$OVERLOAD 'BEGIN { print peak * times }')"

@@ -29,8 +29,8 @@ struct Options {
     /// How many sockets, each with a port of its own.
     #[arg(long, value_name = "COUNT", default_value_t = 64)]
     sockets: usize,
-    /// At most so many queries in flight, over all sockets.
-    #[arg(long, value_name = "COUNT", default_value_t = 256)]
+    /// At most so many queries in flight, over all sockets; the default fits a receive buffer of Linux's default size.
+    #[arg(long, value_name = "COUNT", default_value_t = 192)]
     window: usize,
     /// Send whether replies come or not; needs --rate.
     #[arg(long, requires = "rate", conflicts_with = "window")]

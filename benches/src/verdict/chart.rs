@@ -9,7 +9,7 @@ use super::{Row, Spread, Verdict};
 /// Width of the picture.
 const WIDTH: f64 = 760.0;
 /// Where bars begin.
-const LEFT: f64 = 150.0;
+const LEFT: f64 = 170.0;
 /// Room right of the longest bar.
 const RIGHT: f64 = 110.0;
 /// Room for title and legend.
@@ -75,12 +75,10 @@ impl Verdict {
         let mut y = TOP;
         for (name, bars) in groups {
             let middle = y + count(bars.len()) * BAR / 2.0 + 4.0;
-            writeln!(
-                svg,
-                "<text x=\"{}\" y=\"{middle:.1}\" text-anchor=\"end\">{}</text>",
-                LEFT - 10.0,
-                escaped(name)
-            )?;
+            // The run may say what its rows are.
+            let label = self.about.get(&format!("row {name}")).and_then(|label| label.as_str()).unwrap_or(name);
+            let label = escaped(label);
+            writeln!(svg, "<text x=\"{}\" y=\"{middle:.1}\" text-anchor=\"end\">{label}</text>", LEFT - 10.0)?;
             for bar in bars {
                 draw_bar(bar, y, scale, svg)?;
                 y += BAR;

@@ -274,6 +274,10 @@ impl Server {
         if let Some(wrong) = number("wrong") {
             self.add("wrong", round, wrong);
         }
+        if let Some(secs) = number("seconds").filter(|secs| *secs > 0.0) {
+            // An overload is one only if the generator could offer as much as it was told to.
+            self.add("offered_qps", round, number("sent")? / secs);
+        }
         for name in TAKEN {
             if let Some(value) = number(name) {
                 self.add(name, round, value);
@@ -311,6 +315,7 @@ mod tests {
 
     /// Two rounds of two servers in the second of which all is half as fast, and goals.
     const RECORDS: &str = r#"{"kind":"about","name":"machine","value":"a box"}
+{"kind":"about","name":"row small","value":"few & small"}
 {"kind":"goal","metric":"small.petrel.cpu_to_R","bound":"most","value":1.2}
 {"kind":"goal","metric":"small.petrel.qps_to_knot","bound":"least","value":3}
 {"kind":"goal","metric":"big.petrel.rss_mb","bound":"most","value":150}
@@ -364,6 +369,6 @@ mod tests {
         assert!(table.contains("not measured"), "{table}");
         let chart = verdict.chart();
         assert!(chart.starts_with("<svg ") && chart.ends_with("</svg>\n"), "{chart}");
-        assert!(chart.contains(">1.10<"), "{chart}");
+        assert!(chart.contains(">1.10<") && chart.contains(">few &amp; small<"), "{chart}");
     }
 }

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use super::{Bound, Row, Server, Spread, Verdict};
 
 /// Columns of a load: heading, metric, digits behind the point.
-const COLUMNS: [(&str, &str, usize); 9] = [
+const COLUMNS: [(&str, &str, usize); 10] = [
     ("CPU us/q", "cpu_us", 2),
+    ("asked qps", "offered_qps", 0),
     ("lost", "lost", 0),
     ("wrong", "wrong", 0),
     ("failed", "failed", 0),
@@ -17,7 +18,8 @@ const COLUMNS: [(&str, &str, usize); 9] = [
     ("RSS MB", "rss_mb", 0),
 ];
 /// Metrics that have a column of their own kind, or none.
-const SHOWN_ELSEWHERE: [&str; 7] = ["qps", "cpu_to_R", "cpu_to_X", "sent", "answered", "max_us", "qps_to_R"];
+const SHOWN_ELSEWHERE: [&str; 8] =
+    ["qps", "cpu_to_R", "cpu_to_X", "sent", "answered", "max_us", "qps_to_R", "offered_qps"];
 
 impl Verdict {
     /// Rows, then goals.

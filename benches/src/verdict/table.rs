@@ -15,7 +15,7 @@ const COLUMNS: [(&str, &str, usize); 10] = [
     ("p99 us", "p99_us", 0),
     ("p99.9 us", "p999_us", 0),
     ("start ms", "start_ms", 0),
-    ("RSS MB", "rss_mb", 0),
+    ("PSS MB", "pss_mb", 0),
 ];
 /// Metrics that have a column of their own kind, or none.
 const SHOWN_ELSEWHERE: [&str; 8] =

@@ -2,7 +2,7 @@
 //!
 //! [`run`] is the process. A change comes in through `api` (over `http`), is parsed by `rrset`, `zonetext`, `dyndns`, `naming`
 //! and `value`, made in one transaction by `change` over `store`, and brought into service by `publish`; `planes` and `serve`
-//! watch and tell. Modules `source`, `zonelist`, `check` and `compile` turn zone files into a generation and are a library
+//! watch and tell; `gate` says what is too great a loss. Modules `source`, `zonelist`, `check` and `compile` turn zone files into a generation and are a library
 //! that `dnsctl` calls, as is `recovery`. While the process runs it is the one writer of its database and of the snapshot
 //! directory. It holds no connection to the network but the HTTP listener.
 
@@ -14,6 +14,7 @@ pub mod clock;
 pub mod compile;
 pub mod config;
 pub mod dyndns;
+pub mod gate;
 pub mod http;
 mod life;
 pub mod naming;

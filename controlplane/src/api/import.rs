@@ -14,8 +14,10 @@ use utoipa::ToSchema;
 
 use super::domains::object;
 use super::history::flag;
+use super::gates::{self, Names};
 use super::{Api, refusal};
 use crate::change::{self, Change, Committed, Edits, Precondition, Target};
+use crate::gate::{Force, Gate};
 use crate::http::call::{Body, Call};
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Count, Operation, Resource, Route, Scope, Success, Takes};
@@ -30,14 +32,6 @@ use crate::zonetext::{self, Report};
 const ATTEMPT_COUNT_MAX: usize = 3;
 /// How many RRsets of a difference are shown.
 const SHOWN_COUNT_MAX: usize = 10_000;
-/// The gate for files that remove much.
-const SHRINK: &str = "shrink";
-/// So many names may always go.
-const SHRINK_NAME_COUNT: usize = 100;
-/// And of more than that, one in so many.
-const SHRINK_SHARE: usize = 5;
-/// The longest reason in characters.
-const REASON_LEN_MAX: usize = 1000;
 
 /// What an import came to, or would come to.
 #[derive(Debug, Serialize, ToSchema)]
@@ -98,8 +92,9 @@ struct ImportBody {
 #[schema(as = ImportForce)]
 #[expect(dead_code, reason = "the body is read field by field for its error messages; this is its description")]
 struct ForceBody {
-    /// The gate, as the refusal names it.
-    gate: String,
+    /// The gate, as the refusal names it, or a list of gates.
+    #[schema(value_type = Object)]
+    gate: Value,
     /// Why; it stays in the history.
     reason: String,
 }
@@ -127,8 +122,8 @@ struct Request {
     mode: Mode,
     /// Whether to find out only.
     dry_run: bool,
-    /// Why a gate is forced, if one is.
-    reason: Option<String>,
+    /// Gates that are forced.
+    force: Option<Force>,
 }
 
 /// What an import would do, found on one state of the domain.
@@ -137,15 +132,15 @@ struct Plan {
     targets: Vec<Target>,
     /// The same, to be shown.
     diff: Diff,
-    /// Whether much goes.
-    shrinks: bool,
+    /// How many names go.
+    names: Names,
 }
 
 /// POST.
 async fn import(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     app.writable()?;
     let domain = call.domain()?.clone();
-    let Request { text, mode, dry_run, reason } = request_of(&call)?;
+    let Request { text, mode, dry_run, force } = request_of(&call)?;
     let limits = app.rules(&call, &domain)?.limits;
     let (name, ttl_secs_min) = (domain.name.clone(), domain.minimum_ttl_secs);
     // A long file takes seconds, and two threads serve everyone.
@@ -162,17 +157,18 @@ async fn import(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     loop {
         let plan = planned(&app, domain.id, &drafts, mode).await?;
         let (plan, seen) = plan.ok_or_else(|| Refusal::not_found("Not found."))?;
-        if plan.shrinks && !dry_run && reason.is_none() {
-            return Err(gated(&plan.diff));
+        if !dry_run {
+            plan.names.pass(force.as_ref())?;
         }
-        match commit(&app, &call, &seen, plan.targets, reason.clone(), dry_run).await {
+        let note = force.as_ref().map(|force| force.reason.as_str().to_owned());
+        match commit(&app, &call, &seen, plan.targets, note, dry_run).await {
             Err(change::Refusal::Precondition) if call.if_match.is_none() && attempt < ATTEMPT_COUNT_MAX => {
                 attempt += 1;
             }
             Err(refused) => return Err(refusal::of_change(refused)),
             Ok(committed) => {
                 let change = committed.change.filter(|_| !dry_run);
-                let gates = if plan.shrinks { vec![SHRINK] } else { Vec::new() };
+                let gates = plan.names.gate().map(Gate::name).into_iter().collect();
                 let view = shown(plan.diff, report, (mode, dry_run), gates, &committed);
                 return Ok(app.served(&call, Reply::json(200, &view), change).await);
             }
@@ -235,11 +231,8 @@ fn request_of(call: &Call<Api>) -> Result<Request, Refusal> {
         Some(_) => return Err(Refusal::field("mode", "Must be \"replace\" or \"merge\".")),
     };
     let dry_run = flag(&fields, "dry_run")?;
-    let reason = match fields.get("force") {
-        None | Some(Value::Null) => None,
-        Some(force) => Some(reason_of(force)?),
-    };
-    Ok(Request { text, mode, dry_run, reason })
+    let force = gates::of_body(fields.get("force"))?;
+    Ok(Request { text, mode, dry_run, force })
 }
 
 /// What the query says, in the form of a body.
@@ -252,26 +245,10 @@ fn query_fields(call: &Call<Api>, fields: &mut Map<String, Value>) -> Result<(),
         Some("" | "true" | "1") => drop(fields.insert("dry_run".into(), true.into())),
         Some(_) => return Err(Refusal::field("dry_run", "Must be a valid boolean.")),
     }
-    if let Some(gate) = call.query("gate") {
-        fields.insert("force".into(), json!({ "gate": gate, "reason": call.query("reason") }));
+    if let Some(force) = gates::of_query(call) {
+        fields.insert("force".into(), force);
     }
     Ok(())
-}
-
-/// Why a gate is forced.
-fn reason_of(force: &Value) -> Result<String, Refusal> {
-    let refuse = |name: &str, text: &str| Refusal::json(400, json!({ "force": { name: [text] } }));
-    if force.get("gate").and_then(Value::as_str) != Some(SHRINK) {
-        return Err(refuse("gate", "There is no such gate."));
-    }
-    let reason = force.get("reason").and_then(Value::as_str).map_or("", str::trim);
-    if reason.is_empty() {
-        return Err(refuse("reason", "This field may not be blank."));
-    }
-    if reason.chars().count() > REASON_LEN_MAX || reason.chars().any(char::is_control) {
-        return Err(refuse("reason", "A reason is one line of at most 1000 characters."));
-    }
-    Ok(reason.to_owned())
 }
 
 /// Finds out what has to change, on the state of now.
@@ -314,7 +291,10 @@ fn plan(before: Vec<Rrset>, drafts: &[Draft], mode: Mode) -> Plan {
     let mut names_after: HashSet<String> = kept.map(|rrset| rrset.subname.clone()).collect();
     names_after.extend(drafts.iter().map(|draft| draft.subname.clone()));
     let gone = names_before.difference(&names_after).count();
-    let shrinks = mode == Mode::Replace && gone > SHRINK_NAME_COUNT && gone * SHRINK_SHARE > names_before.len();
+    let names = match mode {
+        Mode::Replace => Names { before: names_before.len(), gone },
+        Mode::Merge | Mode::Create => Names::default(),
+    };
     let diff = Diff::of_import(before, drafts, mode);
     let mut wanted: HashMap<(&str, String), &Draft> = HashMap::with_capacity(drafts.len());
     wanted.extend(drafts.iter().map(|draft| ((&*draft.subname, draft.rtype.to_string()), draft)));
@@ -335,16 +315,7 @@ fn plan(before: Vec<Rrset>, drafts: &[Draft], mode: Mode) -> Plan {
         Some(Target { subname: rrset.subname.clone(), rtype, state: None })
     });
     let targets = written.chain(removed).collect();
-    Plan { targets, diff, shrinks }
-}
-
-/// The refusal of a file that removes much.
-fn gated(diff: &Diff) -> Refusal {
-    let count = diff.removed.len();
-    let detail = format!(
-        "This would remove {count} RRsets, more than a fifth of the names. Force the gate with a reason if that is meant."
-    );
-    Refusal::json(409, json!({ "detail": detail, "gate": SHRINK }))
+    Plan { targets, diff, names }
 }
 
 /// How an import is shown.

@@ -12,6 +12,7 @@ mod comments;
 mod domains;
 mod dyndns;
 mod fields;
+mod gates;
 mod history;
 mod import;
 mod metrics;

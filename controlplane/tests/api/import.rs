@@ -94,6 +94,8 @@ fn what_is_wrong_changes_nothing() {
         (json!({"zonefile": "a 3600 A 192.0.2.1", "force": {"gate": "x", "reason": "y"}}), "force"),
         (json!({"zonefile": "a 3600 A 192.0.2.1", "force": {"gate": "shrink", "reason": " "}}), "force"),
         (json!({"zonefile": "a 3600 A 192.0.2.1", "force": 7}), "force"),
+        (json!({"zonefile": "a 3600 A 192.0.2.1", "force": {"gate": [], "reason": "y"}}), "force"),
+        (json!({"zonefile": "a 3600 A 192.0.2.1", "force": {"gate": ["shrink", "x"], "reason": "y"}}), "force"),
         (json!([]), "non_field_errors"),
     ] {
         let answer = home.import(&body);
@@ -117,11 +119,14 @@ fn a_file_that_removes_much_needs_a_reason() {
     assert_eq!(home.import_text("", &first(400)).status, 200, "a fifth may go");
     let refused = home.import_text("", &first(299));
     assert_eq!((refused.status, &refused.json()["gate"]), (409, &json!("shrink")), "{}", refused.text);
+    assert_eq!(refused.json()["names"], json!({"before": 401, "gone": 101}));
     let dry = home.import_text("?dry_run=1", &first(299)).json();
     assert_eq!((&dry["gates"], &dry["counts"]["removed"]), (&json!(["shrink"]), &json!(101)));
     assert_eq!(home.import_text("", &first(300)).status, 200, "a hundred may go");
     assert_eq!(home.import_text("?mode=merge", &first(1)).status, 200);
-    let force = json!({"gate": "shrink", "reason": "moved away"});
+    let force = json!({"gate": ["shrink-total"], "reason": "moved away"});
+    assert_eq!(home.import(&json!({"zonefile": first(1), "force": force})).status, 409, "another gate");
+    let force = json!({"gate": ["shrink"], "reason": "moved away"});
     let done = home.import(&json!({"zonefile": first(1), "force": force}));
     assert_eq!(done.status, 200, "{}", done.text);
     let change = home.bench.get(home.token.who(), &format!("/api/v1/changes/{}/", done.json()["change"])).json();

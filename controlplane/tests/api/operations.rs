@@ -476,3 +476,31 @@ fn a_change_can_be_made_to_depend_on_what_was_seen() {
     assert_eq!(conditional("DELETE", &etag, "").status, 412);
     assert_eq!(conditional("DELETE", "*", "").status, 200);
 }
+
+#[test]
+fn a_zone_file_that_replaces_much_needs_a_reason() {
+    let bench = Bench::start();
+    let admin = key(&bench, "ops@example.org", "admin");
+    json_to(&bench, &admin, "POST", "/api/zones", &json!({"name": "demo.local"}));
+    let file = |count: usize| {
+        let lines = (0..count).map(|number| format!("n{number} 60 A 192.0.2.1\n"));
+        lines.collect::<String>()
+    };
+    let import = |query: &str, count: usize| {
+        let path = format!("/api/zones/demo.local/import{query}");
+        bearer(&bench, &admin, "POST", &path, Some(("text/plain", &file(count))))
+    };
+    assert_eq!(import("", 500).status, 200);
+    assert_eq!(import("?replace=1", 400).status, 200, "a fifth may go");
+    let refused = import("?replace=1", 299);
+    assert_eq!((refused.status, &refused.json()["gate"]), (409, &json!("shrink")), "{}", refused.text);
+    assert_eq!(import("?replace=1", 300).status, 200, "a hundred may go");
+    assert_eq!(import("", 1).status, 200, "nothing goes");
+    for wrong in ["&gate=shrink", "&gate=shrink&reason=", "&gate=other&reason=x"] {
+        assert_eq!(import(&format!("?replace=1{wrong}"), 1).status, 400, "{wrong}");
+    }
+    let done = import("?replace=1&gate=shrink&reason=moved%20away", 1);
+    assert_eq!((done.status, &done.json()["removed"]), (200, &json!(299)), "{}", done.text);
+    let history = bench.get(admin.who(), "/api/v1/domains/demo.local/history/").json();
+    assert_eq!(history[0]["note"], "moved away");
+}

@@ -2,9 +2,10 @@
 //!
 //! An RRset of the file takes the place of the one in the zone. The rest of the zone stays, or goes if the file is to
 //! replace it. Where the SOA record may be changed, SOA and NS records of the apex come from the file as well. Invariant: a
-//! file is taken over as a whole, in one change, or not at all.
+//! file is taken over as a whole, in one change, or not at all; one that would remove much only with a reason, which stays in
+//! the history.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -13,8 +14,10 @@ use snapshot::dns::rtype::Rtype;
 use utoipa::ToSchema;
 
 use super::super::Api;
+use super::super::gates::{self, Names};
 use super::records::soa_of;
-use crate::change::{self, Actor, Change, Committed, Edits, Refusal as ChangeRefusal, Target};
+use crate::change::{self, Actor, Change, Committed, Edits, Target};
+use crate::gate::Force;
 use crate::http::call::{Body, Call};
 use crate::http::reply::{Refusal, Reply};
 use crate::rrset::{Content, Draft, lenient};
@@ -67,6 +70,7 @@ pub(super) async fn import(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
         Some(_) => return Err(Refusal::field("replace", "Must be 0 or 1.")),
     };
     let text: &[u8] = if let Body::Bytes(bytes) = &call.body { bytes } else { b"" };
+    let force = gates::of_body(gates::of_query(&call).as_ref())?;
     let rules = app.rules(&call, &domain)?;
     let customs = if domain.soa_mode == SoaMode::User {
         CUSTOMS
@@ -81,7 +85,7 @@ pub(super) async fn import(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
     let report = import.report();
     let actor = app.actor(&call, "operations")?;
     let drafts = import.drafts;
-    let committed = app.change(move |txn| take_over(txn, actor, &domain, drafts, mode)).await?;
+    let committed = app.write(move |txn| take_over(txn, actor, &domain, drafts, (mode, force))).await?;
     let is_gone = |edit: &&change::Edit| edit.after.is_none();
     let removed = committed.edits.iter().filter(is_gone).count();
     let imported = Imported {
@@ -102,8 +106,8 @@ fn take_over(
     actor: Actor,
     domain: &Domain,
     drafts: Vec<Draft>,
-    mode: Mode,
-) -> Result<Committed, ChangeRefusal> {
+    (mode, force): (Mode, Option<Force>),
+) -> Result<Committed, Refusal> {
     let mut soa: Option<Soa> = None;
     let mut kept: BTreeSet<(Vec<u8>, Rtype)> = BTreeSet::new();
     let mut targets = Vec::with_capacity(drafts.len());
@@ -127,13 +131,21 @@ fn take_over(
     if mode == Mode::Replace {
         // A file without them, as exports of other services are, takes nobody's name servers away.
         let stays = |subname: &str, rtype| subname.is_empty() && rtype == Rtype::NS;
+        let mut before = HashSet::new();
+        let mut after: HashSet<String> = targets.iter().map(|target| target.subname.clone()).collect();
         txn.each_rrset(domain.id, |rrset| {
+            if stays(&rrset.subname, rrset.rtype) {
+                after.insert(String::new());
+            }
+            before.insert(rrset.subname.clone());
             if !stays(&rrset.subname, rrset.rtype) && !kept.contains(&(rrset.node, rrset.rtype)) {
                 targets.push(Target { subname: rrset.subname, rtype: rrset.rtype, state: None });
             }
             Ok::<_, StoreError>(())
         })?;
+        Names { before: before.len(), gone: before.difference(&after).count() }.pass(force.as_ref())?;
     }
-    let edits = Edits::Targets { kind: "import", undoes: None, note: None, targets, soa };
-    change::commit(txn, Change { actor, domain: domain.id, precondition: None, edits, dry_run: false })
+    let note = force.map(|force| force.reason.into());
+    let edits = Edits::Targets { kind: "import", undoes: None, note, targets, soa };
+    Ok(change::commit(txn, Change { actor, domain: domain.id, precondition: None, edits, dry_run: false })?)
 }

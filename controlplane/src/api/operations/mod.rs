@@ -105,9 +105,9 @@ pub(super) static ROUTES: [Route<Api>; 7] = [
             .resource(Resource::PartOfDomain)
             .takes(Takes::Text)
             .large()
-            .query(&["replace", "wait"])
+            .query(&["replace", "gate", "reason", "wait"])
             .replies(&[Success::json::<import::Imported>(200), Success::json::<import::Imported>(202)])
-            .refuses(&[507])
+            .refuses(&[409, 507])
             .summary("Takes over the records of a zone file")],
     )
     .style(Style::Operations),

@@ -8,7 +8,7 @@ use std::io;
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done (warnings included)
-  1  the input or the answer is bad: a zone file, a snapshot, a generation that a data plane refuses
+  1  the input or the answer is bad: a zone file, a snapshot, a generation that a data plane refuses; or a gate is closed
   2  usage: the command line is wrong
   3  could not: a file, the lock of a directory, or a data plane cannot be had
   4  a process that `dnsctl up` started ended by itself
@@ -25,6 +25,14 @@ pub(crate) enum Failure {
     /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),
+    /// A gate is closed, and what goes through it has to be forced.
+    #[error("{message}")]
+    Gate {
+        /// For people.
+        message: String,
+        /// For programs: further keys of the document.
+        details: serde_json::Map<String, serde_json::Value>,
+    },
     /// The system, the lock or a data plane did not let us.
     #[error("{0}")]
     Unable(String),
@@ -47,7 +55,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Failure::ReaderGone => 0,
-            Failure::Input(_) | Failure::Reported => 1,
+            Failure::Input(_) | Failure::Gate { .. } | Failure::Reported => 1,
             Failure::Usage(_) | Failure::Differs => 2,
             Failure::Unable(_) => 3,
             Failure::Ended(_) => 4,

@@ -78,6 +78,9 @@ struct FailureDocument<'f> {
     error: &'f str,
     /// The exit code.
     exit: u8,
+    /// What else is known of it.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    details: Option<&'f serde_json::Map<String, serde_json::Value>>,
 }
 
 impl Output<'_> {
@@ -109,7 +112,8 @@ impl Output<'_> {
             let word = self.paint.word(Hue::Red, "error:");
             self.note(format_args!("{word} {message}"));
             if self.format == Format::Json {
-                let document = FailureDocument { error: &message, exit };
+                let details = if let Failure::Gate { details, .. } = failure { Some(details) } else { None };
+                let document = FailureDocument { error: &message, exit, details };
                 // The failure is worth more than the failure to write it.
                 serde_json::to_writer(&mut *self.out, &document).ok();
                 writeln!(self.out).ok();

@@ -1,10 +1,14 @@
 //! Zone files become a generation: read, check, build segments, pack, publish.
 //!
 //! All or nothing, unless the caller wants what is sound: one zone that fails stops the compile before anything is
-//! written, with the errors of all zones.
+//! written, with the errors of all zones. A zone that loses much keeps what it has ([`crate::gate`]), and the others are
+//! published.
 //! Zones are worked on side by side by a fixed number of threads. Invariant: the same files give the same packs, whatever
 //! the number of threads and the order of the files, because segments are packed in canonical order of their apexes.
 
+mod shrink;
+
+use std::collections::HashSet;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -16,7 +20,9 @@ use snapshot::handover::{HandoverError, Keep, Publication, Published, Writer, ex
 use snapshot::image::{BuildError, PackFile, Segment};
 
 use crate::check::{Finding, Severity, check, prune};
+use crate::gate::{Force, Loss};
 use crate::source::{ReadError, ReadOptions, ZoneSource, read_zone_counted};
+use shrink::Verdict;
 
 /// Bytes of segments in one pack: half of what the format allows, so that a pack is copied and hashed in good time.
 const PACK_SEGMENTS_LEN_MAX: u64 = 512 << 20;
@@ -36,6 +42,8 @@ pub struct CompileOptions {
     pub read: ReadOptions,
     /// Whether to publish the sound zones when others fail, even if none is left.
     pub keep_going: bool,
+    /// Gates that are forced.
+    pub force: Option<Force>,
     /// The time to write into the manifest, in seconds since 1970.
     pub created_unix_secs: u64,
 }
@@ -72,6 +80,12 @@ pub struct Compiled {
     pub warnings: Vec<(usize, Finding)>,
     /// Zones that were left out; empty unless the options say to keep going.
     pub failures: Vec<ZoneFailure>,
+    /// Zones that keep what they have, because they would lose too much.
+    pub refused: Vec<Loss>,
+    /// What would have been refused, had it not been forced.
+    pub forced: Vec<Loss>,
+    /// Why nothing could be compared with what was there before, if so.
+    pub uncompared: Option<HandoverError>,
 }
 
 /// Why nothing was published.
@@ -80,6 +94,9 @@ pub enum CompileError {
     /// Zones are wrong; each failure is one or more lines of the message. None at all means that no zone was given.
     #[error("{}", Lines(.0))]
     Zones(Vec<ZoneFailure>),
+    /// Too much would be lost. If it is zones that lose it, there was nothing else to publish.
+    #[error("{}", Losses(.0))]
+    Gates(Vec<Loss>),
     /// The generation could not be written.
     #[error(transparent)]
     Handover(#[from] HandoverError),
@@ -175,19 +192,34 @@ pub fn compile(
     if !options.keep_going && (!failures.is_empty() || sources.is_empty()) {
         return Err(CompileError::Zones(failures));
     }
-    let zones = ready.len() as u64;
+    let (before, uncompared) = match writer.zones() {
+        Ok(zones) => (zones, None),
+        // What is damaged is no content to keep; compiling it anew is the remedy.
+        Err(damage) if options.keep == Keep::Nothing => (Vec::new(), Some(damage)),
+        Err(damage) => return Err(damage.into()),
+    };
+    let mut segments: Vec<Segment> = ready.into_iter().map(|ready| ready.segment).collect();
+    let after: Vec<(Name, u32)> = segments.iter().map(|Segment { facts, .. }| (facts.apex.clone(), facts.names)).collect();
+    let verdict = shrink::judge(&before, &after, options.keep, options.force.as_ref());
+    let Verdict { refused, forced, remove, keep } = verdict.map_err(CompileError::Gates)?;
+    let stay: HashSet<&Name> = refused.iter().filter_map(|loss| loss.zone.as_ref()).collect();
+    segments.retain(|segment| !stay.contains(&segment.facts.apex));
+    if !refused.is_empty() && segments.is_empty() && remove.is_empty() {
+        return Err(CompileError::Gates(refused));
+    }
+    let zones = segments.len() as u64;
     let (mut records, mut names, mut bytes) = (0, 0, 0);
-    for facts in ready.iter().map(|ready| &ready.segment.facts) {
+    for facts in segments.iter().map(|segment| &segment.facts) {
         records += u64::from(facts.records);
         names += u64::from(facts.names);
         bytes += facts.bytes;
     }
     work.report("packing");
-    let segments = ready.into_iter().map(|ready| ready.segment).collect();
     let packs = PackFile::encode_all(segments, PACK_SEGMENTS_LEN_MAX).map_err(HandoverError::Encode)?;
     work.report("publishing");
-    let published = writer.publish(Publication::of(packs, options.keep, options.created_unix_secs))?;
-    Ok(Compiled { published, zones, records, names, bytes, warnings, failures })
+    let publication = Publication::of(packs, keep, options.created_unix_secs);
+    let published = writer.publish(Publication { remove, ..publication })?;
+    Ok(Compiled { published, zones, records, names, bytes, warnings, failures, refused, forced, uncompared })
 }
 
 impl<'w> Work<'w> {
@@ -355,6 +387,21 @@ impl fmt::Display for Lines<'_> {
         match lines.len() - shown {
             0 => Ok(()),
             more => write!(f, "\nand {more} more errors"),
+        }
+    }
+}
+
+/// Writes losses, a line each, with the gate, and how many lines there would be more.
+struct Losses<'l>(&'l [Loss]);
+
+impl fmt::Display for Losses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = |loss: &Loss| format!("{loss} (gate `{}`)", loss.gate.name());
+        let shown: Vec<String> = self.0.iter().take(MESSAGE_LINES_MAX).map(line).collect();
+        f.write_str(&shown.join("\n"))?;
+        match self.0.len() - shown.len() {
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more"),
         }
     }
 }

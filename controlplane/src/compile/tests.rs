@@ -47,7 +47,7 @@ impl Bench {
     fn compile_sources(&self, sources: &[ZoneSource], keep: Keep, jobs: usize) -> Result<Compiled, CompileError> {
         let jobs = NonZeroUsize::new(jobs).unwrap();
         let options =
-            CompileOptions { keep, jobs, read: ReadOptions::default(), keep_going: false, created_unix_secs: 7 };
+            CompileOptions { keep, jobs, read: ReadOptions::default(), keep_going: false, force: None, created_unix_secs: 7 };
         let mut writer = self.out().lock("test").unwrap();
         compile(&mut writer, sources, &options, &|_| ())
     }
@@ -55,7 +55,7 @@ impl Bench {
     /// Compiles all zone files that are sound: how many, and the messages of the others.
     fn compile_sound(&self) -> (u64, Vec<String>) {
         let (jobs, read) = (NonZeroUsize::new(2).unwrap(), ReadOptions::default());
-        let options = CompileOptions { keep: Keep::Nothing, jobs, read, keep_going: true, created_unix_secs: 7 };
+        let options = CompileOptions { keep: Keep::Nothing, jobs, read, keep_going: true, force: None, created_unix_secs: 7 };
         let mut writer = self.out().lock("test").unwrap();
         let sources = sources_in(&self.zones()).unwrap();
         let compiled = compile(&mut writer, &sources, &options, &|_| ()).unwrap();
@@ -202,7 +202,7 @@ fn progress_ends_with_everything_done() {
     let seen = Mutex::new(Vec::new());
     let sources = sources_in(&bench.zones()).unwrap();
     let (keep, read) = (Keep::Nothing, ReadOptions::default());
-    let options = CompileOptions { keep, jobs: NonZeroUsize::MIN, read, keep_going: false, created_unix_secs: 0 };
+    let options = CompileOptions { keep, jobs: NonZeroUsize::MIN, read, keep_going: false, force: None, created_unix_secs: 0 };
     let mut writer = bench.out().lock("test").unwrap();
     compile(&mut writer, &sources, &options, &|progress| seen.lock().unwrap().push(progress)).unwrap();
     let seen = seen.into_inner().unwrap();
@@ -210,4 +210,99 @@ fn progress_ends_with_everything_done() {
     let last = seen.last().unwrap();
     assert_eq!((last.phase, last.zones_done, last.zones_total), ("publishing", 2, 2));
     assert_eq!((last.bytes_done, last.bytes_total), (2 * zone(1).len() as u64, 2 * zone(1).len() as u64));
+}
+
+/// A zone with this many names.
+fn zone_of(names: usize) -> String {
+    let hosts: String = (2..names).map(|number| format!("n{number} 60 A 192.0.2.1\n")).collect();
+    zone(1) + &hosts
+}
+
+/// Compiles all zone files; the losses that were refused or forced, or the error.
+fn gated(bench: &Bench, keep: Keep, force: Option<Force>) -> (String, String) {
+    let (jobs, read) = (NonZeroUsize::MIN, ReadOptions::default());
+    let options = CompileOptions { keep, jobs, read, keep_going: true, force, created_unix_secs: 7 };
+    let mut writer = bench.out().lock("test").unwrap();
+    let done = compile(&mut writer, &sources_in(&bench.zones()).unwrap(), &options, &|_| ());
+    let told = match done {
+        Err(error) => error.to_string(),
+        Ok(Compiled { refused, forced, uncompared, .. }) => {
+            let lines = |losses: Vec<Loss>| losses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            format!("{}|{}|{}", lines(refused), lines(forced), uncompared.is_some())
+        }
+    };
+    let loaded = bench.out().load(None).unwrap().unwrap();
+    let zones = loaded.view.zones().iter().map(|facts| format!("{}{}", facts.apex, facts.names)).collect::<Vec<_>>();
+    (told, zones.join(" "))
+}
+
+/// What a zone is told that shrinks.
+fn shrinks(from: usize, to: usize) -> String {
+    format!("zone big. would shrink from {from} to {to} names")
+}
+
+#[test]
+fn a_zone_that_shrinks_keeps_what_it_has_while_the_others_go_out() {
+    use crate::gate::{Gate, Reason};
+    let bench = Bench::new();
+    bench.write("big.zone", &zone_of(1000));
+    bench.write("other.zone", &zone_of(2));
+    bench.write("small.zone", &zone_of(5));
+    assert_eq!(gated(&bench, Keep::Nothing, None), ("||false".into(), "big.1000 other.2 small.5".into()));
+    bench.write("big.zone", &zone_of(800));
+    assert_eq!(gated(&bench, Keep::Nothing, None).1, "big.800 other.2 small.5");
+    bench.write("big.zone", &zone_of(639));
+    bench.write("other.zone", &zone_of(3));
+    std::fs::remove_file(bench.zones().join("small.zone")).unwrap();
+    let expected = (format!("{}||false", shrinks(800, 639)), "big.800 other.3".into());
+    assert_eq!(gated(&bench, Keep::Nothing, None), expected);
+    // What is kept can be compared with again, also where zones are merged.
+    assert_eq!(gated(&bench, Keep::Others, None), expected);
+    // Nothing else is left to publish: no generation is made.
+    std::fs::remove_file(bench.zones().join("other.zone")).unwrap();
+    let generation = || bench.out().current().unwrap().unwrap().manifest.generation;
+    let before = generation();
+    assert_eq!(gated(&bench, Keep::Others, None).0, format!("{} (gate `shrink`)", shrinks(800, 639)));
+    assert_eq!(generation(), before);
+    let force = Force { gates: vec![Gate::Shrink], reason: Reason::new("moved").unwrap() };
+    let expected = (format!("|{}|false", shrinks(800, 639)), "big.639 other.3".into());
+    assert_eq!(gated(&bench, Keep::Others, Some(force)), expected);
+}
+
+#[test]
+fn a_large_zone_that_is_broken_or_not_given_stays_and_small_ones_go_together_only_if_forced() {
+    use crate::gate::{Gate, Reason};
+    let bench = Bench::new();
+    bench.write("big.zone", &zone_of(101));
+    for number in 0..40 {
+        bench.write(&format!("z{number}.zone"), &zone_of(10));
+    }
+    gated(&bench, Keep::Nothing, None);
+    bench.write("big.zone", "broken");
+    bench.write("z0.zone", "broken");
+    let (told, zones) = gated(&bench, Keep::Nothing, None);
+    assert_eq!(told, "zone big. would go with its 101 names||false");
+    assert!(zones.starts_with("big.101 z1.10") && !zones.contains("z0.10"), "{zones}");
+    for number in 2..40 {
+        std::fs::remove_file(bench.zones().join(format!("z{number}.zone"))).unwrap();
+    }
+    let (told, same) = gated(&bench, Keep::Nothing, None);
+    let total = "all zones together would shrink from 491 to 111 names (gate `shrink-total`)";
+    assert_eq!(told, format!("zone big. would go with its 101 names (gate `shrink`)\n{total}"));
+    assert_eq!(same, zones);
+    let force = Force { gates: Gate::ALL.to_vec(), reason: Reason::new("moved").unwrap() };
+    let (told, zones) = gated(&bench, Keep::Nothing, Some(force));
+    assert!(told.starts_with("|all zones together would shrink from 390 to 10 names, zone big."), "{told}");
+    assert_eq!(zones, "z1.10");
+}
+
+#[test]
+fn a_damaged_generation_is_compiled_anew_without_a_comparison() {
+    let bench = Bench::new();
+    bench.write("big.zone", &zone_of(1000));
+    gated(&bench, Keep::Nothing, None);
+    std::fs::remove_file(bench.root.path().join("out/CURRENT")).unwrap();
+    std::fs::write(bench.root.path().join("out/CURRENT"), "garbage\n").unwrap();
+    bench.write("big.zone", &zone_of(10));
+    assert_eq!(gated(&bench, Keep::Nothing, None), ("||true".into(), "big.10".into()));
 }

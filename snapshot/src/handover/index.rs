@@ -1,6 +1,7 @@
-//! What a writer knows of the packs of the current generation: which of them has each zone, and how much of each counts.
+//! What a writer knows of the packs of the current generation: which of them has each zone, how many names that has, and how
+//! much of each pack counts.
 //!
-//! In memory only: about 80 bytes a zone, learnt by reading the packs once and kept up with each publication in time of the
+//! In memory only: about 90 bytes a zone, learnt by reading the packs once and kept up with each publication in time of the
 //! zones published. Invariant: an apex is under the last pack of the list that has or deletes it, and the overlay of a
 //! zone, if it counts, under a key of its own.
 
@@ -40,8 +41,17 @@ pub(super) struct PackNumber(u64);
 struct Entry {
     /// The pack.
     pack: PackNumber,
+    /// What it says.
+    said: Said,
+}
+
+/// What a pack says of a zone, or of an overlay; nothing for a deletion.
+#[derive(Debug, Clone, Copy, Default)]
+struct Said {
     /// Lines of the segment; 0 for a deletion.
     lines: u32,
+    /// Owner names of the zone as a whole.
+    names: u32,
     /// The start of the segment's digest, to tell the base of an overlay from another segment.
     mark: [u8; 4],
 }
@@ -62,12 +72,12 @@ struct Listed {
 
 /// What the rewritten form of a pack says of each zone.
 #[derive(Default)]
-pub(super) struct Contents(Vec<(Box<[u8]>, u32, [u8; 4])>);
+pub(super) struct Contents(Vec<(Box<[u8]>, Said)>);
 
 impl Contents {
     /// What a pack has.
     pub(super) fn of(pack: &Pack) -> Contents {
-        Contents(pack.zones().map(|zone| (key(zone).into(), lines(zone.bytes), mark(zone.digest))).collect())
+        Contents(pack.zones().map(|zone| (key(zone).into(), Said::of(zone))).collect())
     }
 }
 
@@ -96,19 +106,17 @@ impl Index {
         self.order.push(number);
         for zone in content.zones().filter(|zone| zone.base.is_none()) {
             self.forget_overlay(zone.apex.as_wire());
-            let entry = Entry { pack: number, lines: lines(zone.bytes), mark: mark(zone.digest) };
-            self.put(zone.apex.as_wire(), entry);
+            self.put(zone.apex.as_wire(), Entry { pack: number, said: Said::of(zone) });
         }
         for apex in content.deleted() {
             self.forget_overlay(apex.as_wire());
-            self.put(apex.as_wire(), Entry { pack: number, lines: 0, mark: [0; 4] });
+            self.put(apex.as_wire(), Entry { pack: number, said: Said::default() });
         }
         for (zone, base) in content.zones().filter_map(|zone| Some((zone, zone.base?))) {
             self.forget_overlay(zone.apex.as_wire());
-            let below = self.entries.get(zone.apex.as_wire()).filter(|entry| entry.lines > 0);
-            if below.is_some_and(|entry| entry.mark == mark(base)) {
-                let entry = Entry { pack: number, lines: lines(zone.bytes), mark: mark(zone.digest) };
-                self.put(&key(zone), entry);
+            let below = self.entries.get(zone.apex.as_wire()).filter(|entry| entry.is_zone());
+            if below.is_some_and(|entry| entry.said.mark == mark(base)) {
+                self.put(&key(zone), Entry { pack: number, said: Said::of(zone) });
             } else {
                 self.lone.insert(zone.apex.clone());
             }
@@ -141,8 +149,8 @@ impl Index {
         for (pack, contents) in fresh {
             let number = self.list(pack);
             order.push(number);
-            for (apex, lines, mark) in contents.0 {
-                let entry = Entry { pack: number, lines, mark };
+            for (apex, said) in contents.0 {
+                let entry = Entry { pack: number, said };
                 let is_shadowed = self.entries.get(&apex).is_none_or(|other| !old.contains(&other.pack));
                 match self.packs.get_mut(&number).filter(|_| is_shadowed) {
                     Some(listed) => listed.len += entry.len(),
@@ -197,7 +205,7 @@ impl Index {
 
     /// Forgets a deletion that nothing needs.
     pub(super) fn forget_deletion(&mut self, apex: &[u8]) {
-        if self.entries.get(apex).is_some_and(|entry| entry.lines == 0) {
+        if self.entries.get(apex).is_some_and(|entry| !entry.is_zone()) {
             self.forget(apex);
         }
     }
@@ -222,7 +230,17 @@ impl Index {
 
     /// Whether there is a zone of this apex.
     pub(super) fn has_zone(&self, apex: &[u8]) -> bool {
-        self.entries.get(apex).is_some_and(|entry| entry.lines > 0)
+        self.entries.get(apex).is_some_and(Entry::is_zone)
+    }
+
+    /// The zones, in no order, each with the number of its owner names.
+    pub(super) fn zones(&self) -> impl Iterator<Item = (Name, u32)> + '_ {
+        self.entries.iter().filter(|(_, entry)| entry.is_zone()).filter_map(|(key, entry)| {
+            // The key of an overlay is no name.
+            let apex = Name::from_wire(key).ok()?;
+            let newest = self.entries.get(&*overlay_key(key)).unwrap_or(entry);
+            Some((apex, newest.said.names))
+        })
     }
 
     /// The packs, the oldest first.
@@ -259,19 +277,28 @@ impl Index {
     }
 }
 
+impl Said {
+    /// Of a zone in a pack.
+    fn of(zone: &ZoneFacts) -> Said {
+        // A segment is no longer than a pack.
+        let lines = u32::try_from(zone.bytes / LINE_LEN).unwrap_or(u32::MAX);
+        Said { lines, names: zone.names, mark: mark(zone.digest) }
+    }
+}
+
 impl Entry {
+    /// Whether it is content, and no deletion.
+    fn is_zone(&self) -> bool {
+        self.said.lines > 0
+    }
+
     /// What it takes in a pack, in bytes.
     fn len(self) -> u64 {
-        u64::from(self.lines) * LINE_LEN + ENTRY_LEN
+        u64::from(self.said.lines) * LINE_LEN + ENTRY_LEN
     }
 
     /// The same if it is a deletion, else nothing.
     fn deletion_len(self) -> u64 {
-        if self.lines == 0 { self.len() } else { 0 }
+        if self.is_zone() { 0 } else { self.len() }
     }
-}
-
-/// Bytes of a segment in lines; a segment is no longer than a pack.
-fn lines(bytes: u64) -> u32 {
-    u32::try_from(bytes / LINE_LEN).unwrap_or(u32::MAX)
 }

@@ -160,6 +160,11 @@ impl Scene {
         assert_eq!(loaded.fallback, None);
         assert_eq!(content(&loaded.view), self.model);
         assert!(loaded.view.packs().len() <= super::fold::PACKS_MAX);
+        let mut names = self.writer.zones().unwrap();
+        names.sort_unstable_by_key(|(apex, _)| apex.as_wire().to_vec());
+        let mut expected: Vec<_> = loaded.view.zones().iter().map(|facts| (facts.apex.clone(), facts.names)).collect();
+        expected.sort_unstable_by_key(|(apex, _)| apex.as_wire().to_vec());
+        assert_eq!(names, expected);
         self.view = Some(loaded.view);
     }
 }

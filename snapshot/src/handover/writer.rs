@@ -188,6 +188,24 @@ impl Writer {
         self.epoch
     }
 
+    /// The zones of the current generation, in no order, each with the number of its owner names. All packs are read, unless
+    /// that was done before; a publication that follows and keeps zones need not do so again.
+    ///
+    /// # Errors
+    /// [`HandoverError`] if the current generation is damaged.
+    pub fn zones(&mut self) -> Result<Vec<(Name, u32)>, HandoverError> {
+        // Whoever only looks signs nothing.
+        let key = self.key.take();
+        let draft = self.draft(Keep::Others);
+        self.key = key;
+        let draft = draft?;
+        let zones = draft.index.zones().collect();
+        if self.key.is_none() {
+            self.keep_known(draft);
+        }
+        Ok(zones)
+    }
+
     /// Makes a new generation current. O(zones of the new packs), but for the first time, when all packs are read.
     ///
     /// A damaged current generation does not stop a publication that keeps nothing of it.

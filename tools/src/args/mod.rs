@@ -85,6 +85,9 @@ pub(crate) enum Command {
 ///
 /// The zones given become the whole content of the new generation. A zone's origin is --origin, or the first
 /// $ORIGIN before any record, or the file name: NAME.zone (root.zone is the root).
+///
+/// A zone that would lose more than 100 names and more than a fifth of them, or go, keeps what it has, and the exit code is 1;
+/// the other zones are published (gate `shrink`). If all zones together would, nothing is (gate `shrink-total`).
 #[derive(Debug, Args)]
 pub(crate) struct Compile {
     /// Zone files.
@@ -120,6 +123,9 @@ pub(crate) struct Compile {
     /// Which parts of the zone-file language are allowed.
     #[command(flatten)]
     pub(crate) language: Language,
+    /// Passing a gate.
+    #[command(flatten)]
+    pub(crate) force: Force,
 }
 
 /// Parts of the zone-file language that reach beyond the file and are off by default.
@@ -246,6 +252,9 @@ pub(crate) struct Up {
     /// Address for HTTP; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8088")]
     pub(crate) api: SocketAddr,
+    /// Passing a gate that stops the zones given.
+    #[command(flatten)]
+    pub(crate) force: Force,
 }
 
 /// Arguments of the hidden data plane.
@@ -345,6 +354,8 @@ mod tests {
             "compile --out d --zonelist l --keep-going",
             "compile --out d --origin . --allow-include i --allow-generate 9 root.zone",
             "compile --out d --sign k a.zone",
+            "compile --out d --force shrink --force shrink-total --reason why a.zone",
+            "up --zone a --force shrink --reason why",
             "key snapshot k",
             "check --origin example.test a",
             "inspect d --zone a. --names",
@@ -405,6 +416,8 @@ mod tests {
             ("domain restore example.org", ErrorKind::MissingRequiredArgument),
             ("domain import a b c", ErrorKind::TooManyValues),
             ("apply f --force shrink", ErrorKind::MissingRequiredArgument),
+            ("compile --out d a.zone --force shrink", ErrorKind::MissingRequiredArgument),
+            ("compile --out d a.zone --reason why", ErrorKind::MissingRequiredArgument),
             ("rrset set example.org @ A", ErrorKind::MissingRequiredArgument),
             ("domain list --url u --socket s", ErrorKind::ArgumentConflict),
         ] {

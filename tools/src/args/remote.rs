@@ -272,10 +272,10 @@ pub(crate) enum Mode {
 /// Passing a gate that stops what is probably a mistake.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Force {
-    /// Let the change through this gate, as the refusal names it.
+    /// Let the content through this gate, as the refusal names it (repeatable).
     #[arg(long, value_name = "GATE", requires = "reason")]
-    pub(crate) force: Option<String>,
-    /// Why; it is kept with the change.
+    pub(crate) force: Vec<String>,
+    /// Why; it is kept with the change, or for `compile` in its report.
     #[arg(long, value_name = "TEXT", requires = "force")]
     pub(crate) reason: Option<String>,
 }

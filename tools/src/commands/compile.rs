@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use controlplane::check::Finding;
 use controlplane::compile::{CompileError, CompileOptions, Compiled, Progress, ZoneFailure, compile};
+use controlplane::gate::Force;
 use controlplane::source::{ReadOptions, ZoneSource, sources_in};
 use controlplane::zonelist::read_zone_list;
 use serde::Serialize;
@@ -17,6 +18,7 @@ use snapshot::handover::{Directory, GENERATIONS_KEPT, HandoverError, Keep, LockE
 use snapshot::image::{Generation, SigningKey};
 
 use super::check::{FindingRow, read_options};
+use super::gate::{self, LossRow};
 use super::parse_name;
 use crate::args::{self, directory};
 use crate::client::Client;
@@ -43,6 +45,8 @@ pub(super) struct Order<'o> {
     pub(super) read: ReadOptions,
     /// Whether to publish what is sound when some zones fail.
     pub(super) keep_going: bool,
+    /// Gates that are forced.
+    pub(super) force: Option<Force>,
     /// How many generations stay on disk.
     pub(super) generations_kept: usize,
     /// File of the key that signs the generation.
@@ -76,12 +80,29 @@ pub(super) struct Report {
     warnings: Vec<FindingRow>,
     /// Zones that were left out, a line each.
     skipped: Vec<String>,
+    /// Zones that keep what they have, because they would lose too much.
+    refused: Vec<LossRow>,
+    /// The command line that forces the gates for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    force_with: Option<String>,
+    /// What was forced.
+    forced: Vec<LossRow>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Why nothing was compared with the content before, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uncompared: Option<String>,
+    /// The failure that this is, if the refused zones are one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// [`Failure::Input`] for bad zones, [`Failure::Unable`] for the lock and the disk.
+/// [`Failure::Input`] for bad zones, [`Failure::Gate`] for zones that lose much, [`Failure::Unable`] for the lock and the
+/// disk.
 pub(crate) fn run(args: &args::Compile, global: Option<&Path>, output: &mut Output<'_>) -> Result<(), Failure> {
     let out = directory(args.out.as_deref(), global)?;
     let sources = match (&args.zones, &args.zonelist) {
@@ -99,12 +120,21 @@ pub(crate) fn run(args: &args::Compile, global: Option<&Path>, output: &mut Outp
         jobs: args.jobs.unwrap_or_else(jobs_default),
         read: read_options(&args.language),
         keep_going: args.keep_going,
+        force: gate::force_of(&args.force)?,
         generations_kept: args.keep.get(),
         sign: args.sign.as_deref(),
         holder: "dnsctl compile",
     };
-    let report = publish(&order, output)?;
-    output.report(&report)
+    let mut report = publish(&order, output)?;
+    // Whoever keeps going wants what is sound, and is told what was left out.
+    let refusal = report.refusal().filter(|_| !args.keep_going);
+    report.error = refusal.as_ref().map(ToString::to_string);
+    output.report(&report)?;
+    match refusal {
+        Some(_) if output.format == Format::Json => Err(Failure::Reported),
+        Some(refusal) => Err(refusal),
+        None => Ok(()),
+    }
 }
 
 /// The sources of the files named one by one.
@@ -126,7 +156,7 @@ impl<'o> Order<'o> {
     pub(super) fn of(out: &'o Path, sources: Vec<ZoneSource>, holder: &'static str) -> Order<'o> {
         let (keep, jobs, read) = (Keep::Nothing, jobs_default(), ReadOptions::default());
         let (sign, generations_kept) = (None, GENERATIONS_KEPT);
-        Order { out, sources, keep, jobs, read, keep_going: false, generations_kept, sign, holder }
+        Order { out, sources, keep, jobs, read, keep_going: false, force: None, generations_kept, sign, holder }
     }
 }
 
@@ -151,6 +181,7 @@ pub(super) fn publish(order: &Order<'_>, output: &mut Output<'_>) -> Result<Repo
         jobs: order.jobs,
         read: order.read.clone(),
         keep_going: order.keep_going,
+        force: order.force.clone(),
         created_unix_secs: since_1970.as_secs(),
     };
     let bar = Bar::new();
@@ -190,6 +221,7 @@ fn held(out: &Path, by: &str) -> String {
 fn failure_of(error: CompileError) -> Failure {
     match error {
         CompileError::Zones(_) => Failure::Input(explain(&error)),
+        CompileError::Gates(losses) => gate::refusal(&losses),
         CompileError::Handover(cause) => Failure::Unable(explain(&cause)),
     }
 }
@@ -220,6 +252,17 @@ fn collect(writer: &mut Writer, order: &Order<'_>, output: &mut Output<'_>) -> u
 fn warn(report: &Report, output: &mut Output<'_>) {
     if output.format == Format::Json {
         return;
+    }
+    if let Some(cause) = &report.uncompared {
+        output.note(format_args!("note: what was there before is not compared: {}", printable(cause)));
+    }
+    for loss in &report.forced {
+        let reason = report.reason.as_deref().unwrap_or_default();
+        output.note(format_args!("forced: {loss}: {}", printable(reason)));
+    }
+    let refused = output.paint.word(Hue::Red, "refused");
+    for loss in report.refused.iter().take(WARNING_COUNT_MAX) {
+        output.note(format_args!("{refused}: {loss}; it keeps them"));
     }
     let skipped = output.paint.word(Hue::Red, "skipped");
     for message in &report.skipped {
@@ -252,7 +295,19 @@ impl Report {
             warning_count: compiled.warnings.len(),
             warnings: compiled.warnings.iter().take(WARNING_COUNT_MAX).map(row).collect(),
             skipped: compiled.failures.iter().map(one_line).collect(),
+            refused: compiled.refused.iter().map(LossRow::of).collect(),
+            force_with: (!compiled.refused.is_empty()).then(|| gate::force_with(&compiled.refused)),
+            forced: compiled.forced.iter().map(LossRow::of).collect(),
+            reason: order.force.as_ref().map(|force| force.reason.as_str().to_owned()),
+            uncompared: compiled.uncompared.as_ref().map(|damage| explain(damage)),
+            error: None,
         }
+    }
+
+    /// The failure that the refused zones are; none without any.
+    pub(super) fn refusal(&self) -> Option<Failure> {
+        let force_with = self.force_with.as_ref()?;
+        Some(gate::failure(&self.refused, force_with, "the other zones are published"))
     }
 }
 
@@ -264,6 +319,9 @@ impl Display for Report {
         write!(out, "{} bytes, {millis:.0} ms", Grouped(*bytes))?;
         if !self.skipped.is_empty() {
             write!(out, "; {} skipped", Counted(self.skipped.len() as u64, "zone"))?;
+        }
+        if !self.refused.is_empty() {
+            write!(out, "; {} refused", Counted(self.refused.len() as u64, "zone"))?;
         }
         writeln!(out)
     }
@@ -296,6 +354,12 @@ mod tests {
             warning_count,
             warnings: vec![row; shown],
             skipped: vec![],
+            refused: vec![],
+            force_with: None,
+            forced: vec![],
+            reason: None,
+            uncompared: None,
+            error: None,
         }
     }
 

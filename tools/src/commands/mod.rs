@@ -10,6 +10,7 @@ pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod doctor;
 pub(crate) mod domain;
+mod gate;
 pub(crate) mod inspect;
 pub(crate) mod key;
 pub(crate) mod lookup;

@@ -105,8 +105,8 @@ impl ZoneText {
             return Ok(Outcome { shown: Shown { value: made, text }, differs: true });
         }
         let mut body = json!({ "zonefile": self.text, "mode": mode });
-        if let (Some(gate), Some(reason)) = (&force.force, &force.reason) {
-            body["force"] = json!({ "gate": gate, "reason": reason });
+        if let Some(reason) = &force.reason {
+            body["force"] = json!({ "gate": force.force, "reason": reason });
         }
         let path = path(&self.domain, "import/");
         let ask = Ask::with(Method::POST, &path, &body);

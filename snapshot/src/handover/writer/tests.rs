@@ -286,6 +286,28 @@ fn zones_are_removed_unless_they_come_in_a_new_pack() {
 }
 
 #[test]
+fn a_writer_tells_the_zones_without_signing_them() {
+    let scratch = Scratch::new();
+    assert_eq!(scratch.writer().zones().unwrap(), []);
+    scratch.publish_all(&["a=1 b=1", "b=2"]);
+    let files = |scratch: &Scratch| scratch.files().iter().map(|name| scratch.read(name)).collect::<Vec<_>>();
+    let before = files(&scratch);
+    let (key, _) = SigningKey::generate().unwrap();
+    let mut writer = scratch.writer().with_key(key);
+    let mut zones: Vec<_> = writer.zones().unwrap().iter().map(|(apex, names)| format!("{apex}{names}")).collect();
+    zones.sort_unstable();
+    assert_eq!(zones, ["b.1"]);
+    assert!(files(&scratch) == before);
+    // What is kept is signed all the same.
+    publish(&mut writer, "c=1", Keep::Others).unwrap();
+    let trust = Trust(vec![writer.key.as_ref().unwrap().public()]);
+    assert_eq!(content(&scratch.directory().trusting(trust).load(None).unwrap().unwrap().view), "3: b=2 c=1");
+    assert_eq!(writer.zones().unwrap().len(), 2);
+    scratch.overwrite("CURRENT", b"garbage\n");
+    assert!(matches!(writer.zones(), Err(HandoverError::Malformed { .. })));
+}
+
+#[test]
 fn a_large_part_that_no_longer_counts_is_due_to_be_rewritten() {
     let scratch = Scratch::new();
     let mut writer = scratch.writer();

@@ -1,7 +1,7 @@
 //! `dnsctl up`: both processes on this machine, with a zone to answer, for a first try.
 //!
 //! It is a starter, not a supervisor: when a child ends, everything ends. Invariants: nothing is started before it is
-//! known that the ports are free and the zones compile; no child outlives `up` (see `child`); the directory keeps what
+//! known that the ports are free and the zones compile and pass the gates; no child outlives `up` (see `child`); the directory keeps what
 //! it holds unless zones are given.
 
 mod banner;
@@ -19,7 +19,7 @@ use controlplane::source::ZoneSource;
 use snapshot::handover::frames::Status;
 
 use super::compile::{Order, publish};
-use super::{load, open_directory};
+use super::{gate, load, open_directory};
 use crate::args;
 use crate::client::Client;
 use crate::failure::Failure;
@@ -126,7 +126,11 @@ fn prepare(args: &args::Up, dir: &Path, output: &mut Output<'_>) -> Result<Optio
         args.zones.clone()
     };
     let sources = paths.iter().map(|path| ZoneSource { path: path.clone(), origin: None }).collect();
-    let report = publish(&Order::of(dir, sources, "dnsctl up"), output)?;
+    let force = gate::force_of(&args.force)?;
+    let report = publish(&Order { force, ..Order::of(dir, sources, "dnsctl up") }, output)?;
+    if let Some(refusal) = report.refusal() {
+        return Err(refusal);
+    }
     if output.format == Format::Text {
         output.note(report.to_string().trim_end());
     }
@@ -268,7 +272,7 @@ mod tests {
 
     /// Arguments with these addresses.
     fn args(dns: SocketAddr, api: SocketAddr) -> args::Up {
-        args::Up { zones: vec![], dns, api }
+        args::Up { zones: vec![], dns, api, force: args::Force::default() }
     }
 
     #[test]

@@ -38,7 +38,10 @@ impl Names {
         let detail = format!(
             "This would remove {gone} of {before} names, more than a fifth. Force the gate with a reason if that is meant."
         );
-        Refusal::json(409, json!({ "detail": detail, "gate": gate.name(), "names": { "before": before, "gone": gone } }))
+        Refusal::json(
+            409,
+            json!({ "detail": detail, "gate": gate.name(), "names": { "before": before, "gone": gone } }),
+        )
     }
 }
 

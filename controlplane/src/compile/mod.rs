@@ -199,7 +199,8 @@ pub fn compile(
         Err(damage) => return Err(damage.into()),
     };
     let mut segments: Vec<Segment> = ready.into_iter().map(|ready| ready.segment).collect();
-    let after: Vec<(Name, u32)> = segments.iter().map(|Segment { facts, .. }| (facts.apex.clone(), facts.names)).collect();
+    let after: Vec<(Name, u32)> =
+        segments.iter().map(|Segment { facts, .. }| (facts.apex.clone(), facts.names)).collect();
     let verdict = shrink::judge(&before, &after, options.keep, options.force.as_ref());
     let Verdict { refused, forced, remove, keep } = verdict.map_err(CompileError::Gates)?;
     let stay: HashSet<&Name> = refused.iter().filter_map(|loss| loss.zone.as_ref()).collect();

@@ -40,7 +40,8 @@ pub(super) fn judge(
     // The zones that are not forced, together.
     let (mut total_before, mut total_after) = (0, 0);
     let had: HashSet<&Name> = before.iter().map(|(apex, _)| apex).collect();
-    total_after += after.iter().filter(|(apex, _)| !had.contains(apex)).map(|(_, names)| u64::from(*names)).sum::<u64>();
+    total_after +=
+        after.iter().filter(|(apex, _)| !had.contains(apex)).map(|(_, names)| u64::from(*names)).sum::<u64>();
     for (apex, names_before) in before {
         let names_before = u64::from(*names_before);
         let names = match (given.get(apex), keep) {
@@ -167,8 +168,14 @@ mod tests {
         check(Keep::Nothing, &with_large, &format!("a=1 {small}"), &[], "refused: a=1000-1");
         check(Keep::Nothing, &with_large, &format!("a=1 {small}"), &[Gate::Shrink], "forced: a=1000-1");
         check(Keep::Nothing, &with_large, "a=1", &[Gate::Shrink], "nothing: all=200-0");
-        check(Keep::Nothing, &with_large, "a=1", &[], "refused: a=1000-1; removed: z0. z1. z2. z3. z4. z5. z6. z7. \
-             z8. z9. z10. z11. z12. z13. z14. z15. z16. z17. z18. z19.");
+        check(
+            Keep::Nothing,
+            &with_large,
+            "a=1",
+            &[],
+            "refused: a=1000-1; removed: z0. z1. z2. z3. z4. z5. z6. z7. \
+             z8. z9. z10. z11. z12. z13. z14. z15. z16. z17. z18. z19.",
+        );
         check(Keep::Nothing, &with_large, "", &[Gate::Shrink, Gate::ShrinkTotal], "forced: all=200-0 a=1000-0");
     }
 }

@@ -46,8 +46,14 @@ impl Bench {
     /// Compiles these files.
     fn compile_sources(&self, sources: &[ZoneSource], keep: Keep, jobs: usize) -> Result<Compiled, CompileError> {
         let jobs = NonZeroUsize::new(jobs).unwrap();
-        let options =
-            CompileOptions { keep, jobs, read: ReadOptions::default(), keep_going: false, force: None, created_unix_secs: 7 };
+        let options = CompileOptions {
+            keep,
+            jobs,
+            read: ReadOptions::default(),
+            keep_going: false,
+            force: None,
+            created_unix_secs: 7,
+        };
         let mut writer = self.out().lock("test").unwrap();
         compile(&mut writer, sources, &options, &|_| ())
     }
@@ -55,7 +61,8 @@ impl Bench {
     /// Compiles all zone files that are sound: how many, and the messages of the others.
     fn compile_sound(&self) -> (u64, Vec<String>) {
         let (jobs, read) = (NonZeroUsize::new(2).unwrap(), ReadOptions::default());
-        let options = CompileOptions { keep: Keep::Nothing, jobs, read, keep_going: true, force: None, created_unix_secs: 7 };
+        let options =
+            CompileOptions { keep: Keep::Nothing, jobs, read, keep_going: true, force: None, created_unix_secs: 7 };
         let mut writer = self.out().lock("test").unwrap();
         let sources = sources_in(&self.zones()).unwrap();
         let compiled = compile(&mut writer, &sources, &options, &|_| ()).unwrap();
@@ -202,7 +209,8 @@ fn progress_ends_with_everything_done() {
     let seen = Mutex::new(Vec::new());
     let sources = sources_in(&bench.zones()).unwrap();
     let (keep, read) = (Keep::Nothing, ReadOptions::default());
-    let options = CompileOptions { keep, jobs: NonZeroUsize::MIN, read, keep_going: false, force: None, created_unix_secs: 0 };
+    let options =
+        CompileOptions { keep, jobs: NonZeroUsize::MIN, read, keep_going: false, force: None, created_unix_secs: 0 };
     let mut writer = bench.out().lock("test").unwrap();
     compile(&mut writer, &sources, &options, &|progress| seen.lock().unwrap().push(progress)).unwrap();
     let seen = seen.into_inner().unwrap();

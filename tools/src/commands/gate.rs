@@ -93,7 +93,11 @@ fn forced(words: &[OsString], gates: &[Gate]) -> String {
 /// A word as a shell takes it.
 fn quoted(word: &str) -> String {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_./:=@%+,".contains(char);
-    if !word.is_empty() && word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 impl LossRow {
@@ -119,13 +123,21 @@ mod tests {
     fn the_command_line_that_forces_a_gate_can_be_copied() {
         let both = [Gate::Shrink, Gate::ShrinkTotal];
         for (words, gates, expected) in [
-            ("/usr/bin/dnsctl compile --out d a.zone", &both[..1], "dnsctl compile --out d a.zone --force shrink --reason TEXT"),
+            (
+                "/usr/bin/dnsctl compile --out d a.zone",
+                &both[..1],
+                "dnsctl compile --out d a.zone --force shrink --reason TEXT",
+            ),
             (
                 "x compile --out d --force shrink --reason moved away a.zone",
                 &both[1..],
                 "dnsctl compile --out d --force shrink --reason 'moved away' a.zone --force shrink-total",
             ),
-            ("x compile --out d -- -a.zone", &both, "dnsctl compile --out d --force shrink --force shrink-total --reason TEXT -- -a.zone"),
+            (
+                "x compile --out d -- -a.zone",
+                &both,
+                "dnsctl compile --out d --force shrink --force shrink-total --reason TEXT -- -a.zone",
+            ),
             ("x up --zone it's", &both[..1], r"dnsctl up --zone 'it'\''s' --force shrink --reason TEXT"),
         ] {
             let words = words.replace("moved away", "moved_away");
@@ -161,7 +173,10 @@ mod tests {
         ];
         let Failure::Gate { message, details } = refusal(&losses) else { panic!("another failure") };
         let first = "zone big.test. would shrink from 12000 to 7 names (gate `shrink`)\nall zones together would";
-        assert!(message.starts_with(first) && message.contains("\nnothing is published; to force it: dnsctl "), "{message}");
+        assert!(
+            message.starts_with(first) && message.contains("\nnothing is published; to force it: dnsctl "),
+            "{message}"
+        );
         let expected = json!({"gate": "shrink", "zone": "big.test.", "before": 12_000, "after": 7});
         assert_eq!((&details["refused"][0], &details["refused"][1]["zone"]), (&expected, &json!(null)));
     }

@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 use snapshot::dns::rtype::Rtype;
 use utoipa::ToSchema;
 
-use super::{Api, Caller, now_us};
+use super::import::query_flag;
+use super::preview::{self, Attempt, Preview};
+use super::{Api, Caller, gates, now_us, refusal};
 use crate::change::{self, NewDomain};
 use crate::http::call::Call;
 use crate::http::page::{Direction, Paging, Position};
@@ -19,7 +21,7 @@ use crate::store::accounts::Class;
 use crate::store::domains::{Domain, SerialPolicy, Soa, SoaMode};
 use crate::store::rrsets::{Filter, Rrset};
 use crate::value::{Timestamp, type_name};
-use crate::zonetext::{self, Exported, Header};
+use crate::zonetext::{self, Exported, Header, Import};
 
 /// A domain, as clients see it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -63,6 +65,8 @@ struct NewDomainBody {
     name: String,
     /// Content to begin with, as a zone file.
     zonefile: Option<String>,
+    /// Lets the zone file through a gate, where it takes the place of a zone that was compiled from a file.
+    force: Option<super::import::ForceBody>,
 }
 
 /// The rows.
@@ -80,8 +84,9 @@ pub(super) static ROUTES: [Route<Api>; 3] = [
                 .scopes(&[Scope::DnsApiExpensive])
                 .body::<NewDomainBody>(Count::One)
                 .large()
-                .query(&["wait"])
-                .replies(&[Success::json::<View>(201), Success::json::<View>(202)])
+                .query(&["dry_run", preview::REPLACE, "wait"])
+                .replies(&[Success::json::<View>(201), Success::json::<View>(202), Success::json::<Preview>(200)])
+                .refuses(&[409])
                 .summary("Makes a domain"),
         ],
     ),
@@ -218,23 +223,44 @@ async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     naming::check_policy(&name, account.class, &suffixes).map_err(|error| Refusal::field("name", error.to_string()))?;
     let limits = if account.class == Class::Hosting { Limits::HOSTING } else { Limits::OPERATOR };
     let minimum_ttl_secs = app.settings.minimum_ttl_secs;
+    let force = gates::of_body(body.get("force"))?;
     let (body, domain) = (body.get("zonefile").cloned(), name.clone());
     // A long file takes seconds, and two threads serve everyone.
     let drafts = tokio::task::spawn_blocking(move || {
         first_content(body.as_ref(), &Rules { domain: &domain, ttl_secs_min: minimum_ttl_secs, limits })
     });
-    let drafts = drafts.await.map_err(|_| Refusal::internal())??;
-    let new = app.new_domain(name, drafts);
+    let content = drafts.await.map_err(|_| Refusal::internal())??;
+    let names_after = content.as_ref().map(|content| preview::name_count(&content.drafts));
+    let replaced = app.replaced(&call, &account, &name, names_after).await?;
+    let dry_run = query_flag(&call, "dry_run")?;
+    if let Some(replaced) = replaced.as_ref().filter(|_| !dry_run) {
+        replaced.pass(force.as_ref())?;
+    }
+    let content = content.unwrap_or_default();
+    let report = content.report();
+    let new = app.new_domain(name, content.drafts);
+    let shown = dry_run.then(|| new.clone());
     let actor = change::Actor { account: account.id, limits, ..app.actor(&call, "rest")? };
-    let created = app.change(move |txn| change::create(txn, &actor, new)).await?;
-    let view = app.new_view(&created.domain);
-    Ok(app.served(&call, Reply::json(201, &view), Some(created.change)).await)
+    app.writable()?;
+    let attempt = app.store.write(move |txn| Attempt::create(txn, &actor, new, dry_run)).await;
+    match (attempt, shown) {
+        (Ok(created), _) => {
+            app.publisher.forget_file_zone(&created.domain.name);
+            let view = app.new_view(&created.domain);
+            Ok(app.served(&call, Reply::json(201, &view), Some(created.change)).await)
+        }
+        (Err(Attempt::DryRun(created)), Some(new)) => {
+            Ok(Reply::json(200, &Preview::of(&created, &new, report, replaced.as_ref())))
+        }
+        (Err(Attempt::DryRun(_)), None) => Err(Refusal::internal()),
+        (Err(Attempt::Refused(refused)), _) => Err(refusal::of_change(refused)),
+    }
 }
 
 /// What a new domain holds besides the name servers.
-fn first_content(zonefile: Option<&Value>, rules: &Rules<'_>) -> Result<Vec<Draft>, Refusal> {
+fn first_content(zonefile: Option<&Value>, rules: &Rules<'_>) -> Result<Option<Import>, Refusal> {
     match zonefile {
-        None => Ok(Vec::new()),
+        None => Ok(None),
         Some(Value::Null) => Err(Refusal::field("zonefile", "This field may not be null.")),
         Some(Value::String(text)) if text.trim().is_empty() => {
             Err(Refusal::field("zonefile", "This field may not be blank."))
@@ -242,7 +268,7 @@ fn first_content(zonefile: Option<&Value>, rules: &Rules<'_>) -> Result<Vec<Draf
         Some(Value::String(text)) => {
             let refuse = |messages: Value| Refusal::json(400, serde_json::json!({ "zonefile": messages }));
             let import = zonetext::import(text.as_bytes(), rules).map_err(|error| refuse(error.messages()))?;
-            import.messages().map_or(Ok(import.drafts), |messages| Err(refuse(messages)))
+            import.messages().map_or(Ok(Some(import)), |messages| Err(refuse(messages)))
         }
         Some(_) => Err(Refusal::field("zonefile", "Not a valid string.")),
     }

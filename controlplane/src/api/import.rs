@@ -13,8 +13,8 @@ use snapshot::dns::rtype::Rtype;
 use utoipa::ToSchema;
 
 use super::domains::object;
-use super::history::flag;
 use super::gates::{self, Names};
+use super::history::flag;
 use super::{Api, refusal};
 use crate::change::{self, Change, Committed, Edits, Precondition, Target};
 use crate::gate::{Force, Gate};
@@ -24,7 +24,7 @@ use crate::http::route::{Count, Operation, Resource, Route, Scope, Success, Take
 use crate::rrset::{Draft, Rules};
 use crate::store::domains::Domain;
 use crate::store::rrsets::Record;
-use crate::store::{DomainId, Reader, StoreError};
+use crate::store::{ChangeId, DomainId, Reader, StoreError};
 use crate::zonetext::diff::{Diff, Mode, Rrset, RrsetValue};
 use crate::zonetext::{self, Report};
 
@@ -36,12 +36,12 @@ const SHOWN_COUNT_MAX: usize = 10_000;
 /// What an import came to, or would come to.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ImportOutcome)]
-struct View {
+pub(super) struct View {
     /// The change that did it; none if nothing had to change, or nothing was done.
     change: Option<u64>,
     /// Whether this is only what would happen.
     dry_run: bool,
-    /// `replace` or `merge`.
+    /// `replace` or `merge`; `create` for a new domain.
     #[schema(value_type = String)]
     mode: Mode,
     /// The serial of the domain after it.
@@ -91,7 +91,7 @@ struct ImportBody {
 #[derive(Debug, serde::Deserialize, ToSchema)]
 #[schema(as = ImportForce)]
 #[expect(dead_code, reason = "the body is read field by field for its error messages; this is its description")]
-struct ForceBody {
+pub(super) struct ForceBody {
     /// The gate, as the refusal names it, or a list of gates.
     #[schema(value_type = Object)]
     gate: Value,
@@ -169,7 +169,7 @@ async fn import(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
             Ok(committed) => {
                 let change = committed.change.filter(|_| !dry_run);
                 let gates = plan.names.gate().map(Gate::name).into_iter().collect();
-                let view = shown(plan.diff, report, (mode, dry_run), gates, &committed);
+                let view = shown(plan.diff, report, (mode, dry_run), gates, (committed.domain.serial, change));
                 return Ok(app.served(&call, Reply::json(200, &view), change).await);
             }
         }
@@ -240,15 +240,20 @@ fn query_fields(call: &Call<Api>, fields: &mut Map<String, Value>) -> Result<(),
     if let Some(mode) = call.query("mode") {
         fields.insert("mode".into(), mode.into());
     }
-    match call.query("dry_run") {
-        None | Some("false" | "0") => {}
-        Some("" | "true" | "1") => drop(fields.insert("dry_run".into(), true.into())),
-        Some(_) => return Err(Refusal::field("dry_run", "Must be a valid boolean.")),
-    }
+    fields.insert("dry_run".into(), query_flag(call, "dry_run")?.into());
     if let Some(force) = gates::of_query(call) {
         fields.insert("force".into(), force);
     }
     Ok(())
+}
+
+/// A flag of the query.
+pub(super) fn query_flag(call: &Call<Api>, name: &str) -> Result<bool, Refusal> {
+    match call.query(name) {
+        None | Some("false" | "0") => Ok(false),
+        Some("" | "true" | "1") => Ok(true),
+        Some(_) => Err(Refusal::field(name, "Must be a valid boolean.")),
+    }
 }
 
 /// Finds out what has to change, on the state of now.
@@ -319,12 +324,12 @@ fn plan(before: Vec<Rrset>, drafts: &[Draft], mode: Mode) -> Plan {
 }
 
 /// How an import is shown.
-fn shown(
+pub(super) fn shown(
     mut diff: Diff,
     report: Report,
     (mode, dry_run): (Mode, bool),
     gates: Vec<&'static str>,
-    committed: &Committed,
+    (serial, change): (u32, Option<ChangeId>),
 ) -> View {
     let counts = Counts { added: diff.added.len(), changed: diff.changed.len(), removed: diff.removed.len() };
     let mut room = SHOWN_COUNT_MAX;
@@ -334,6 +339,5 @@ fn shown(
     room -= diff.changed.len();
     diff.added.truncate(room);
     let truncated = counts.added + counts.changed + counts.removed > SHOWN_COUNT_MAX;
-    let change = committed.change.filter(|_| !dry_run).map(|change| change.0);
-    View { change, dry_run, mode, serial: committed.domain.serial, counts, truncated, diff, gates, report }
+    View { change: change.map(|change| change.0), dry_run, mode, serial, counts, truncated, diff, gates, report }
 }

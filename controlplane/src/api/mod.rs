@@ -18,6 +18,7 @@ mod import;
 mod metrics;
 mod operations;
 mod policies;
+mod preview;
 mod refusal;
 mod root;
 mod rrsets;

@@ -7,6 +7,7 @@
 //! that is behind the published manifest publishes nothing.
 
 mod big;
+mod files;
 mod guard;
 mod link;
 mod round;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 
 use crate::store::{ChangeId, Store, StoreError};
 
+use files::FileZones;
 pub use guard::{Quarantine, accept, compare};
 
 /// How the publisher starts.
@@ -122,6 +124,8 @@ pub struct Publisher {
     progress: watch::Receiver<Progress>,
     /// Why the database is not trusted, if it is not.
     quarantine: Option<Quarantine>,
+    /// The zones that were compiled from files, once they are known.
+    files: watch::Receiver<Option<Arc<FileZones>>>,
     /// The threads.
     threads: worker::Threads,
 }
@@ -169,6 +173,22 @@ impl Publisher {
     #[must_use]
     pub fn quarantine(&self) -> Option<&Quarantine> {
         self.quarantine.as_ref()
+    }
+
+    /// How many names the zone has that is served from a file under this name, if one is. Right after the start this waits
+    /// until the snapshot directory is read.
+    pub async fn file_zone(&self, name: &str) -> Option<u32> {
+        let mut files = self.files.clone();
+        // A directory that cannot be read, or is not published into, has no zones that could be replaced.
+        let known = files.wait_for(Option::is_some).await.ok()?;
+        known.as_ref()?.names(name)
+    }
+
+    /// Notes that a domain has taken the place of a zone that was compiled from a file.
+    pub fn forget_file_zone(&self, name: &str) {
+        if let Some(files) = &*self.files.borrow() {
+            files.forget(name);
+        }
     }
 
     /// Waits until all attached data planes serve a change, at most for `patience`.

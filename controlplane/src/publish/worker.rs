@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::big::BigZones;
+use super::files::FileZones;
 use super::link::{Link, News};
 use super::round::{Due, Refused, Round};
 use super::{PlaneProgress, Progress, Publisher, Settings, StartError, guard};
@@ -33,6 +34,9 @@ const GENERATIONS_KEPT: usize = 8;
 const COLLECT_EVERY: u64 = 64;
 /// Bytes of segments that go into one pack.
 const PACK_SEGMENTS_LEN_MAX: u64 = 256 << 20;
+
+/// Where the zones go that were compiled from files.
+type FilesSender = watch::Sender<Option<Arc<FileZones>>>;
 
 /// The threads of the publisher.
 pub(super) struct Threads {
@@ -90,6 +94,7 @@ pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher,
     }
     let (stop, stopping) = channel::bounded(0);
     let wakes = store.wakes();
+    let (found, files) = watch::channel(None);
     // A directory that is empty, or was compiled from files, gets all domains.
     let is_whole = done == ChangeId(0);
     let worker = Worker {
@@ -113,8 +118,8 @@ pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher,
     if let Some(cause) = &quarantine {
         error!("nothing is published: {cause}");
     }
-    let worker = spawn("publish", move || worker.run(&wakes, &stopping, is_stopped))?;
-    Ok(Publisher { progress: watching, quarantine, threads: Threads { stop, worker } })
+    let worker = spawn("publish", move || worker.run(found, &wakes, &stopping, is_stopped))?;
+    Ok(Publisher { progress: watching, quarantine, files, threads: Threads { stop, worker } })
 }
 
 /// A plane that was not asked yet.
@@ -175,8 +180,24 @@ struct Worker {
 }
 
 impl Worker {
-    /// Publishes until the publisher is dropped.
-    fn run(mut self, wakes: &Receiver<()>, stopping: &Receiver<()>, is_stopped: bool) {
+    /// Finds the zones that were compiled from files.
+    fn find_files(&mut self, found: &FilesSender) {
+        let zones = match self.writer.zones() {
+            Ok(zones) => zones,
+            Err(error) => return warn!("zones that were compiled from files are not known: {}", explain(&error)),
+        };
+        match self.store.read(|reader| FileZones::find(reader, zones)) {
+            Ok(files) => drop(found.send_replace(Some(Arc::new(files)))),
+            Err(error) => warn!("zones that were compiled from files are not known: {error}"),
+        }
+    }
+
+    /// Publishes until the publisher is dropped, once it has told what it `found`.
+    fn run(mut self, found: FilesSender, wakes: &Receiver<()>, stopping: &Receiver<()>, is_stopped: bool) {
+        if !is_stopped {
+            self.find_files(&found);
+        }
+        drop(found);
         // What a crash left in the outbox comes first.
         let mut is_due = !is_stopped;
         loop {

@@ -202,6 +202,14 @@ impl Reader<'_> {
         self.row(select!("WHERE id = ?1"), [id.0], domain)
     }
 
+    /// The names of all domains, in no order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn domain_names(&self) -> Result<Vec<String>, StoreError> {
+        self.rows("SELECT name FROM domains", [], |row| row.get(0))
+    }
+
     /// How many domains an account has.
     ///
     /// # Errors

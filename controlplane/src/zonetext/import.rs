@@ -10,7 +10,7 @@ use snapshot::dns::rtype::Rtype;
 use thiserror::Error;
 
 use super::collect::{Collected, Stored, collect};
-use super::report::{Applied, Ignored, Rejected, Report, Tally};
+use super::report::{Applied, Clamped, Ignored, Rejected, Report, Tally};
 use super::{RDATA_LEN_MAX, RECORD_COUNT_MAX, is_managed};
 use crate::rrset::canonical::{RecordError, canonical};
 use crate::rrset::content::{ContentError, unique};
@@ -48,6 +48,8 @@ pub enum ImportError {
 pub struct Import {
     /// The RRsets that are fine, in the order of the file; each has a TTL and records.
     pub drafts: Vec<Draft>,
+    /// How many of them have another TTL than the file says.
+    pub ttls: Clamped,
     /// Records that were left out.
     pub ignored: Tally<Ignored>,
     /// RRsets that break a rule. Unless there are none, nothing is to be applied.
@@ -69,6 +71,7 @@ impl Import {
         let records = self.drafts.iter().filter_map(|draft| draft.records.as_ref()).map(Vec::len).sum();
         Report {
             applied: Applied { rrsets: self.drafts.len(), records },
+            ttls: self.ttls,
             ignored: self.ignored.clone(),
             rejected: self.rejected.clone(),
         }
@@ -127,7 +130,12 @@ pub fn import_as(text: &[u8], rules: &Rules<'_>, customs: &Customs) -> Result<Im
     let mut import = Import { ignored: std::mem::take(&mut collected.ignored), ..Import::default() };
     for (group_idx, records) in (0..).zip(collected.records.chunk_by(|a, b| a.group_idx == b.group_idx)) {
         match draft(&collected, group_idx, records, (rules, customs)) {
-            Ok(draft) => import.drafts.push(draft),
+            Ok(draft) => {
+                let stated = collected.groups[group_idx].ttl_secs;
+                import.ttls.raised += usize::from(draft.ttl.is_some_and(|ttl| ttl > stated));
+                import.ttls.lowered += usize::from(draft.ttl.is_some_and(|ttl| ttl < stated));
+                import.drafts.push(draft);
+            }
             Err(messages) => {
                 let group = &collected.groups[group_idx];
                 let name = full_name(&collected.nodes[group.node_idx as usize].subname, rules.domain);

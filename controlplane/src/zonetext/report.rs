@@ -49,6 +49,15 @@ pub enum Reason {
     OutOfZone,
 }
 
+/// How many RRsets have another TTL than the zone file says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Clamped {
+    /// Those whose TTL is raised to the least one.
+    pub raised: usize,
+    /// Those whose TTL is lowered to the greatest one.
+    pub lowered: usize,
+}
+
 /// An RRset that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rejected {
@@ -68,6 +77,8 @@ pub struct Rejected {
 pub struct Report {
     /// What is fine.
     pub applied: Applied,
+    /// How much of that has another TTL than the file says.
+    pub ttls: Clamped,
     /// What was left out.
     pub ignored: Tally<Ignored>,
     /// What is wrong.

@@ -120,7 +120,13 @@ impl Answer {
 impl Bench {
     /// Starts one with an empty database.
     pub(crate) fn start() -> Bench {
+        Bench::start_over(|_| ())
+    }
+
+    /// Starts one with an empty database over a snapshot directory that was filled before.
+    pub(crate) fn start_over(fill: impl FnOnce(&std::path::Path)) -> Bench {
         let dir = tempfile::tempdir().unwrap();
+        fill(&dir.path().join("snapshots"));
         let store = Arc::new(Store::open(&dir.path().join("state")).unwrap());
         let snapshots = dir.path().join("snapshots");
         let settings = publish::Settings { snapshots: snapshots.clone(), planes: Vec::new(), sign: None };
@@ -154,10 +160,15 @@ impl Bench {
 
     /// Makes an account without throttles.
     pub(crate) fn account(&self, email: &str) -> Account {
+        self.account_of(email, Class::Operator)
+    }
+
+    /// Makes an account of a class.
+    pub(crate) fn account_of(&self, email: &str, class: Class) -> Account {
         let uuid = Uuid::new_v4();
         let created_us = now_us();
         let email = email.to_owned();
-        let new = NewAccount { uuid, email, class: Class::Operator, created_us, limit_domains: None };
+        let new = NewAccount { uuid, email, class, created_us, limit_domains: None };
         self.store.write_blocking(move |txn| txn.add_account(&new)).unwrap().unwrap()
     }
 

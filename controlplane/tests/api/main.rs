@@ -9,6 +9,8 @@ mod contract;
 #[cfg(test)]
 mod dyndns;
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod history;

@@ -373,6 +373,7 @@ mod tests {
             "--dir d token --account a@b.test add certbot --allow 192.0.2.0/24 --max-age 3600",
             "token audit --socket s",
             "domain add example.org --zonefile f",
+            "domain add example.org --replace-file-zone",
             "domain import f --mode merge --dry-run",
             "domain import example.org f --force shrink --reason why",
             "domain history example.org --limit 3 --before 9",

@@ -186,6 +186,9 @@ pub(crate) enum DomainVerb {
         /// A zone file with its first content.
         #[arg(long, value_name = "FILE")]
         zonefile: Option<PathBuf>,
+        /// Let it take the place of a zone of this name that was compiled from a file.
+        #[arg(long)]
+        replace_file_zone: bool,
     },
     /// List the domains.
     List,

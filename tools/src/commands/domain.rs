@@ -19,12 +19,14 @@ use crate::table::{Shown, columns};
 pub(crate) fn run(args: &Domain, dir: Option<&Path>, output: &mut Output<'_>) -> Result<(), Failure> {
     let remote = Remote::of(&args.reach, dir)?;
     let shown = match &args.verb {
-        DomainVerb::Add { name, zonefile } => {
+        DomainVerb::Add { name, zonefile, replace_file_zone } => {
             let mut body = json!({ "name": canonical(name) });
             if let Some(file) = zonefile {
                 body["zonefile"] = zone_text::read(file)?.into();
             }
-            card(super::written(&remote, &Ask::with(Method::POST, "/api/v1/domains/", &body), output)?)
+            let query = if *replace_file_zone { "?replace_file_zone=true" } else { "" };
+            let path = format!("/api/v1/domains/{query}");
+            card(super::written(&remote, &Ask::with(Method::POST, &path, &body), output)?)
         }
         DomainVerb::List => {
             let fields = columns([

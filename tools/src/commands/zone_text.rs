@@ -12,7 +12,7 @@ use super::parse_name;
 use crate::args::Force;
 use crate::difference;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Counted, Output};
 use crate::remote::{Ask, Method, Remote};
 use crate::table::Shown;
 
@@ -70,17 +70,17 @@ impl ZoneText {
     /// Those of the control plane.
     pub(super) fn plan(&self, remote: &Remote, mode: &str) -> Result<Outcome, Failure> {
         if !self.is_there(remote)? {
-            let text = format!("{} is not there; it would be made\n", self.domain);
-            let value = json!({ "domain": self.domain, "exists": false, "dry_run": true });
-            return Ok(Outcome { shown: Shown { value, text }, differs: true });
+            let body = json!({ "name": self.domain, "zonefile": self.text });
+            let mut found = remote.json(&Ask::with(Method::POST, "/api/v1/domains/?dry_run=true", &body))?;
+            let text = self.first(&found)?;
+            found["exists"] = false.into();
+            return Ok(Outcome { shown: Shown { value: found, text }, differs: true });
         }
         let body = json!({ "zonefile": self.text, "mode": mode, "dry_run": true });
         let found = remote.json(&Ask::with(Method::POST, &path(&self.domain, "import/"), &body))?;
         let mut text = difference::of_import(&found, &self.domain)?;
-        for gate in found["gates"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            text.push_str(&format!("gate `{gate}`: apply it with --force {gate} --reason TEXT\n"));
-        }
         let differs = !text.is_empty();
+        text.push_str(&gates(&found));
         if !differs {
             text = format!("{} is what the file says\n", self.domain);
         }
@@ -99,15 +99,14 @@ impl ZoneText {
         output: &mut Output<'_>,
     ) -> Result<Outcome, Failure> {
         if !self.is_there(remote)? {
-            let body = json!({ "name": self.domain, "zonefile": self.text });
+            let mut body = json!({ "name": self.domain, "zonefile": self.text });
+            put_force(&mut body, force);
             let made = super::written(remote, &Ask::with(Method::POST, "/api/v1/domains/", &body), output)?;
             let text = format!("made {}\n", self.domain);
             return Ok(Outcome { shown: Shown { value: made, text }, differs: true });
         }
         let mut body = json!({ "zonefile": self.text, "mode": mode });
-        if let Some(reason) = &force.reason {
-            body["force"] = json!({ "gate": force.force, "reason": reason });
-        }
+        put_force(&mut body, force);
         let path = path(&self.domain, "import/");
         let ask = Ask::with(Method::POST, &path, &body);
         let done = super::written(remote, &ask, output)?;
@@ -120,9 +119,69 @@ impl ZoneText {
         Ok(Outcome { shown: Shown { value: done, text }, differs })
     }
 
+    /// What a domain would be that the file makes: all its records, and what of it the server does otherwise than the file.
+    fn first(&self, found: &Value) -> Result<String, Failure> {
+        let domain = &self.domain;
+        let mut text = format!("{domain} is not there; it would be made\n{}", difference::of_import(found, domain)?);
+        let mut line = |words: String| text.push_str(&format!("{}\n", crate::output::printable(&words)));
+        if let Some(names) = found["replaces_names"].as_u64() {
+            line(format!(
+                "note: it takes the place of a zone from a file that is served now, of {}",
+                Counted(names, "name")
+            ));
+        }
+        let words = |value: &Value| {
+            let words: Vec<&str> = value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            words.join(" ")
+        };
+        line(format!(
+            "note: the SOA record is the server's, {} and a serial of its own, not the file's",
+            words(&found["soa"])
+        ));
+        line(format!(
+            "note: the NS records of {domain} are the server's, {}, not the file's",
+            words(&found["nameservers"])
+        ));
+        let report = &found["report"];
+        let count = |value: &Value| value.as_u64().filter(|count| *count > 0);
+        if let Some(raised) = count(&report["ttls"]["raised"]) {
+            let least = &found["minimum_ttl"];
+            line(format!("note: the TTL of {} is raised to the server's least, {least} s", Counted(raised, "RRset")));
+        }
+        if let Some(lowered) = count(&report["ttls"]["lowered"]) {
+            line(format!("note: the TTL of {} is lowered to the server's greatest", Counted(lowered, "RRset")));
+        }
+        if let Some(ignored) = count(&report["ignored"]["count"]) {
+            let why = "made by the server itself, or outside of the domain";
+            line(format!(
+                "note: {} of the file {} left out: {why}",
+                Counted(ignored, "record"),
+                if ignored == 1 { "is" } else { "are" }
+            ));
+        }
+        if found["truncated"] == true {
+            line("note: not all records are shown".into());
+        }
+        text.push_str(&gates(found));
+        Ok(text)
+    }
+
     /// Whether the domain is there.
     fn is_there(&self, remote: &Remote) -> Result<bool, Failure> {
         let answer = remote.send(&Ask::get(&path(&self.domain, "")))?;
         if answer.status == 404 { Ok(false) } else { answer.success().map(|_| true) }
+    }
+}
+
+/// A line for each gate that has to be forced.
+fn gates(found: &Value) -> String {
+    let gates = found["gates"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    gates.map(|gate| format!("gate `{gate}`: apply it with --force {gate} --reason TEXT\n")).collect()
+}
+
+/// Puts what is forced into a body.
+fn put_force(body: &mut Value, force: &Force) {
+    if let Some(reason) = &force.reason {
+        body["force"] = json!({ "gate": force.force, "reason": reason });
     }
 }

@@ -93,6 +93,10 @@ fn rrsets_are_served_when_the_command_returns() {
     check(&up.ctl(&["domain", "show", "example.org"]), 0, "least TTL");
     check(&up.ctl(&["domain", "rm", "example.org"]), 0, "");
     check(&up.ctl(&["domain", "rm", "example.org"]), 1, "No Domain");
+    // The sample zone was compiled from a file.
+    check(&up.ctl(&["domain", "add", "example.test"]), 1, "--replace-file-zone");
+    assert!(answers(&up, "example.test.", [192, 0, 2, 10]));
+    check(&up.ctl(&["domain", "add", "example.test", "--replace-file-zone"]), 0, "example.test");
     let refused =
         up.ctl(&["compile", "--out", up.dir.to_str().unwrap(), up.dir.join("example.test.zone").to_str().unwrap()]);
     check(&refused, 3, "domain import");
@@ -109,7 +113,14 @@ fn zone_files_are_planned_applied_and_taken_back() {
     let zone =
         |address: &str| fs::write(&path, format!("$TTL 3600\n@ NS ns.pets.test.\nns A 127.0.0.1\ntom A {address}\n"));
     zone("192.0.2.1").unwrap();
-    check(&up.ctl(&["plan", file]), 2, "would be made");
+    let plan = up.ctl(&["plan", file]);
+    check(&plan, 2, "pets.test is not there; it would be made\n+");
+    check(&plan, 2, "+tom.pets.test. 3600 IN A 192.0.2.1\n");
+    check(&plan, 2, "note: the NS records of pets.test are the server's");
+    let planned = up.ctl(&["plan", "--json", file]);
+    let planned: serde_json::Value = serde_json::from_str(&planned.out).unwrap();
+    assert_eq!((&planned["exists"], &planned["counts"]["added"]), (&false.into(), &2.into()));
+    check(&up.ctl(&["domain", "show", "pets.test"]), 1, "");
     check(&up.ctl(&["apply", file]), 0, "pets.test");
     check(&up.ctl(&["plan", file]), 0, "is what the file says");
     assert!(answers(&up, "tom.pets.test.", [192, 0, 2, 1]));
@@ -129,6 +140,9 @@ fn zone_files_are_planned_applied_and_taken_back() {
     check(&up.ctl(&["domain", "export", "pets.test"]), 0, "tom.pets.test.\t3600\tIN\tA\t192.0.2.1");
     fs::write(&path, "tom A here\n").unwrap();
     check(&up.ctl(&["plan", file]), 1, "");
+    let bad = dir.path().join("new.test.zone");
+    fs::write(&bad, "tom A here\n").unwrap();
+    check(&up.ctl(&["plan", bad.to_str().unwrap()]), 1, "line 1");
     for wrong in [&["plan"][..], &["plan", "--fly"], &["plan", "/nonexistent.zone", "--origin", "a..b"]] {
         assert!(matches!(up.ctl(wrong).code, 1 | 3), "{wrong:?}");
     }

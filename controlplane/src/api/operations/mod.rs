@@ -48,7 +48,7 @@ pub(super) static ROUTES: [Route<Api>; 7] = [
                 .access(Access::With(Permission::CreateDomain))
                 .scopes(&[Scope::DnsApiExpensive])
                 .body::<zones::NewZone>(Count::One)
-                .query(&["account", "wait"])
+                .query(&["account", super::preview::REPLACE, "wait"])
                 .replies(&[Success::json::<zones::Zone>(201), Success::json::<zones::Zone>(202)])
                 .refuses(&[404, 409, 507])
                 .summary("Makes a zone with its SOA record"),

@@ -157,7 +157,10 @@ pub(super) async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
     if app.read(|reader| reader.domain_by_name(&name))?.is_some() {
         return Err(Refusal::conflict("there is a zone of this name already."));
     }
+    // What a zone made here holds besides its SOA and NS records is yet to come.
+    app.replaced(&call, &account, &new.name, None).await?;
     let created = app.change(move |txn| change::create(txn, &actor, new)).await?;
+    app.publisher.forget_file_zone(&created.domain.name);
     Ok(app.served(&call, Reply::json(201, &app.zone(&created.domain)), Some(created.change)).await)
 }
 

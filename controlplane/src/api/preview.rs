@@ -1,0 +1,143 @@
+//! What stands in the way of a new domain, and what it would be: asked before it is made, and by whoever plans it.
+//!
+//! A zone that was compiled from a file gives way to a new domain of its name. Invariant: that happens only if the domain comes
+//! with content of its own, which passes the gates, or if it is asked for in as many words; and never for tenants.
+
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::gates::Names;
+use super::{Api, import};
+use crate::change::{self, Created, NewDomain};
+use crate::gate::{Force, Gate};
+use crate::http::call::Call;
+use crate::http::reply::Refusal;
+use crate::rrset::Draft;
+use crate::store::accounts::{Account, Class};
+use crate::store::{StoreError, Txn};
+use crate::zonetext::Report;
+use crate::zonetext::diff::{Diff, Mode};
+
+/// The query parameter that asks for it in as many words.
+pub(super) const REPLACE: &str = "replace_file_zone";
+
+/// What a new domain would be.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NewDomainPreview)]
+pub(super) struct Preview {
+    /// Its name.
+    name: String,
+    /// The name servers at its apex: ours, whatever the zone file says.
+    nameservers: Vec<String>,
+    /// The names of server and mailbox in its SOA record: ours, whatever the zone file says.
+    soa: [String; 2],
+    /// The least TTL of its RRsets in seconds.
+    minimum_ttl: u32,
+    /// How many names the zone has that is served from a file under this name now, and would go; none if there is none.
+    replaces_names: Option<u32>,
+    /// What the zone file would bring.
+    #[serde(flatten)]
+    outcome: import::View,
+}
+
+/// A zone that would give way.
+pub(super) struct Replaced {
+    /// How many names it has.
+    pub(super) before: u32,
+    /// How many of them would go.
+    names: Names,
+    /// Whether that was asked for.
+    is_asked: bool,
+}
+
+/// A domain that was made, or would have been.
+pub(super) enum Attempt {
+    /// It would have been; nothing was changed.
+    DryRun(Box<Created>),
+    /// It cannot be.
+    Refused(change::Refusal),
+}
+
+impl From<StoreError> for Attempt {
+    fn from(error: StoreError) -> Attempt {
+        Attempt::Refused(error.into())
+    }
+}
+
+impl Attempt {
+    /// Makes a domain, or only finds out whether that could be done.
+    pub(super) fn create(
+        txn: &Txn<'_>,
+        actor: &change::Actor,
+        new: NewDomain,
+        dry_run: bool,
+    ) -> Result<Created, Attempt> {
+        let created = change::create(txn, actor, new).map_err(Attempt::Refused)?;
+        // An error takes back what the transaction has done.
+        if dry_run { Err(Attempt::DryRun(Box::new(created))) } else { Ok(created) }
+    }
+}
+
+impl Api {
+    /// The zone that a new domain of this name would take the place of, if there is one. `names_after` is how many names the
+    /// content has that the domain comes with.
+    pub(super) async fn replaced(
+        &self,
+        call: &Call<Api>,
+        account: &Account,
+        name: &str,
+        names_after: Option<usize>,
+    ) -> Result<Option<Replaced>, Refusal> {
+        let is_asked = import::query_flag(call, REPLACE)?;
+        let Some(before) = self.publisher.file_zone(name).await else { return Ok(None) };
+        if account.class == Class::Hosting && !call.caller()?.is_admin() {
+            return Err(Refusal::field("name", change::Refusal::Policy.to_string()));
+        }
+        if names_after.is_none() && !is_asked {
+            let detail = format!(
+                "{name} is served from a zone file now, with {before} names, and an empty domain would take its place. Import \
+                 the file instead (dnsctl domain import FILE), take it out of service first (dnsctl compile without it), or \
+                 give it up with ?{REPLACE}=true (dnsctl domain add {name} --replace-file-zone)."
+            );
+            return Err(Refusal::json(409, json!({ "detail": detail, "names": { "before": before } })));
+        }
+        let names_before = usize::try_from(before).unwrap_or(usize::MAX);
+        let gone = names_before.saturating_sub(names_after.unwrap_or(0));
+        Ok(Some(Replaced { before, names: Names { before: names_before, gone }, is_asked }))
+    }
+}
+
+impl Replaced {
+    /// The gate that has to be forced, if one has.
+    pub(super) fn gate(&self) -> Option<Gate> {
+        self.names.gate().filter(|_| !self.is_asked)
+    }
+
+    /// Refuses what goes through a gate that is not forced.
+    pub(super) fn pass(&self, force: Option<&Force>) -> Result<(), Refusal> {
+        if self.is_asked { Ok(()) } else { self.names.pass(force) }
+    }
+}
+
+impl Preview {
+    /// Of a domain that would come with these RRsets.
+    pub(super) fn of(created: &Created, new: &NewDomain, report: Report, replaced: Option<&Replaced>) -> Preview {
+        let gates = replaced.and_then(Replaced::gate).map(Gate::name).into_iter().collect();
+        let diff = Diff::of_import(Vec::new(), &new.drafts, Mode::Create);
+        Preview {
+            name: created.domain.name.clone(),
+            nameservers: new.nameservers.clone(),
+            soa: [created.domain.soa.mname.clone(), created.domain.soa.rname.clone()],
+            minimum_ttl: created.domain.minimum_ttl_secs,
+            replaces_names: replaced.map(|replaced| replaced.before),
+            outcome: import::shown(diff, report, (Mode::Create, true), gates, (created.domain.serial, None)),
+        }
+    }
+}
+
+/// How many names a domain has with these RRsets; its own name always has some.
+pub(super) fn name_count(drafts: &[Draft]) -> usize {
+    let names: std::collections::HashSet<&str> = drafts.iter().map(|draft| &*draft.subname).chain([""]).collect();
+    names.len()
+}

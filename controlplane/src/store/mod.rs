@@ -191,6 +191,7 @@ impl Store {
     pub fn open(directory: &Path) -> Result<Store, StoreError> {
         make_directory(directory)?;
         let lock = Lock::take(directory)?;
+        replace::complete(directory)?;
         let path = directory.join(FILE);
         make_private(&path)?;
         let mut connection = Connection::open(&path)?;

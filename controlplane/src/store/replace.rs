@@ -1,8 +1,9 @@
 //! A backup in place of the database, while nobody has it.
 //!
 //! Invariants: the copy is complete, sound and of the form of this binary before anything is moved; the database before
-//! it stays beside it with its log, under a name that says when it was replaced; whatever moment a crash comes, the
-//! directory has one or the other.
+//! it stays beside it with its log, under a name that says when it was replaced. One rename decides: from then on a copy
+//! waits under [`PENDING`], and whoever takes the directory's lock next completes the replacement, so that no crash
+//! leaves a database beside the log of another. SQLite would apply that log: it is sound by its own checksums.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ use super::{DomainId, FILE, Lock, StoreError, make_directory, make_private, prep
 
 /// Between the name of the database and the time at which it was replaced.
 const ASIDE: &str = ".replaced-";
+/// The same of a copy that is decided to be the database and not yet in its place.
+const PENDING: &str = ".pending-";
 /// What SQLite keeps beside a database.
 const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
 
@@ -21,17 +24,18 @@ const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
 ///
 /// # Errors
 /// [`StoreError::Held`] while a control plane runs, [`StoreError::NoBackup`] if `from` is none, [`StoreError::Newer`], or what
-/// the system says. Nothing is changed then.
+/// the system says. Nothing is changed then, unless the very moving failed: the next to open the database completes it.
 pub fn replace(directory: &Path, from: &Path, stamp: &str) -> Result<Option<PathBuf>, StoreError> {
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| StoreError::Io { path, source }
-    };
     // Before a directory is made for nothing.
     File::open(from).map_err(io(from))?;
     make_directory(directory)?;
     let _lock = Lock::take(directory)?;
+    complete(directory)?;
     let place = directory.join(FILE);
+    let aside = beside(&place, &format!("{ASIDE}{stamp}"));
+    if aside.exists() {
+        return Err(io(&aside)(std::io::ErrorKind::AlreadyExists.into()));
+    }
     let copy = beside(&place, ".restoring");
     let cleared = std::iter::once(copy.clone()).chain(COMPANIONS.map(|end| beside(&copy, end)));
     for path in cleared {
@@ -45,20 +49,54 @@ pub fn replace(directory: &Path, from: &Path, stamp: &str) -> Result<Option<Path
         }
         return Err(error);
     }
-    let aside = beside(&place, &format!("{ASIDE}{stamp}"));
     let had = place.exists();
-    if had {
-        fs::hard_link(&place, &aside).map_err(io(&aside))?;
-        for end in COMPANIONS {
-            let companion = beside(&place, end);
-            if companion.exists() {
-                fs::rename(&companion, beside(&aside, end)).map_err(io(&companion))?;
+    let pending = beside(&place, &format!("{PENDING}{stamp}"));
+    fs::rename(&copy, &pending).map_err(io(&pending))?;
+    sync(directory)?;
+    complete(directory)?;
+    Ok(had.then_some(aside))
+}
+
+/// Completes a replacement that was decided and cut short, if there is one. The caller has the lock.
+///
+/// # Errors
+/// [`StoreError::Io`]; the next attempt goes on where this one ended.
+pub(super) fn complete(directory: &Path) -> Result<(), StoreError> {
+    let prefix = format!("{FILE}{PENDING}");
+    for entry in fs::read_dir(directory).map_err(io(directory))? {
+        let name = entry.map_err(io(directory))?.file_name();
+        let Some(stamp) = name.to_str().and_then(|name| name.strip_prefix(&prefix)) else { continue };
+        for (from, to) in moves(directory, stamp) {
+            // What was moved before a crash is not there any more.
+            if from.exists() {
+                fs::rename(&from, &to).map_err(io(&from))?;
+                // In this order on the disk too, whatever the file system makes of renames.
+                sync(directory)?;
             }
         }
     }
-    fs::rename(&copy, &place).map_err(io(&place))?;
-    File::open(directory).and_then(|dir| dir.sync_all()).map_err(io(directory))?;
-    Ok(had.then_some(aside))
+    Ok(())
+}
+
+/// The renames that complete a replacement, in their order: the former log goes before the copy comes. Each can be left
+/// out if its source is gone, so the list can be begun anew after a crash at any place.
+fn moves(directory: &Path, stamp: &str) -> Vec<(PathBuf, PathBuf)> {
+    let place = directory.join(FILE);
+    let aside = beside(&place, &format!("{ASIDE}{stamp}"));
+    let pending = beside(&place, &format!("{PENDING}{stamp}"));
+    let former = ["", "-wal", "-shm"].map(|end| (beside(&place, end), beside(&aside, end)));
+    former.into_iter().chain([(pending, place)]).collect()
+}
+
+/// Makes the names of a directory durable.
+fn sync(directory: &Path) -> Result<(), StoreError> {
+    File::open(directory).and_then(|dir| dir.sync_all()).map_err(io(directory))
+}
+
+/// The error of a file.
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io { path, source }
 }
 
 /// Copies the file, and its log if somebody copied a database in use file by file.
@@ -162,6 +200,50 @@ mod tests {
     }
 
     #[test]
+    fn a_replacement_that_was_cut_short_is_completed_and_no_log_is_applied_to_another_database() {
+        let dir = tempfile::tempdir().unwrap();
+        let (backup, former) = (dir.path().join("backup"), dir.path().join("former"));
+        set(&dir.path().join("made"), "restored");
+        Store::open(&dir.path().join("made")).unwrap().back_up(&backup).unwrap();
+        // A database in use, as a crash leaves it: what was written last is in its log only.
+        let store = Store::open(&former).unwrap();
+        store.write_blocking(|txn| txn.set("late", b"1")).unwrap();
+        for done_count in 0..=moves(dir.path(), "x").len() {
+            let state = dir.path().join(format!("state-{done_count}"));
+            fs::create_dir(&state).unwrap();
+            for end in ["", "-wal", "-shm"] {
+                fs::copy(beside(&former.join(FILE), end), beside(&state.join(FILE), end)).unwrap();
+            }
+            assert!(fs::metadata(beside(&state.join(FILE), "-wal")).unwrap().len() > 0);
+            fs::copy(&backup, beside(&state.join(FILE), ".pending-x")).unwrap();
+            let cut_short = moves(&state, "x").into_iter().take(done_count);
+            cut_short.for_each(|(from, to)| fs::rename(from, to).unwrap());
+            let opened = Store::open(&state).unwrap();
+            let found = |key: &str| opened.read(|reader| reader.setting(key)).unwrap().is_some();
+            assert_eq!((found("restored"), found("late")), (true, false), "after {done_count} moves");
+            assert!(opened.read(|reader| reader.damages()).unwrap().is_empty(), "after {done_count} moves");
+            drop(opened);
+            let aside = beside(&state.join(FILE), ".replaced-x");
+            replace(&state, &aside, "y").unwrap();
+            assert!(has(&state, "late") && !has(&state, "restored"), "after {done_count} moves");
+        }
+    }
+
+    #[test]
+    fn a_log_without_its_database_is_not_taken_for_that_of_the_backup() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, backup) = (dir.path().join("state"), dir.path().join("backup"));
+        set(&state, "early");
+        Store::open(&state).unwrap().back_up(&backup).unwrap();
+        let store = Store::open(&dir.path().join("other")).unwrap();
+        store.write_blocking(|txn| txn.set("late", b"1")).unwrap();
+        fs::remove_file(state.join(FILE)).unwrap();
+        fs::copy(dir.path().join("other/petrel.db-wal"), state.join("petrel.db-wal")).unwrap();
+        assert_eq!(replace(&state, &backup, "x").unwrap(), None);
+        assert!(has(&state, "early") && !has(&state, "late"));
+    }
+
+    #[test]
     fn what_is_no_backup_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let (state, file) = (dir.path().join("state"), dir.path().join("file"));
@@ -180,6 +262,6 @@ mod tests {
         drop(held);
         assert!(has(&state, "early"));
         let files = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        assert!(files.into_iter().all(|name| !name.contains("restoring") && !name.contains("replaced")));
+        assert!(files.into_iter().all(|name| name.split('.').count() <= 2), "something was left behind");
     }
 }

@@ -30,7 +30,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::change::{Actor, Refusal as ChangeRefusal};
+use crate::change::{Actor, House, Refusal as ChangeRefusal};
 use crate::clock::now_us;
 use crate::config::Domains;
 use crate::http::App;
@@ -62,6 +62,8 @@ pub struct Api {
     publisher: Publisher,
     /// What new domains are made of.
     settings: Domains,
+    /// What of them changes obey.
+    house: Arc<House>,
     /// The data planes, for readiness and metrics.
     planes: Arc<Planes>,
     /// The account of the operator on this machine.
@@ -105,7 +107,8 @@ impl Api {
                 .write_blocking(move |txn| txn.add_account(&new))?
                 .ok_or(StoreError::Damaged("the operator's account"))?,
         };
-        Ok(Api { store, publisher, planes, settings, operator, used: Mutex::default() })
+        let house = Arc::new(House { local_suffixes: settings.local_suffixes.clone() });
+        Ok(Api { store, publisher, planes, settings, house, operator, used: Mutex::default() })
     }
 
     /// Asks the database.
@@ -151,6 +154,7 @@ impl Api {
             via,
             now_us: now_us(),
             limits: if is_tenant { Limits::HOSTING } else { Limits::OPERATOR },
+            house: Arc::clone(&self.house),
         })
     }
 

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::domains::{at_of, position_of};
 use super::{Api, now_us};
-use crate::change::{self, Change, Committed, Edits, Precondition, Verb};
+use crate::change::{self, Change, Committed, Edits, NS_LOCKED, Precondition, Verb};
 use crate::http::call::Call;
 use crate::http::page::{Direction, Paging};
 use crate::http::reply::{Refusal, Reply};
@@ -163,19 +163,10 @@ async fn list(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     Ok(Reply::json(200, &views).link(link.as_deref()))
 }
 
-/// What is said about NS records of a domain below a suffix that tenants share.
-const NS_LOCKED: &str = "Cannot modify NS records for this domain.";
-
 impl Api {
-    /// Whether the NS records of a domain are ours to decide: those below a suffix that tenants share.
-    fn locks_ns(&self, domain: &Domain) -> bool {
-        let parent = domain.name.split_once('.').map(|(_, parent)| parent);
-        parent.is_some_and(|parent| self.settings.local_suffixes.iter().any(|suffix| suffix == parent))
-    }
-
     /// Refuses bodies with NS records where those are ours to decide.
     fn check_ns(&self, domain: &Domain, body: &Value) -> Result<(), Refusal> {
-        if !self.locks_ns(domain) {
+        if !self.house.locks_ns(&domain.name) {
             return Ok(());
         }
         let wrong = |item: &Value| item.get("type").and_then(Value::as_str).is_some_and(|rtype| rtype.trim() == "NS");
@@ -264,7 +255,7 @@ async fn change_one(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let key = key_of(&call)?;
     let missing = || Refusal::not_found(change::Refusal::NoRrset.to_string());
     stored(&app, domain, &key)?.ok_or_else(missing)?;
-    if key.1 == Rtype::NS && app.locks_ns(domain) {
+    if key.1 == Rtype::NS && app.house.locks_ns(&domain.name) {
         return Err(Refusal::field("type", NS_LOCKED));
     }
     let rules = app.rules(&call, domain)?;
@@ -285,7 +276,7 @@ async fn delete(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     if stored(&app, domain, &key)?.is_none() {
         return Ok(Reply::empty(204));
     }
-    if key.1 == Rtype::NS && app.locks_ns(domain) {
+    if key.1 == Rtype::NS && app.house.locks_ns(&domain.name) {
         return Err(Refusal::list(400, NS_LOCKED));
     }
     let draft = Draft { subname: key.0.clone(), rtype: key.1, ttl: None, records: Some(Vec::new()) };

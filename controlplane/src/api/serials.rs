@@ -10,7 +10,7 @@ use super::Api;
 use super::domains::account_of;
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
-use crate::http::route::{Operation, Route, Success};
+use crate::http::route::{Operation, Route, Scope, Success};
 
 /// Serials by name; names have a dot at the end.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,7 +20,7 @@ struct Serials(BTreeMap<String, u32>);
 pub(super) static ROUTES: [Route<Api>; 1] = [Route::new(
     "/api/v1/serials/",
     &[Operation::get(|app, call| Box::pin(list(app, call)))
-        .uncounted()
+        .scopes(&[Scope::DnsApiCheap])
         .replies(&[Success::json::<Serials>(200)])
         .summary("The serials of all domains of the account")],
 )];

@@ -6,7 +6,7 @@ use snapshot::dns::name::Name;
 use snapshot::dns::rtype::Rtype;
 
 use super::apply::{Applied, apply, node_of};
-use super::{Actor, Change, Committed, Edits, Precondition, Refusal, Target, Verb, serial};
+use super::{Actor, Change, Committed, Edits, NS_LOCKED, Precondition, Refusal, Target, Verb, serial};
 use crate::auth;
 use crate::rrset::bulk::Bulk;
 use crate::rrset::structure::{Origin, Present, cname_conflict, structure};
@@ -14,6 +14,7 @@ use crate::rrset::{Content, Draft};
 use crate::store::changes::{ChangeSet, Node};
 use crate::store::domains::{Domain, Soa};
 use crate::store::rrsets::{Record, Rrset};
+use crate::store::tokens::Token;
 use crate::store::{ChangeId, Reader, Txn};
 
 /// Makes a change, or says why not. Costs O(edits), whatever the size of the zone.
@@ -55,6 +56,7 @@ pub fn commit(txn: &Txn<'_>, change: Change) -> Result<Committed, Refusal> {
             (Plan::EDIT, resolve(txn, &domain, Verb::Patch, drafts)?)
         }
     };
+    ns_lock(txn, &actor, &domain, &targets)?;
     exclusivity(txn, &domain, &targets)?;
     let committed = carry_out(txn, &actor, domain, targets, &plan)?;
     if dry_run { Err(Refusal::DryRun(Box::new(committed))) } else { Ok(committed) }
@@ -203,22 +205,53 @@ fn canonical_subname(subname: &str) -> Option<String> {
     Some(name.to_canonical().to_string().trim_end_matches('.').to_owned())
 }
 
+/// The token that acts, which may have ended since the caller was let in; `None` for the operator on this machine.
+///
+/// # Errors
+/// [`Refusal::Forbidden`] if it is no longer, its time has passed or its account was stopped.
+pub(super) fn living_token(txn: &Reader<'_>, actor: &Actor) -> Result<Option<Token>, Refusal> {
+    let Some(id) = actor.token else { return Ok(None) };
+    let mut token = txn.token(actor.account, id)?.ok_or(Refusal::Forbidden)?;
+    // It is in use now, which the row may not say yet.
+    token.last_used_us = Some(actor.now_us);
+    let is_active = txn.account(actor.account)?.is_some_and(|account| account.active);
+    if is_active && token.is_valid(actor.now_us) { Ok(Some(token)) } else { Err(Refusal::Forbidden) }
+}
+
 /// Asks the token's policies about every RRset.
-fn authorise<'e>(
+pub(super) fn authorise<'e>(
     txn: &Reader<'_>,
     actor: &Actor,
     domain: &Domain,
     mut rrsets: impl Iterator<Item = (&'e str, Rtype)>,
 ) -> Result<(), Refusal> {
-    let Some(token) = actor.token else { return Ok(()) };
-    let token_row = txn.token(actor.account, token)?.ok_or(Refusal::Forbidden)?;
-    let policies = txn.policies(token)?;
+    let Some(token) = living_token(txn, actor)? else { return Ok(()) };
+    let policies = txn.policies(token.id)?;
     let may = |(subname, rtype): (&str, Rtype)| {
         // Policies know one spelling of a name, so what is asked is brought into that.
         let spelled = canonical_subname(subname);
         spelled.is_some_and(|subname| auth::may_write(&policies, domain.id, &subname, &rtype.to_string()))
     };
-    if token_row.read_only || !rrsets.all(may) { Err(Refusal::Forbidden) } else { Ok(()) }
+    if token.read_only || !rrsets.all(may) { Err(Refusal::Forbidden) } else { Ok(()) }
+}
+
+/// Refuses to change NS records where those are ours to decide; to write what is there already changes nothing.
+fn ns_lock(txn: &Reader<'_>, actor: &Actor, domain: &Domain, targets: &[Target]) -> Result<(), Refusal> {
+    if !actor.house.locks_ns(&domain.name) {
+        return Ok(());
+    }
+    for Target { subname, state, .. } in targets.iter().filter(|target| target.rtype == Rtype::NS) {
+        let rdata = |records: &[Record]| {
+            let enabled = records.iter().filter(|record| record.enabled);
+            enabled.map(|record| record.rdata.clone()).collect::<BTreeSet<_>>()
+        };
+        let stored = txn.rrset(domain.id, &node_of(subname)?, Rtype::NS)?;
+        let stored = stored.map(|rrset| (rrset.ttl_secs, rdata(&rrset.records)));
+        if stored != state.as_ref().map(|(ttl_secs, records)| (*ttl_secs, rdata(records))) {
+            return Err(Refusal::Rules(vec![NS_LOCKED.to_owned()]));
+        }
+    }
+    Ok(())
 }
 
 /// Finds out what drafts ask for, given what is there.

@@ -3,14 +3,14 @@
 use snapshot::dns::rtype::Rtype;
 
 use super::apply::apply;
-use super::commit::{Plan, carry_out, exclusivity, quota, record, structure_of};
-use super::{Actor, Committed, Refusal, Target, serial};
+use super::commit::{Plan, authorise, carry_out, exclusivity, living_token, quota, record, structure_of};
+use super::{Actor, Committed, NS_LOCKED, Refusal, Target, serial};
 use crate::auth;
 use crate::naming::{self, Neighbours, Suffixes};
 use crate::rrset::canonical::canonical;
 use crate::rrset::{Content, Draft};
 use crate::store::accounts::Class;
-use crate::store::domains::{Domain, SerialPolicy, Soa, SoaMode};
+use crate::store::domains::{Domain, Released, SerialPolicy, Soa, SoaMode};
 use crate::store::rrsets::Record;
 use crate::store::{ChangeId, DomainId, Reader, Txn};
 
@@ -56,14 +56,21 @@ pub struct Created {
 /// [`Refusal`]; nothing is changed then.
 pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, Refusal> {
     let account = txn.account(actor.account)?.filter(|account| account.active).ok_or(Refusal::Forbidden)?;
+    // The caller was let in before it waited for its turn.
+    if living_token(txn, actor)?.is_some_and(|token| !token.perm_create_domain || token.read_only) {
+        return Err(Refusal::Forbidden);
+    }
     if let Some(max) = account.limit_domains
         && txn.domain_count(actor.account)? >= u64::from(max)
     {
         return Err(Refusal::Limit("Domain limit exceeded. Please contact support to create additional domains."));
     }
+    let released = txn.released(&new.name)?;
     if account.class == Class::Hosting {
-        is_free_for(txn, actor, &new)?;
+        is_free_for(txn, actor, &new, released.as_ref())?;
     }
+    // Secondaries may still hold the zone that was deleted, and take only a serial that is greater.
+    let last_serial = released.map_or(0, |released| released.serial);
     let mut domain = Domain {
         id: DomainId(0),
         account: actor.account,
@@ -74,13 +81,19 @@ pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, R
         changed_us: actor.now_us,
         change: txn.next_change()?,
         minimum_ttl_secs: new.minimum_ttl_secs,
-        serial: serial::next(0, new.serial_policy, actor.now_us),
+        serial: serial::next(last_serial, new.serial_policy, actor.now_us),
         serial_policy: new.serial_policy,
         soa_mode: new.soa_mode,
         soa: new.soa,
         rrset_count: 0,
     };
     domain.id = txn.add_domain(&domain)?.ok_or(Refusal::Taken)?;
+    // A token that may write into what it makes may fill it as well.
+    auto_policy(txn, actor, &domain)?;
+    authorise(txn, actor, &domain, new.drafts.iter().map(|draft| (&*draft.subname, draft.rtype)))?;
+    if actor.house.locks_ns(&domain.name) && new.drafts.iter().any(|draft| draft.rtype == Rtype::NS) {
+        return Err(Refusal::Rules(vec![NS_LOCKED.to_owned()]));
+    }
     let mut targets = Vec::with_capacity(new.drafts.len() + 1);
     if !new.nameservers.is_empty() {
         targets.push(delegation("", &new.nameservers)?);
@@ -92,7 +105,6 @@ pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, R
     quota(txn, actor, &domain)?;
     record(txn, actor, &domain, &Plan::named("create"), &applied.edits, None)?;
     txn.update_domain(&domain)?;
-    auto_policy(txn, actor, &domain)?;
     let parent = delegate(txn, actor, &domain, &new.local_suffixes, Some(&new.nameservers))?;
     let change = parent.and_then(|committed| committed.change).unwrap_or(domain.change);
     Ok(Created { domain, change })
@@ -110,11 +122,10 @@ pub fn delete(
 ) -> Result<Option<ChangeId>, Refusal> {
     let domain = txn.domain_by_name(name)?.filter(|domain| domain.account == actor.account);
     let Some(mut domain) = domain else { return Ok(None) };
-    if let Some(token) = actor.token {
-        let row = txn.token(actor.account, token)?.ok_or(Refusal::Forbidden)?;
-        if !row.perm_delete_domain || row.read_only || !auth::may_delete(&txn.policies(token)?, domain.id) {
-            return Err(Refusal::Forbidden);
-        }
+    if let Some(token) = living_token(txn, actor)?
+        && (!token.perm_delete_domain || token.read_only || !auth::may_delete(&txn.policies(token.id)?, domain.id))
+    {
+        return Err(Refusal::Forbidden);
     }
     let mut edits = Vec::new();
     txn.each_rrset(domain.id, |rrset| {
@@ -145,11 +156,8 @@ pub fn withdraw(txn: &Txn<'_>, actor: &Actor) -> Result<Option<ChangeId>, Refusa
 }
 
 /// Whether a tenant may have this name, given everybody's domains.
-fn is_free_for(txn: &Reader<'_>, actor: &Actor, new: &NewDomain) -> Result<(), Refusal> {
-    if let Some((account, at_us)) = txn.released(&new.name)?
-        && account != actor.account
-        && actor.now_us - at_us < RELEASE_TIME_US
-    {
+fn is_free_for(txn: &Reader<'_>, actor: &Actor, new: &NewDomain, released: Option<&Released>) -> Result<(), Refusal> {
+    if released.is_some_and(|it| it.account != actor.account && actor.now_us - it.at_us < RELEASE_TIME_US) {
         return Err(Refusal::Policy);
     }
     if txn.domain_by_name(&new.name)?.is_some() {

@@ -19,6 +19,7 @@ mod tests;
 mod undo;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use snapshot::dns::rtype::Rtype;
 use uuid::Uuid;
@@ -52,7 +53,29 @@ pub struct Actor {
     pub now_us: i64,
     /// The limits that hold.
     pub limits: Limits,
+    /// What this installation lets nobody do.
+    pub house: Arc<House>,
 }
+
+/// Rules of an installation, whoever acts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct House {
+    /// Zones of ours below which anybody may register, without a dot at the end: NS records of domains right below are ours
+    /// to decide.
+    pub local_suffixes: Vec<String>,
+}
+
+impl House {
+    /// Whether the NS records of a domain are ours to decide: those right below a suffix that tenants share.
+    #[must_use]
+    pub fn locks_ns(&self, name: &str) -> bool {
+        let parent = name.split_once('.').map(|(_, parent)| parent);
+        parent.is_some_and(|parent| self.local_suffixes.iter().any(|suffix| suffix == parent))
+    }
+}
+
+/// What is said about NS records of a domain below a suffix that tenants share.
+pub const NS_LOCKED: &str = "Cannot modify NS records for this domain.";
 
 /// What is to happen to the RRset of a draft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

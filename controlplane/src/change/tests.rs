@@ -1,5 +1,7 @@
 //! Changes of RRsets and domains, each on a real database.
 
+mod doors;
+
 use serde_json::json;
 use snapshot::dns::rtype::Rtype;
 use uuid::Uuid;
@@ -43,7 +45,8 @@ fn actor(store: &Store, email: &str, class: Class) -> Actor {
     let new = NewAccount { uuid: Uuid::new_v4(), email: email.into(), class, created_us: 1, limit_domains: Some(2) };
     let account = store.write_blocking(move |txn| txn.add_account(&new)).unwrap().unwrap();
     let limits = crate::rrset::Limits::HOSTING;
-    Actor { account: account.id, token: None, address: None, via: "test", now_us: 1_000_000, limits }
+    let house = std::sync::Arc::new(House { local_suffixes: vec!["dedyn.test".into()] });
+    Actor { account: account.id, token: None, address: None, via: "test", now_us: 1_000_000, limits, house }
 }
 
 impl Bench {

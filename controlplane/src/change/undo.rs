@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use snapshot::dns::rtype::Rtype;
 
-use super::{
-    Actor, Change, Committed, Created, Edit, Edits, NewDomain, Refusal, State, Target, commit, create, serial,
-};
+use super::{Actor, Change, Committed, Created, Edit, Edits, NewDomain, Refusal, State, Target, commit, create};
 use crate::store::changes::ChangeSet;
 use crate::store::{ChangeId, DomainId, Txn};
 
@@ -87,14 +85,15 @@ pub fn revive(
 ) -> Result<Created, Refusal> {
     let is_ours = |set: &ChangeSet| set.account == actor.account && set.kind == "delete";
     let set = txn.change_set(change)?.filter(is_ours).ok_or(Refusal::NoChange)?;
-    let Created { mut domain, change: made } = create(txn, actor, new(set.name.clone()))?;
-    // Secondaries may still hold the old zone, and take only a serial that is greater.
-    domain.serial = serial::next(set.serial, domain.serial_policy, actor.now_us);
-    txn.update_domain(&domain)?;
+    let Created { domain, change: made } = create(txn, actor, new(set.name.clone()))?;
     let edits: Vec<Edit> =
         serde_json::from_str(&set.edits).map_err(|_| crate::store::StoreError::Damaged("a change-set"))?;
     let targets = edits.into_iter().map(|edit| target(edit.subname, &edit.rtype, edit.before));
-    let targets = targets.collect::<Result<Vec<_>, _>>()?;
+    let mut targets = targets.collect::<Result<Vec<_>, _>>()?;
+    if actor.house.locks_ns(&domain.name) {
+        // It has the name servers of now.
+        targets.retain(|target| target.rtype != Rtype::NS);
+    }
     let edits = Edits::Targets { kind: "restore", undoes: Some(change), note: None, targets, soa: None };
     let change = Change { actor: actor.clone(), domain: domain.id, precondition: None, edits, dry_run: false };
     let committed = commit(txn, change)?;

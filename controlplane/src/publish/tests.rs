@@ -30,7 +30,8 @@ impl Bench {
         let new = NewAccount { uuid, email: "a@b".into(), class: Class::Operator, created_us: 1, limit_domains: None };
         let account = store.write_blocking(move |txn| txn.add_account(&new)).unwrap().unwrap().id;
         let limits = Limits::OPERATOR;
-        let actor = Actor { account, token: None, address: None, via: "test", now_us: 1_000_000, limits };
+        let house = std::sync::Arc::default();
+        let actor = Actor { account, token: None, address: None, via: "test", now_us: 1_000_000, limits, house };
         Bench { dir, store, actor }
     }
 

@@ -4,6 +4,7 @@
 //! read back and compiled again answers as the snapshot does.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use snapshot::dns::class::Class;
 use snapshot::dns::message::Message;
@@ -12,7 +13,7 @@ use snapshot::dns::rdata::write_text;
 use snapshot::dns::rtype::Rtype;
 use snapshot::image::{RrsetBody, View, Zone};
 
-use crate::change::{self, Actor, Change, Edits, NewDomain, Refusal, Target};
+use crate::change::{self, Actor, Change, Edits, House, NewDomain, Refusal, Target};
 use crate::rrset::Limits;
 use crate::store::domains::{SerialPolicy, Soa, SoaMode};
 use crate::store::rrsets::Record;
@@ -116,8 +117,11 @@ pub(super) fn adopt(
 ) -> Result<Vec<String>, Refusal> {
     let mut made = Vec::new();
     for Salvaged { name, soa, mut targets } in zones {
-        let actor =
-            |account| Actor { account, token: None, address: None, via: "recover", now_us, limits: Limits::OPERATOR };
+        let (limits, house) = (Limits::OPERATOR, Arc::<House>::default());
+        let actor = |account| {
+            let house = Arc::clone(&house);
+            Actor { account, token: None, address: None, via: "recover", now_us, limits, house }
+        };
         let domain = match txn.domain_by_name(&name)? {
             Some(domain) => domain,
             None => {

@@ -77,6 +77,17 @@ pub struct Domain {
     pub rrset_count: u32,
 }
 
+/// A domain that was deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Released {
+    /// Whose it was.
+    pub account: AccountId,
+    /// When it was deleted, in microseconds since 1970.
+    pub at_us: i64,
+    /// Its last serial.
+    pub serial: u32,
+}
+
 impl Domain {
     /// What the row must sum up to: everything that is published, and whose it is.
     fn checksum(&self) -> i64 {
@@ -279,13 +290,15 @@ impl Reader<'_> {
         Ok(self.row(sql, [account.0], |row| row.get(0))?.unwrap_or(0))
     }
 
-    /// Who deleted a domain of this name last, and when, in microseconds since 1970.
+    /// What is remembered of the domain of this name that was deleted last.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn released(&self, name: &str) -> Result<Option<(AccountId, i64)>, StoreError> {
-        let sql = "SELECT account, at FROM released_names WHERE name = ?1";
-        self.row(sql, [name], |row| Ok((AccountId(row.get(0)?), row.get(1)?)))
+    pub fn released(&self, name: &str) -> Result<Option<Released>, StoreError> {
+        let sql = "SELECT account, at, serial FROM released_names WHERE name = ?1";
+        self.row(sql, [name], |row| {
+            Ok(Released { account: AccountId(row.get(0)?), at_us: row.get(1)?, serial: row.get(2)? })
+        })
     }
 
     /// Names and serials of all domains an account may see, `None` for all accounts, by name.
@@ -380,16 +393,16 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// Removes a domain with all its rows and notes whose it was.
+    /// Removes a domain with all its rows and notes whose it was and how far its serial had come.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn remove_domain(&self, domain: &Domain, at_us: i64) -> Result<(), StoreError> {
         self.execute("DELETE FROM domains WHERE id = ?1", [domain.id.0])?;
         self.execute(
-            "INSERT INTO released_names (name, account, at) VALUES (?1, ?2, ?3)
-             ON CONFLICT (name) DO UPDATE SET account = ?2, at = ?3",
-            params![domain.name, domain.account.0, at_us],
+            "INSERT INTO released_names (name, account, at, serial) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (name) DO UPDATE SET account = ?2, at = ?3, serial = ?4",
+            params![domain.name, domain.account.0, at_us, domain.serial],
         )?;
         Ok(())
     }

@@ -72,6 +72,7 @@ impl Txn<'_> {
     pub fn add_policy(&self, account: AccountId, token: Uuid, policy: &Policy) -> Result<bool, StoreError> {
         let domain = policy.domain.as_ref().map(|(id, _)| id.0);
         let Policy { id, subname, rtype, perm_write, .. } = policy;
+        self.room()?;
         let added = self.execute(
             "INSERT INTO token_policies (id, token, account, domain, subname, rtype, perm_write)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",

@@ -223,7 +223,7 @@ async fn change(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
         fields.refuse_with("email", Value::from(vec!["The operator's own account cannot be bound."]));
     }
     fields.done()?;
-    let address = Some(call.client);
+    let (address, house) = (Some(call.client), Arc::clone(&app.house));
     let (account, change) = app
         .write(move |txn| {
             let mut account = txn.account(id)?.ok_or_else(missing)?;
@@ -237,7 +237,7 @@ async fn change(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
                 return Ok((account, None));
             }
             let (now_us, limits) = (now_us(), Limits::OPERATOR);
-            let actor = Actor { account: id, token: None, address, via: "admin", now_us, limits };
+            let actor = Actor { account: id, token: None, address, via: "admin", now_us, limits, house };
             let change = change::withdraw(txn, &actor)?;
             Ok((account, change))
         })

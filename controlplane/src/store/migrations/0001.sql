@@ -79,11 +79,12 @@ CREATE UNIQUE INDEX token_policies_scope
     ON token_policies (token, ifnull(domain, 0), ifnull(subname, '/'), ifnull(rtype, '/'));
 CREATE INDEX token_policies_domain ON token_policies (domain, account);
 
--- Names of domains that were deleted: for a while no other account gets them.
+-- Names of domains that were deleted: for a while no other account gets them, and their serials never begin anew.
 CREATE TABLE released_names (
     name    TEXT    PRIMARY KEY,
     account INTEGER NOT NULL,
-    at      INTEGER NOT NULL
+    at      INTEGER NOT NULL,
+    serial  INTEGER NOT NULL CHECK (serial BETWEEN 0 AND 4294967295)
 ) STRICT, WITHOUT ROWID;
 
 -- `node` is the owner's sort key below the apex (RFC 4034 section 6.1), so that a range of it is a subtree.

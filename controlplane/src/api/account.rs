@@ -94,20 +94,20 @@ pub(super) fn may_change(call: &Call<Api>) -> Result<(), Refusal> {
 }
 
 /// The account as it is shown.
-fn view(app: &Api, account: &Account) -> Result<View, Refusal> {
-    Ok(View {
+fn view(account: &Account) -> View {
+    View {
         created: Timestamp::from_micros(account.created_us).to_string(),
-        domains_under_management: app.read(|reader| reader.domain_count(account.id))?,
+        domains_under_management: account.usage.domains,
         email: account.email.clone(),
         id: account.uuid.to_string(),
-        limit_domains: account.limit_domains,
+        limit_domains: account.quotas.domains,
         outreach_preference: account.outreach,
-    })
+    }
 }
 
 /// GET.
 async fn show(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
-    Ok(Reply::json(200, &view(&app, &subject(&app, &call)?)?))
+    Ok(Reply::json(200, &view(&subject(&app, &call)?)))
 }
 
 /// PATCH and PUT; all fields but one are ignored.
@@ -126,7 +126,7 @@ async fn change(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
             Ok(account)
         })
         .await?;
-    Ok(Reply::json(200, &view(&app, &account)?))
+    Ok(Reply::json(200, &view(&account)))
 }
 
 /// POST to the logout.

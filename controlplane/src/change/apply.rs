@@ -8,6 +8,7 @@ use super::{Actor, Refusal, Target};
 use crate::store::changes::Node;
 use crate::store::domains::Domain;
 use crate::store::rrsets::{Record, Rrset};
+use crate::store::usage::Delta;
 use crate::store::{StoreError, Txn};
 
 /// What applying targets came to.
@@ -19,6 +20,8 @@ pub(super) struct Applied {
     pub(super) edits: Vec<Edit>,
     /// The owners whose answers changed, each once.
     pub(super) nodes: Vec<Node>,
+    /// By how much there is more.
+    pub(super) delta: Delta,
 }
 
 /// The sort key of an owner below the apex (RFC 4034 section 6.1), so that a range of keys is a subtree.
@@ -48,6 +51,7 @@ pub(super) fn apply(
         let node = node_of(&target.subname)?;
         let before = txn.rrset(domain.id, &node, target.rtype)?;
         let before_state = before.as_ref().map(State::of);
+        before.iter().for_each(|rrset| applied.delta.count(rrset, -1));
         let answers_before = before.as_ref().map(answers);
         let after = match (before, target.state) {
             (None, None) => None,
@@ -73,6 +77,7 @@ pub(super) fn apply(
             }
         };
         let after_state = after.as_ref().map(State::of);
+        after.iter().for_each(|rrset| applied.delta.count(rrset, 1));
         if answers_before != after.as_ref().map(answers) {
             let is_boundary = matches!(target.rtype, Rtype::NS | Rtype::DNAME);
             applied.nodes.push(Node { key: node, is_boundary });

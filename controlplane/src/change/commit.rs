@@ -6,6 +6,7 @@ use snapshot::dns::name::Name;
 use snapshot::dns::rtype::Rtype;
 
 use super::apply::{Applied, apply, node_of};
+use super::quota::{Cause, charge};
 use super::{Actor, Change, Committed, Edits, NS_LOCKED, Precondition, Refusal, Target, Verb, serial};
 use crate::auth;
 use crate::rrset::bulk::Bulk;
@@ -80,6 +81,11 @@ impl Plan {
         Plan { kind, undoes: None, note: None, soa: None }
     }
 
+    /// Whose doing it is: that of a domain which came or went below, and what a recovery brings back, is nobody's write.
+    fn cause(&self) -> Cause {
+        if matches!(self.kind, "delegate" | "recover") { Cause::Others } else { Cause::Own }
+    }
+
     /// An edit of RRsets.
     const EDIT: Plan = Plan::named("edit");
 }
@@ -110,8 +116,7 @@ pub(super) fn carry_out(
 ) -> Result<Committed, Refusal> {
     let changes_soa = plan.soa.as_ref().is_some_and(|soa| *soa != domain.soa);
     structure_of(&targets, actor)?;
-    let Applied { rrsets, edits, nodes } = apply(txn, actor, &mut domain, targets)?;
-    quota(txn, actor, &domain)?;
+    let Applied { rrsets, edits, nodes, delta } = apply(txn, actor, &mut domain, targets)?;
     domain.touched_us = domain.touched_us.max(actor.now_us);
     let mut change = None;
     if !edits.is_empty() || changes_soa {
@@ -127,6 +132,7 @@ pub(super) fn carry_out(
         }
         domain.change = txn.next_change()?;
         change = Some(domain.change);
+        charge(txn, actor, &delta, plan.cause())?;
         record(txn, actor, &domain, plan, &edits, Some(&nodes))?;
     }
     txn.update_domain(&domain)?;
@@ -336,19 +342,6 @@ fn limits_of_owners(txn: &Reader<'_>, actor: &Actor, domain: &Domain, edits: &[s
         if txn.types_of(domain.id, &node_of(&edit.subname)?)?.len() > max {
             return Err(Refusal::Rules(vec![format!("A name may have at most {max} types.")]));
         }
-    }
-    Ok(())
-}
-
-/// Whether the account may have so many RRsets.
-pub(super) fn quota(txn: &Reader<'_>, actor: &Actor, domain: &Domain) -> Result<(), Refusal> {
-    let Some(account) = txn.account(actor.account)? else { return Err(Refusal::NoDomain) };
-    let Some(max) = account.limit_rrsets else { return Ok(()) };
-    // The row of this domain still has the count from before.
-    let stored = txn.domain(domain.id)?.map_or(0, |before| u64::from(before.rrset_count));
-    let all = txn.account_rrset_count(actor.account)? - stored + u64::from(domain.rrset_count);
-    if domain.rrset_count > 0 && all > u64::from(max) && u64::from(domain.rrset_count) > stored {
-        return Err(Refusal::Limit("RRset limit exceeded. Please contact support to create additional RRsets."));
     }
     Ok(())
 }

@@ -3,7 +3,8 @@
 use snapshot::dns::rtype::Rtype;
 
 use super::apply::apply;
-use super::commit::{Plan, authorise, carry_out, exclusivity, living_token, quota, record, structure_of};
+use super::commit::{Plan, authorise, carry_out, exclusivity, living_token, record, structure_of};
+use super::quota::{self, Cause, charge};
 use super::{Actor, Committed, NS_LOCKED, Refusal, Target, serial};
 use crate::auth;
 use crate::naming::{self, Neighbours, Suffixes};
@@ -12,6 +13,7 @@ use crate::rrset::{Content, Draft};
 use crate::store::accounts::Class;
 use crate::store::domains::{Domain, Released, SerialPolicy, Soa, SoaMode};
 use crate::store::rrsets::Record;
+use crate::store::usage::Delta;
 use crate::store::{ChangeId, DomainId, Reader, Txn};
 
 /// For how long the name of a deleted domain is kept from other tenants, in microseconds: resolvers may still be led here
@@ -60,11 +62,7 @@ pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, R
     if living_token(txn, actor)?.is_some_and(|token| !token.perm_create_domain || token.read_only) {
         return Err(Refusal::Forbidden);
     }
-    if let Some(max) = account.limit_domains
-        && txn.domain_count(actor.account)? >= u64::from(max)
-    {
-        return Err(Refusal::Limit("Domain limit exceeded. Please contact support to create additional domains."));
-    }
+    quota::domain(&account)?;
     let released = txn.released(&new.name)?;
     if account.class == Class::Hosting {
         is_free_for(txn, actor, &new, released.as_ref())?;
@@ -102,7 +100,7 @@ pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, R
     exclusivity(txn, &domain, &targets)?;
     structure_of(&targets, actor)?;
     let applied = apply(txn, actor, &mut domain, targets)?;
-    quota(txn, actor, &domain)?;
+    charge(txn, actor, &Delta { domains: 1, ..applied.delta }, Cause::Own)?;
     record(txn, actor, &domain, &Plan::named("create"), &applied.edits, None)?;
     txn.update_domain(&domain)?;
     let parent = delegate(txn, actor, &domain, &new.local_suffixes, Some(&new.nameservers))?;
@@ -127,13 +125,15 @@ pub fn delete(
     {
         return Err(Refusal::Forbidden);
     }
-    let mut edits = Vec::new();
+    let (mut edits, mut delta) = (Vec::new(), Delta { domains: -1, ..Delta::default() });
     txn.each_rrset(domain.id, |rrset| {
+        delta.count(&rrset, -1);
         let before = Some(super::State::of(&rrset));
         edits.push(super::Edit { subname: rrset.subname, rtype: rrset.rtype.to_string(), before, after: None });
         Ok::<_, Refusal>(())
     })?;
     domain.change = txn.next_change()?;
+    charge(txn, actor, &delta, Cause::Own)?;
     record(txn, actor, &domain, &Plan::named("delete"), &edits, None)?;
     txn.remove_domain(&domain, actor.now_us)?;
     let parent = delegate(txn, actor, &domain, local_suffixes, None)?;

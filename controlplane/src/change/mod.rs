@@ -10,6 +10,7 @@ mod apply;
 mod commit;
 mod domain;
 mod edits;
+mod quota;
 mod republish;
 mod serial;
 #[cfg(test)]
@@ -184,9 +185,19 @@ pub enum Refusal {
     /// RRsets break rules of the zone.
     #[error("{}", .0.join(" "))]
     Rules(Vec<String>),
-    /// The account has as many domains or RRsets as it may.
+    /// The account has as much as it may.
     #[error("{0}")]
-    Limit(&'static str),
+    Limit(String),
+    /// The account has written as often as it may.
+    #[error("Write limit exceeded: {used} of {max} writes in this hour. Expected available in {secs} seconds.")]
+    Throttled {
+        /// How often it has.
+        used: u32,
+        /// How often it may.
+        max: u32,
+        /// When there is room again.
+        secs: u64,
+    },
     /// The name is taken.
     #[error("domain with this name already exists.")]
     Taken,

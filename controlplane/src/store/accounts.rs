@@ -3,6 +3,7 @@
 use rusqlite::{Row, params};
 use uuid::Uuid;
 
+use super::usage::{Quotas, Usage, Writes, usage};
 use super::{AccountId, Reader, StoreError, Txn};
 pub use crate::value::Class;
 
@@ -23,10 +24,12 @@ pub struct Account {
     pub active: bool,
     /// Whether it wants news.
     pub outreach: bool,
-    /// How many domains it may have.
-    pub limit_domains: Option<u32>,
-    /// How many RRsets all its domains may have together.
-    pub limit_rrsets: Option<u32>,
+    /// How much it may have.
+    pub quotas: Quotas,
+    /// How much it has.
+    pub usage: Usage,
+    /// How often it has written.
+    pub writes: Writes,
 }
 
 /// What is known of a new account.
@@ -40,7 +43,7 @@ pub struct NewAccount {
     pub class: Class,
     /// See [`Account`].
     pub created_us: i64,
-    /// See [`Account`].
+    /// How many domains it may have; the other quotas are those of its class.
     pub limit_domains: Option<u32>,
 }
 
@@ -48,7 +51,9 @@ pub struct NewAccount {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, uuid, email, class, created, active, outreach, limit_domains, limit_rrsets FROM accounts ",
+            "SELECT id, uuid, email, class, created, active, outreach, limit_domains, limit_rrsets, limit_records, ",
+            "limit_bytes, limit_writes, domain_count, rrset_count, record_count, rdata_bytes, hour_began, hour_writes ",
+            "FROM accounts ",
             $rest
         )
     };
@@ -66,8 +71,15 @@ fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         created_us: row.get(4)?,
         active: row.get(5)?,
         outreach: row.get(6)?,
-        limit_domains: row.get(7)?,
-        limit_rrsets: row.get(8)?,
+        quotas: Quotas {
+            domains: row.get(7)?,
+            rrsets: row.get(8)?,
+            records: row.get(9)?,
+            bytes: row.get(10)?,
+            writes_per_hour: row.get(11)?,
+        },
+        usage: usage(row, 12)?,
+        writes: Writes { since_us: row.get(16)?, count: row.get(17)? },
     })
 }
 
@@ -104,25 +116,40 @@ impl Txn<'_> {
     /// [`StoreError`].
     pub fn add_account(&self, new: &NewAccount) -> Result<Option<Account>, StoreError> {
         let NewAccount { uuid, email, class, created_us, limit_domains } = new;
+        let Quotas { domains, rrsets, records, bytes, writes_per_hour } = Quotas::of(*class);
+        let domains = limit_domains.or(domains);
         self.room()?;
         let added = self.execute(
-            "INSERT INTO accounts (uuid, email, class, created, limit_domains) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (email) DO NOTHING",
-            params![uuid.as_bytes(), email, class.as_str(), created_us, limit_domains],
+            "INSERT INTO accounts (uuid, email, class, created, limit_domains, limit_rrsets, limit_records, limit_bytes,
+                limit_writes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (email) DO NOTHING",
+            params![
+                uuid.as_bytes(),
+                email,
+                class.as_str(),
+                created_us,
+                domains,
+                rrsets,
+                records,
+                bytes,
+                writes_per_hour
+            ],
         )?;
         if added == 0 { Ok(None) } else { self.account_by_email(email) }
     }
 
-    /// Changes what may be changed of an account; all else in `account` is ignored.
+    /// Changes what may be changed of an account; all else in `account`, its counters too, is ignored.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn update_account(&self, account: &Account) -> Result<(), StoreError> {
-        let Account { id, class, active, outreach, limit_domains, limit_rrsets, .. } = account;
+        let Account { id, class, active, outreach, quotas, .. } = account;
+        let Quotas { domains, rrsets, records, bytes, writes_per_hour } = quotas;
         self.execute(
-            "UPDATE accounts SET class = ?2, active = ?3, outreach = ?4, limit_domains = ?5, limit_rrsets = ?6
+            "UPDATE accounts SET class = ?2, active = ?3, outreach = ?4, limit_domains = ?5, limit_rrsets = ?6,
+                limit_records = ?7, limit_bytes = ?8, limit_writes = ?9
              WHERE id = ?1",
-            params![id.0, class.as_str(), active, outreach, limit_domains, limit_rrsets],
+            params![id.0, class.as_str(), active, outreach, domains, rrsets, records, bytes, writes_per_hour],
         )?;
         Ok(())
     }

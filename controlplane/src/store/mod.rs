@@ -18,6 +18,7 @@ mod reserve;
 pub mod rrsets;
 mod schema;
 pub mod tokens;
+pub mod usage;
 mod writer;
 
 use std::io;

@@ -16,7 +16,7 @@ use crate::output::Format;
 
 pub(crate) use remote::{
     Account, AccountVerb, Apply, Backup, Class, Doctor, Domain, DomainVerb, Force, Import, Limit, Mode, NewToken, Plan,
-    Reach, Records, Recover, Rest, Restore, Rrset, RrsetVerb, Token, TokenVerb,
+    Quotas, Reach, Records, Recover, Rest, Restore, Rrset, RrsetVerb, Token, TokenVerb,
 };
 
 /// Petrel's tool: compile zone files, look into snapshots, talk to data planes.
@@ -369,7 +369,8 @@ mod tests {
             "__controlplane --parent 1 --snapshots d",
             "--dir d account add a@b.test --class hosting --limit 3 --token --json",
             "account limit a@b.test none --url http://h",
-            "account limit a@b.test --rrsets 9",
+            "account limit a@b.test --domains 3 --rrsets 9 --records none --bytes 7 --writes-per-hour 60",
+            "account show a@b.test",
             "--dir d token --account a@b.test add certbot --allow 192.0.2.0/24 --max-age 3600",
             "token audit --socket s",
             "domain add example.org --zonefile f",
@@ -414,6 +415,7 @@ mod tests {
             ("account add a@b.test --class king", ErrorKind::InvalidValue),
             ("account limit a@b.test many", ErrorKind::ValueValidation),
             ("account limit a@b.test", ErrorKind::MissingRequiredArgument),
+            ("account limit a@b.test 3 --domains 4", ErrorKind::ArgumentConflict),
             ("domain restore example.org", ErrorKind::MissingRequiredArgument),
             ("domain import a b c", ErrorKind::TooManyValues),
             ("apply f --force shrink", ErrorKind::MissingRequiredArgument),

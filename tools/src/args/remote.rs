@@ -57,16 +57,18 @@ pub(crate) enum AccountVerb {
     },
     /// List the accounts.
     List,
-    /// Say how many domains, or RRsets in all of them, an account may have.
+    /// Show one account: what it has, and what it may have.
+    Show {
+        /// Its mail address.
+        email: String,
+    },
+    /// Say how much an account may have: a number, or `none` for as much as it likes.
     Limit {
         /// Its mail address.
         email: String,
-        /// How many domains, or `none`.
-        #[arg(value_name = "N", value_parser = limit, required_unless_present = "rrsets")]
-        domains: Option<Limit>,
-        /// How many RRsets, or `none`.
-        #[arg(long, value_name = "N", value_parser = limit)]
-        rrsets: Option<Limit>,
+        /// How much.
+        #[command(flatten)]
+        quotas: Quotas,
     },
     /// Stop an account: its tokens are refused and its domains no longer served, but kept.
     Suspend {
@@ -92,6 +94,30 @@ pub(crate) enum Class {
 /// A limit, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limit(pub(crate) Option<u32>);
+
+/// How much an account may have.
+#[derive(Debug, Clone, Default, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Quotas {
+    /// How many domains; the same as --domains.
+    #[arg(value_name = "N", value_parser = limit, conflicts_with = "domains")]
+    pub(crate) domain_count: Option<Limit>,
+    /// How many domains.
+    #[arg(long, value_name = "N", value_parser = limit)]
+    pub(crate) domains: Option<Limit>,
+    /// How many RRsets in all its domains together.
+    #[arg(long, value_name = "N", value_parser = limit)]
+    pub(crate) rrsets: Option<Limit>,
+    /// How many records in all its domains together.
+    #[arg(long, value_name = "N", value_parser = limit)]
+    pub(crate) records: Option<Limit>,
+    /// How many bytes of RDATA in all its domains together.
+    #[arg(long, value_name = "N", value_parser = limit)]
+    pub(crate) bytes: Option<Limit>,
+    /// How many changes it may publish in an hour.
+    #[arg(long, value_name = "N", value_parser = limit)]
+    pub(crate) writes_per_hour: Option<Limit>,
+}
 
 /// Reads a number or `none`.
 fn limit(text: &str) -> Result<Limit, String> {

@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::args::{Account, AccountVerb, Class, Limit};
+use crate::args::{Account, AccountVerb, Class, Limit, Quotas};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::remote::{Ask, Method, Remote, segment};
@@ -24,15 +24,8 @@ pub(crate) fn run(args: &Account, dir: Option<&Path>, output: &mut Output<'_>) -
             let accounts = remote.list("/api/admin/accounts/")?;
             Shown::table(accounts, &fields(), "no accounts")
         }
-        AccountVerb::Limit { email, domains, rrsets } => {
-            let mut body = Map::new();
-            for (key, limit) in [("limit_domains", domains), ("limit_rrsets", rrsets)] {
-                if let Some(Limit(limit)) = limit {
-                    body.insert(key.into(), json!(limit));
-                }
-            }
-            change(&remote, email, &Value::Object(body))?
-        }
+        AccountVerb::Show { email } => Shown::card(remote.json(&Ask::get(&path(email)))?, &details()),
+        AccountVerb::Limit { email, quotas } => change(&remote, email, &limits(quotas))?,
         AccountVerb::Suspend { email } => change(&remote, email, &json!({ "active": false }))?,
         AccountVerb::Resume { email } => change(&remote, email, &json!({ "active": true }))?,
     };
@@ -46,9 +39,48 @@ fn fields() -> [Column; 6] {
         ("class", "class"),
         ("active", "active"),
         ("limit_domains", "domains at most"),
-        ("limit_rrsets", "RRsets at most"),
+        ("limit_records", "records at most"),
         ("created", "created"),
     ])
+}
+
+/// What is shown of one account.
+fn details() -> [Column; 14] {
+    columns([
+        ("email", "email"),
+        ("class", "class"),
+        ("active", "active"),
+        ("domains", "domains"),
+        ("limit_domains", "domains at most"),
+        ("rrsets", "RRsets"),
+        ("limit_rrsets", "RRsets at most"),
+        ("records", "records"),
+        ("limit_records", "records at most"),
+        ("bytes", "bytes of RDATA"),
+        ("limit_bytes", "bytes at most"),
+        ("writes_in_hour", "writes in its hour"),
+        ("limit_writes_per_hour", "writes an hour at most"),
+        ("created", "created"),
+    ])
+}
+
+/// The limits that were given, as the API takes them.
+fn limits(quotas: &Quotas) -> Value {
+    let Quotas { domain_count, domains, rrsets, records, bytes, writes_per_hour } = quotas;
+    let given = [
+        ("limit_domains", domain_count.or(*domains)),
+        ("limit_rrsets", *rrsets),
+        ("limit_records", *records),
+        ("limit_bytes", *bytes),
+        ("limit_writes_per_hour", *writes_per_hour),
+    ];
+    let given = given.into_iter().filter_map(|(key, limit)| limit.map(|Limit(limit)| (key.to_owned(), json!(limit))));
+    Value::Object(given.collect())
+}
+
+/// The path of an account.
+fn path(email: &str) -> String {
+    format!("/api/admin/accounts/{}/", segment(email))
 }
 
 /// Makes an account; with `token`, only that is shown.
@@ -74,6 +106,5 @@ fn add(remote: &Remote, email: &str, class: Class, limit: Option<u32>, token: bo
 
 /// Changes an account.
 fn change(remote: &Remote, email: &str, body: &Value) -> Result<Shown, Failure> {
-    let path = format!("/api/admin/accounts/{}/", segment(email));
-    Ok(Shown::card(remote.json(&Ask::with(Method::PATCH, &path, body))?, &fields()))
+    Ok(Shown::card(remote.json(&Ask::with(Method::PATCH, &path(email), body))?, &details()))
 }

@@ -36,6 +36,12 @@ fn accounts_and_tokens_are_made_limited_and_stopped() {
     assert_eq!(up.json(&["account", "limit", "a@example.org", "1"])["limit_domains"], 1);
     check(&up.with_token(token, &["domain", "add", "b.example.org"]), 1, "limit");
     assert!(up.json(&["account", "limit", "a@example.org", "none"])["limit_domains"].is_null());
+    let limits = ["--domains", "9", "--records", "3", "--bytes", "900", "--writes-per-hour", "50"];
+    let limited = up.json(&[&["account", "limit", "a@example.org"], &limits[..]].concat());
+    assert_eq!((&limited["limit_domains"], &limited["limit_writes_per_hour"]), (&9.into(), &50.into()), "{limited}");
+    let several = ["rrset", "set", "a.example.org", "many", "A", "192.0.2.1", "192.0.2.2", "192.0.2.3"];
+    check(&up.with_token(token, &several), 1, "Record limit exceeded");
+    assert_eq!(up.json(&["account", "show", "a@example.org"])["records"], 2);
     check(&up.with_token(token, &["rrset", "set", "a.example.org", "www", "A", "192.0.2.1"]), 0, "192.0.2.1");
     assert!(answers(&up, "www.a.example.org.", [192, 0, 2, 1]));
     assert_eq!(up.json(&["account", "suspend", "a@example.org"])["active"], false);

@@ -21,6 +21,7 @@ use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Count, Operation, Route, Style, Success};
 use crate::rrset::Limits;
 use crate::store::accounts::{Account, Class, NewAccount};
+use crate::store::usage::Quotas;
 use crate::value::{Email, SecretHash, Timestamp};
 
 /// The longest mail address that is looked at, in characters.
@@ -44,10 +45,22 @@ struct View {
     limit_domains: Option<u32>,
     /// How many RRsets all its domains may have together.
     limit_rrsets: Option<u32>,
+    /// How many records all its domains may have together.
+    limit_records: Option<u32>,
+    /// How many bytes of RDATA all its domains may have together.
+    limit_bytes: Option<u32>,
+    /// How many changes it may publish in an hour.
+    limit_writes_per_hour: Option<u32>,
     /// How many domains it has.
     domains: u64,
     /// How many RRsets all its domains have together.
     rrsets: u64,
+    /// How many records all its domains have together.
+    records: u64,
+    /// How many bytes of RDATA all its domains have together.
+    bytes: u64,
+    /// How many changes it has published in its hour.
+    writes_in_hour: u32,
     /// How many tokens it has.
     tokens: usize,
     /// The secret of its first token; only in the reply that makes it.
@@ -81,6 +94,12 @@ struct AdminAccountBody {
     limit_domains: Option<u32>,
     /// How many RRsets all its domains may have together.
     limit_rrsets: Option<u32>,
+    /// How many records all its domains may have together.
+    limit_records: Option<u32>,
+    /// How many bytes of RDATA all its domains may have together.
+    limit_bytes: Option<u32>,
+    /// How many changes it may publish in an hour.
+    limit_writes_per_hour: Option<u32>,
 }
 
 /// The rows.
@@ -131,20 +150,24 @@ fn missing() -> Refusal {
 
 /// How an account is shown.
 fn view(app: &Api, account: &Account) -> Result<View, Refusal> {
-    let (domains, rrsets, tokens) = app.read(|reader| {
-        let tokens = reader.tokens(account.id)?.len();
-        Ok((reader.domain_count(account.id)?, reader.account_rrset_count(account.id)?, tokens))
-    })?;
+    let tokens = app.read(|reader| reader.tokens(account.id))?.len();
+    let (quotas, usage) = (&account.quotas, &account.usage);
     Ok(View {
         id: account.uuid.to_string(),
         email: account.email.clone(),
         class: account.class.as_str(),
         active: account.active,
         created: Timestamp::from_micros(account.created_us).to_string(),
-        limit_domains: account.limit_domains,
-        limit_rrsets: account.limit_rrsets,
-        domains,
-        rrsets,
+        limit_domains: quotas.domains,
+        limit_rrsets: quotas.rrsets,
+        limit_records: quotas.records,
+        limit_bytes: quotas.bytes,
+        limit_writes_per_hour: quotas.writes_per_hour,
+        domains: usage.domains,
+        rrsets: usage.rrsets,
+        records: usage.records,
+        bytes: usage.bytes,
+        writes_in_hour: account.writes.at(now_us()).count,
         tokens,
         token: None,
     })
@@ -211,13 +234,29 @@ async fn show(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     Ok(Reply::json(200, &view(&app, &stored(&app, &call)?)?))
 }
 
+/// What may be limited of an account.
+const LIMITS: [&str; 5] = ["limit_domains", "limit_rrsets", "limit_records", "limit_bytes", "limit_writes_per_hour"];
+/// What may be changed of an account.
+const CHANGEABLE: [&str; 7] = ["class", "active", LIMITS[0], LIMITS[1], LIMITS[2], LIMITS[3], LIMITS[4]];
+
+/// Quotas after new [`LIMITS`]; what is not said stays.
+fn limited(quotas: Quotas, [domains, rrsets, records, bytes, writes]: [Option<Option<u32>>; 5]) -> Quotas {
+    Quotas {
+        domains: domains.unwrap_or(quotas.domains),
+        rrsets: rrsets.unwrap_or(quotas.rrsets),
+        records: records.unwrap_or(quotas.records),
+        bytes: bytes.unwrap_or(quotas.bytes),
+        writes_per_hour: writes.unwrap_or(quotas.writes_per_hour),
+    }
+}
+
 /// PATCH of one.
 async fn change(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let id = stored(&app, &call)?.id;
-    let mut fields = Fields::of(object(call.json())?).only(&["class", "active", "limit_domains", "limit_rrsets"]);
+    let mut fields = Fields::of(object(call.json())?).only(&CHANGEABLE);
     let class = class_field(&mut fields);
     let active = fields.boolean("active");
-    let limits = (fields.count("limit_domains"), fields.count("limit_rrsets"));
+    let limits = LIMITS.map(|name| fields.count(name));
     let is_own = id == app.operator.id;
     if is_own && (active == Some(false) || class == Some(Class::Hosting)) {
         fields.refuse_with("email", Value::from(vec!["The operator's own account cannot be bound."]));
@@ -230,8 +269,7 @@ async fn change(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
             let was_active = account.active;
             account.class = class.unwrap_or(account.class);
             account.active = active.unwrap_or(was_active);
-            account.limit_domains = limits.0.unwrap_or(account.limit_domains);
-            account.limit_rrsets = limits.1.unwrap_or(account.limit_rrsets);
+            account.quotas = limited(account.quotas, limits);
             txn.update_account(&account)?;
             if account.active == was_active {
                 return Ok((account, None));

@@ -156,7 +156,12 @@ async fn examine(app: Arc<Api>, _: Call<Api>) -> Result<Reply, Refusal> {
     let looked = tokio::task::spawn_blocking(move || {
         // What cannot be read at all is a finding as well: to tell it is what this is for.
         let told = |cause: StoreError| vec![cause.to_string()];
-        let damages = examined.store.read(|reader| reader.damages()).unwrap_or_else(told);
+        let damages = examined.store.read(|reader| {
+            let mut damages = reader.damages()?;
+            damages.extend(reader.miscounts()?);
+            Ok(damages)
+        });
+        let damages = damages.unwrap_or_else(told);
         let head = examined.store.read(|reader| reader.head());
         let change = head.map_or(0, |head: Head| head.change.0);
         let directory = examined.store.path().parent().unwrap_or(Path::new("/"));

@@ -6,6 +6,7 @@ CREATE TABLE settings (
     value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- The counts are what the account has now, changed with each change; `hour_writes` are the writes since `hour_began`.
 CREATE TABLE accounts (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     uuid          BLOB    NOT NULL UNIQUE,
@@ -15,7 +16,16 @@ CREATE TABLE accounts (
     active        INTEGER NOT NULL DEFAULT 1 CHECK (active IN (0, 1)),
     outreach      INTEGER NOT NULL DEFAULT 1 CHECK (outreach IN (0, 1)),
     limit_domains INTEGER CHECK (limit_domains >= 0),
-    limit_rrsets  INTEGER CHECK (limit_rrsets >= 0)
+    limit_rrsets  INTEGER CHECK (limit_rrsets >= 0),
+    limit_records INTEGER CHECK (limit_records >= 0),
+    limit_bytes   INTEGER CHECK (limit_bytes >= 0),
+    limit_writes  INTEGER CHECK (limit_writes >= 0),
+    domain_count  INTEGER NOT NULL DEFAULT 0,
+    rrset_count   INTEGER NOT NULL DEFAULT 0,
+    record_count  INTEGER NOT NULL DEFAULT 0,
+    rdata_bytes   INTEGER NOT NULL DEFAULT 0,
+    hour_began    INTEGER NOT NULL DEFAULT 0,
+    hour_writes   INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE TABLE tokens (

@@ -1,0 +1,139 @@
+//! What accounts may have, and that it is counted right.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::store::usage::{HOUR_US, Quotas, Usage};
+
+/// Gives the account of a bench other quotas.
+fn allow(bench: &Bench, quotas: Quotas) {
+    let id = bench.actor.account;
+    bench
+        .store
+        .write_blocking(move |txn| {
+            let account = txn.account(id)?.unwrap();
+            txn.update_account(&crate::store::accounts::Account { quotas, ..account })
+        })
+        .unwrap();
+}
+
+/// What the account of a bench has, as it is counted.
+fn usage(bench: &Bench) -> Usage {
+    bench.store.read(|reader| reader.account(bench.actor.account)).unwrap().unwrap().usage
+}
+
+/// Fails unless all accounts have what is counted.
+fn check_counters(bench: &Bench) {
+    assert_eq!(bench.store.read(|reader| reader.miscounts()).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn t_g7_each_quota_ends_growth_names_itself_and_lets_shrink() {
+    let mut bench = Bench::new();
+    bench.edit(Verb::Put, &["a A 60 192.0.2.1, 192.0.2.2", "b TXT 60 \"123456789\""]).unwrap();
+    // With its two NS records, whose names have 17 octets each.
+    assert_eq!(usage(&bench), Usage { domains: 1, rrsets: 3, records: 5, bytes: 8 + 10 + 34 });
+    let none = Quotas::default();
+    for (quotas, line, told) in [
+        (
+            Quotas { rrsets: Some(3), ..none },
+            "c A 60 192.0.2.1",
+            "RRset limit exceeded: the account has 3 of 3 RRsets, and this adds 1.",
+        ),
+        (
+            Quotas { records: Some(6), ..none },
+            "a A 60 192.0.2.1, 192.0.2.2, 192.0.2.3, 192.0.2.4",
+            "Record limit exceeded: the account has 5 of 6 records, and this adds 2.",
+        ),
+        (
+            Quotas { bytes: Some(60), ..none },
+            "b TXT 60 \"1234567890123456789\"",
+            "RDATA limit exceeded: the account has 52 of 60 bytes of RDATA, and this adds 10.",
+        ),
+    ] {
+        allow(&bench, quotas);
+        let before = (usage(&bench), bench.content());
+        let refused = said(bench.edit(Verb::Put, &[line]));
+        assert!(refused.starts_with(told), "{refused}");
+        assert_eq!((usage(&bench), bench.content()), before);
+    }
+    // Above limits that were lowered, what shrinks or stays is still done.
+    allow(&bench, Quotas { rrsets: Some(0), records: Some(0), bytes: Some(0), ..none });
+    bench.edit(Verb::Put, &["a A 60 192.0.2.9, 192.0.2.8"]).unwrap();
+    bench.edit(Verb::Put, &["a A 60 :"]).unwrap();
+    assert_eq!(usage(&bench), Usage { domains: 1, rrsets: 2, records: 3, bytes: 44 });
+    check_counters(&bench);
+}
+
+#[test]
+fn t_g7_writes_of_an_hour_are_bounded_and_the_wait_is_told() {
+    let mut bench = Bench::new();
+    // The making of the domain was the first.
+    allow(&bench, Quotas { writes_per_hour: Some(3), ..Quotas::default() });
+    bench.edit(Verb::Put, &["a A 60 192.0.2.1"]).unwrap();
+    bench.edit(Verb::Put, &["a A 60 192.0.2.2"]).unwrap();
+    bench.edit(Verb::Put, &["a A 60 192.0.2.2"]).expect("it changes nothing, so it is no write");
+    let refused = bench.edit(Verb::Put, &["a A 60 192.0.2.3"]).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "Write limit exceeded: 3 of 3 writes in this hour. Expected available in 3595 seconds."
+    );
+    let owner = bench.actor.clone();
+    let gone = bench.store.write_blocking(move |txn| delete(txn, &owner, "example.test", &[]));
+    assert!(matches!(gone, Err(Refusal::Throttled { .. })));
+    bench.actor.now_us += HOUR_US;
+    bench.edit(Verb::Put, &["a A 60 192.0.2.3"]).unwrap();
+    check_counters(&bench);
+}
+
+#[test]
+fn t_g7_tenants_have_quotas_from_the_start_and_the_operator_has_none() {
+    let bench = Bench::new();
+    let quotas = |class| {
+        let id = actor(&bench.store, &format!("{class:?}@example.test"), class).account;
+        bench.store.read(|reader| reader.account(id)).unwrap().unwrap().quotas
+    };
+    let hosting = quotas(Class::Hosting);
+    assert!(hosting.records.is_some() && hosting.bytes.is_some() && hosting.writes_per_hour.is_some(), "{hosting:?}");
+    assert_eq!(quotas(Class::Operator), Quotas { domains: Some(2), ..Quotas::default() });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #[test]
+    fn counters_are_what_is_there_after_any_changes(
+        steps in proptest::collection::vec((0..9u8, 0..4u8, 0..4u8), 1..40),
+    ) {
+        let mut bench = Bench::new();
+        allow(&bench, Quotas { records: Some(9), bytes: Some(120), ..Quotas::default() });
+        let mut last = Vec::new();
+        for (kind, owner, count) in steps {
+            let addresses: Vec<String> = (0..count).map(|n| format!("192.0.2.{n}")).collect();
+            let addresses = if count == 0 { ":".to_owned() } else { addresses.join(", ") };
+            let owner_line = format!("n{owner} A 60 {addresses}");
+            let text = format!("n{owner} TXT 60 \"{}\"", "x".repeat(usize::from(count) * 9 + 1));
+            // Some are refused, by quotas or rules; the counters must not notice.
+            match kind {
+                0..=3 => last.extend(bench.edit(Verb::Put, &[&owner_line]).ok().and_then(|done| done.change)),
+                4 => last.extend(bench.edit(Verb::Put, &[&text, &owner_line]).ok().and_then(|done| done.change)),
+                5 => drop(bench.edit(Verb::Patch, &[&format!("n{owner} A 7 -")])),
+                6 => {
+                    if let Some(change) = last.pop() {
+                        let (actor, domain) = (bench.actor.clone(), bench.domain);
+                        drop(bench.store.write_blocking(move |txn| restore(txn, actor, domain, Restore::Undo(change), false)));
+                    }
+                }
+                7 => {
+                    let (actor, name) = (bench.actor.clone(), format!("me{owner}.dedyn.test"));
+                    drop(bench.store.write_blocking(move |txn| create(txn, &actor, new_domain(&name))));
+                }
+                _ => {
+                    let (actor, name) = (bench.actor.clone(), format!("me{owner}.dedyn.test"));
+                    let local = actor.house.local_suffixes.clone();
+                    drop(bench.store.write_blocking(move |txn| delete(txn, &actor, &name, &local)));
+                }
+            }
+            check_counters(&bench);
+        }
+    }
+}

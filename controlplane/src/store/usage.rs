@@ -1,0 +1,173 @@
+//! How much an account has, counted with each change, and how much it may have.
+//!
+//! The counters lie in the account's row and change in the transaction that changes what they count, so that a write costs
+//! the same however much there is. Invariant: they are what [`Reader::recounted`] finds; `doctor` compares the two.
+
+use rusqlite::{Row, params};
+
+use super::{AccountId, Reader, StoreError, Txn};
+use crate::value::Class;
+
+/// Microseconds of the hour in which writes are counted.
+pub const HOUR_US: i64 = 3_600_000_000;
+
+/// How much an account may have; `None` for as much as it likes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quotas {
+    /// Domains.
+    pub domains: Option<u32>,
+    /// RRsets in all its domains together.
+    pub rrsets: Option<u32>,
+    /// Records in all its domains together.
+    pub records: Option<u32>,
+    /// Bytes of RDATA in all its domains together.
+    pub bytes: Option<u32>,
+    /// Changes that are published, in an hour.
+    pub writes_per_hour: Option<u32>,
+}
+
+impl Quotas {
+    /// What a new account of a class may have, unless something else is said.
+    ///
+    /// | quota | hosting | why |
+    /// |---|---|---|
+    /// | domains | any | the operator says it per tenant, as version 1 of the API knows it |
+    /// | RRsets | any | the records bound them |
+    /// | records | 100,000 | ten times the largest zone that people write by hand; some 20 MB of database |
+    /// | bytes of RDATA | 16 MiB | 160 a record, where an address has 4 and a long key 400 |
+    /// | writes an hour | 2,000 | the requests that its throttle lets through in a day: it bounds the doors that are not throttled |
+    #[must_use]
+    pub const fn of(class: Class) -> Quotas {
+        let none = Quotas { domains: None, rrsets: None, records: None, bytes: None, writes_per_hour: None };
+        match class {
+            Class::Operator => none,
+            Class::Hosting => {
+                Quotas { records: Some(100_000), bytes: Some(16 << 20), writes_per_hour: Some(2000), ..none }
+            }
+        }
+    }
+}
+
+/// How much an account has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Domains.
+    pub domains: u64,
+    /// RRsets, those of SOA not among them.
+    pub rrsets: u64,
+    /// Records, disabled ones too.
+    pub records: u64,
+    /// Bytes of their RDATA.
+    pub bytes: u64,
+}
+
+/// The writes that an account made in its last hour of writing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Writes {
+    /// When that hour began, in microseconds since 1970.
+    pub since_us: i64,
+    /// How many.
+    pub count: u32,
+}
+
+impl Writes {
+    /// Those that count at a time: an hour that is over counts no more, and neither does one that a clock has set ahead.
+    #[must_use]
+    pub fn at(self, now_us: i64) -> Writes {
+        let is_now = (self.since_us..self.since_us.saturating_add(HOUR_US)).contains(&now_us);
+        if is_now { self } else { Writes { since_us: now_us, count: 0 } }
+    }
+}
+
+/// By how much a change adds to what an account has, or takes from it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Delta {
+    /// See [`Usage`].
+    pub domains: i64,
+    /// See [`Usage`].
+    pub rrsets: i64,
+    /// See [`Usage`].
+    pub records: i64,
+    /// See [`Usage`].
+    pub bytes: i64,
+}
+
+impl Delta {
+    /// Counts an RRset that comes (`sign` 1) or goes (-1).
+    pub fn count(&mut self, rrset: &super::rrsets::Rrset, sign: i64) {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.rrsets += sign;
+        self.records += sign * count(rrset.records.len());
+        self.bytes += sign * count(rrset.records.iter().map(|record| record.rdata.len()).sum());
+    }
+}
+
+impl Usage {
+    /// After a change; never below nothing, so that counters that are wrong keep nobody from deleting.
+    #[must_use]
+    pub fn plus(self, delta: &Delta) -> Usage {
+        Usage {
+            domains: self.domains.saturating_add_signed(delta.domains),
+            rrsets: self.rrsets.saturating_add_signed(delta.rrsets),
+            records: self.records.saturating_add_signed(delta.records),
+            bytes: self.bytes.saturating_add_signed(delta.bytes),
+        }
+    }
+}
+
+/// Reads four counters, from column `first` on.
+pub(super) fn usage(row: &Row<'_>, first: usize) -> rusqlite::Result<Usage> {
+    Ok(Usage {
+        domains: row.get(first)?,
+        rrsets: row.get(first + 1)?,
+        records: row.get(first + 2)?,
+        bytes: row.get(first + 3)?,
+    })
+}
+
+impl Reader<'_> {
+    /// What an account has, counted anew. O(records).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn recounted(&self, account: AccountId) -> Result<Usage, StoreError> {
+        let sql = "SELECT (SELECT count(*) FROM domains WHERE account = ?1),
+                          (SELECT count(*) FROM domains d CROSS JOIN rrsets s ON s.domain = d.id WHERE d.account = ?1),
+                          count(*), ifnull(sum(octet_length(r.rdata)), 0)
+                   FROM domains d CROSS JOIN rrsets s ON s.domain = d.id CROSS JOIN records r ON r.rrset = s.id
+                   WHERE d.account = ?1";
+        Ok(self.row(sql, [account.0], |row| usage(row, 0))?.unwrap_or_default())
+    }
+
+    /// Accounts whose counters are wrong, for people. O(records of all).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn miscounts(&self) -> Result<Vec<String>, StoreError> {
+        let mut found = Vec::new();
+        for account in self.accounts()? {
+            let recounted = self.recounted(account.id)?;
+            if recounted != account.usage {
+                found.push(format!("account {} has {recounted:?} and is counted as {:?}", account.uuid, account.usage));
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Txn<'_> {
+    /// Writes the counters of an account.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_usage(&self, account: AccountId, usage: &Usage, writes: Writes) -> Result<(), StoreError> {
+        let Usage { domains, rrsets, records, bytes } = usage;
+        self.execute(
+            "UPDATE accounts SET domain_count = ?2, rrset_count = ?3, record_count = ?4, rdata_bytes = ?5,
+                hour_began = ?6, hour_writes = ?7
+             WHERE id = ?1",
+            params![account.0, domains, rrsets, records, bytes, writes.since_us, writes.count],
+        )?;
+        Ok(())
+    }
+}

@@ -4,7 +4,7 @@
 //! and `value`, made in one transaction by `change` over `store`, and brought into service by `publish`; `planes` and `serve`
 //! watch and tell; `gate` says what is too great a loss. Modules `source`, `zonelist`, `check` and `compile` turn zone files into a generation and are a library
 //! that `dnsctl` calls, as is `recovery`. While the process runs it is the one writer of its database and of the snapshot
-//! directory. It holds no connection to the network but the HTTP listener.
+//! directory. To the network it holds the HTTP listener; `verify::ask` looks names up.
 
 pub mod api;
 pub mod auth;
@@ -26,6 +26,7 @@ pub mod serve;
 pub mod source;
 pub mod store;
 pub mod value;
+pub mod verify;
 pub mod zonelist;
 pub mod zonetext;
 

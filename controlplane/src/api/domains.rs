@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::import::query_flag;
 use super::preview::{self, Attempt, Preview};
+use super::verify::Missing;
 use super::{Api, Caller, gates, now_us, refusal};
 use crate::change::{self, NewDomain};
 use crate::http::call::Call;
@@ -40,6 +41,9 @@ pub(super) struct View {
     minimum_ttl: u32,
     /// When it was last written to.
     touched: String,
+    /// What is missing until it is published; only where something is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification: Option<Missing>,
 }
 
 /// A DNSSEC key of a domain.
@@ -127,6 +131,7 @@ impl Api {
             keys: None,
             minimum_ttl: domain.minimum_ttl_secs,
             touched: shown(domain.touched_us),
+            verification: self.missing_proof(domain),
         }
     }
 }

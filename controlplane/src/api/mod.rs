@@ -25,14 +25,17 @@ mod rrsets;
 mod serials;
 pub mod throttles;
 mod tokens;
+mod verify;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::change::{Actor, House, Refusal as ChangeRefusal};
 use crate::clock::now_us;
-use crate::config::Domains;
+use crate::config::{Domains, Whose};
 use crate::http::App;
 use crate::http::call::Call;
 use crate::http::credentials::{AuthFailure, Credentials};
@@ -70,6 +73,8 @@ pub struct Api {
     operator: Account,
     /// When tokens were last noted as used, so that busy ones are written once a second.
     used: Mutex<std::collections::HashMap<uuid::Uuid, i64>>,
+    /// Looks for the proof of a domain that may begin now.
+    looks: Semaphore,
 }
 
 /// The rows of all resources.
@@ -79,7 +84,7 @@ pub fn tables() -> Vec<&'static [Route<Api>]> {
     let mut tables: Vec<&'static [Route<Api>]> = vec![&root::ROUTES, &domains::ROUTES, &rrsets::ROUTES];
     tables.extend(keys.into_iter().chain(admin::tables()));
     tables.extend([&dyndns::ROUTES as &[_], &serials::ROUTES, &changes::ROUTES, &history::ROUTES]);
-    tables.extend([&import::ROUTES as &[_], &comments::ROUTES, &operations::ROUTES]);
+    tables.extend([&import::ROUTES as &[_], &comments::ROUTES, &operations::ROUTES, &verify::ROUTES]);
     tables
 }
 
@@ -107,8 +112,10 @@ impl Api {
                 .write_blocking(move |txn| txn.add_account(&new))?
                 .ok_or(StoreError::Damaged("the operator's account"))?,
         };
-        let house = Arc::new(House { local_suffixes: settings.local_suffixes.clone() });
-        Ok(Api { store, publisher, planes, settings, house, operator, used: Mutex::default() })
+        let wants_proof = settings.verification.whose == Whose::Hosting;
+        let house = Arc::new(House { local_suffixes: settings.local_suffixes.clone(), wants_proof });
+        let looks = Semaphore::new(verify::LOOK_COUNT_MAX);
+        Ok(Api { store, publisher, planes, settings, house, operator, used: Mutex::default(), looks })
     }
 
     /// Asks the database.
@@ -172,13 +179,29 @@ impl Api {
         let served = self.publisher.wait(change, patience).await;
         let mut reply = reply.change(change.0);
         let is_refused = call.domain.as_ref().is_some_and(|domain| self.publisher.refuses(&domain.name));
-        if served == Served::Yes && !is_refused {
+        if served == Served::Yes && !is_refused && !self.waits_for_proof(call, change) {
             return reply;
         }
         if served != Served::Nobody && call.wait.is_some() {
             reply.status = axum::http::StatusCode::ACCEPTED;
         }
         reply.not_served_yet()
+    }
+
+    /// Whether the domain that a change is about must be proved before it is served.
+    fn waits_for_proof(&self, call: &Call<Api>, change: ChangeId) -> bool {
+        match &call.domain {
+            Some(domain) => domain.unproved.is_some(),
+            None if !self.house.wants_proof => false,
+            // It was made just now. What cannot be read is told by the next request.
+            None => {
+                let made = self.store.read(|reader| {
+                    let Some(set) = reader.change_set(change)? else { return Ok(None) };
+                    reader.domain(set.domain)
+                });
+                made.is_ok_and(|made: Option<Domain>| made.is_some_and(|domain| domain.unproved.is_some()))
+            }
+        }
     }
 
     /// The SOA record of a new domain.
@@ -197,6 +220,9 @@ impl Api {
 
     /// When a domain's content was published; `None` before the first time.
     fn published_us(&self, domain: &Domain) -> Option<i64> {
+        if domain.unproved.is_some() {
+            return None;
+        }
         if self.publisher.has(domain.change) { Some(domain.changed_us) } else { domain.published_us }
     }
 

@@ -5,7 +5,7 @@ use snapshot::dns::rtype::Rtype;
 use super::apply::apply;
 use super::commit::{Plan, authorise, carry_out, exclusivity, living_token, record, structure_of};
 use super::quota::{self, Cause, charge};
-use super::{Actor, Committed, NS_LOCKED, Refusal, Target, serial};
+use super::{Actor, Committed, NS_LOCKED, Refusal, Target, prove, serial};
 use crate::auth;
 use crate::naming::{self, Neighbours, Suffixes};
 use crate::rrset::canonical::canonical;
@@ -64,9 +64,11 @@ pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, R
     }
     quota::domain(&account)?;
     let released = txn.released(&new.name)?;
+    let kept = released.clone().filter(|it| actor.now_us - it.at_us < RELEASE_TIME_US);
     if account.class == Class::Hosting {
-        is_free_for(txn, actor, &new, released.as_ref())?;
+        is_free_for(txn, actor, &new, kept.as_ref())?;
     }
+    let unproved = prove::challenge(txn, actor, &account, &new.name, kept.as_ref())?;
     // Secondaries may still hold the zone that was deleted, and take only a serial that is greater.
     let last_serial = released.map_or(0, |released| released.serial);
     let mut domain = Domain {
@@ -84,6 +86,7 @@ pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, R
         soa_mode: new.soa_mode,
         soa: new.soa,
         rrset_count: 0,
+        unproved,
     };
     domain.id = txn.add_domain(&domain)?.ok_or(Refusal::Taken)?;
     // A token that may write into what it makes may fill it as well.
@@ -156,8 +159,8 @@ pub fn withdraw(txn: &Txn<'_>, actor: &Actor) -> Result<Option<ChangeId>, Refusa
 }
 
 /// Whether a tenant may have this name, given everybody's domains.
-fn is_free_for(txn: &Reader<'_>, actor: &Actor, new: &NewDomain, released: Option<&Released>) -> Result<(), Refusal> {
-    if released.is_some_and(|it| it.account != actor.account && actor.now_us - it.at_us < RELEASE_TIME_US) {
+fn is_free_for(txn: &Reader<'_>, actor: &Actor, new: &NewDomain, kept: Option<&Released>) -> Result<(), Refusal> {
+    if kept.is_some_and(|kept| kept.account != actor.account) {
         return Err(Refusal::Policy);
     }
     if txn.domain_by_name(&new.name)?.is_some() {

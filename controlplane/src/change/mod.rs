@@ -10,6 +10,7 @@ mod apply;
 mod commit;
 mod domain;
 mod edits;
+mod prove;
 mod quota;
 mod republish;
 mod serial;
@@ -36,6 +37,7 @@ pub use apply::node_of;
 pub use commit::{commit, etag};
 pub use domain::{Created, NewDomain, create, delete, withdraw};
 pub use edits::{Content, Edit, State};
+pub use prove::{Grounds, prove};
 pub use republish::{Republish, republish};
 pub use undo::{Restore, restore, revive};
 
@@ -64,6 +66,8 @@ pub struct House {
     /// Zones of ours below which anybody may register, without a dot at the end: NS records of domains right below are ours
     /// to decide.
     pub local_suffixes: Vec<String>,
+    /// Whether new domains of tenants are published only after it is proved that they are theirs.
+    pub wants_proof: bool,
 }
 
 impl House {

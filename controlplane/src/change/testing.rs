@@ -36,6 +36,7 @@ pub(crate) fn domain(account: AccountId, name: &str) -> Domain {
         soa_mode: SoaMode::Managed,
         soa: soa(),
         rrset_count: 0,
+        unproved: None,
     }
 }
 

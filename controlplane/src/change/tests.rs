@@ -46,7 +46,7 @@ fn actor(store: &Store, email: &str, class: Class) -> Actor {
     let new = NewAccount { uuid: Uuid::new_v4(), email: email.into(), class, created_us: 1, limit_domains: Some(2) };
     let account = store.write_blocking(move |txn| txn.add_account(&new)).unwrap().unwrap();
     let limits = crate::rrset::Limits::HOSTING;
-    let house = std::sync::Arc::new(House { local_suffixes: vec!["dedyn.test".into()] });
+    let house = std::sync::Arc::new(House { local_suffixes: vec!["dedyn.test".into()], wants_proof: false });
     Actor { account: account.id, token: None, address: None, via: "test", now_us: 1_000_000, limits, house }
 }
 

@@ -1,17 +1,23 @@
-//! What new domains are made of: name servers, SOA, suffixes that tenants share.
+//! What new domains are made of: name servers, SOA, suffixes that tenants share, and how tenants prove theirs.
 //!
 //! Invariant: every name here is a domain name; those of servers are absolute, those of suffixes have no dot at the end.
 
-use clap::Args;
+use std::net::SocketAddr;
+
+use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use snapshot::dns::name::Name;
 
 use super::ConfigError;
+use crate::verify::ask::Servers;
 
 /// The name servers of new domains when nothing is said: names that cannot be delegated to, so that nobody's are used.
 const NAMESERVERS_DEFAULT: [&str; 2] = ["ns1.petrel.test.", "ns2.petrel.test."];
 /// The least TTL in seconds when nothing is said.
 const MINIMUM_TTL_DEFAULT: u32 = 3600;
+
+/// Where name servers answer.
+const DNS_PORT: u16 = 53;
 
 /// The arguments.
 #[derive(Debug, Clone, Default, Args)]
@@ -28,6 +34,53 @@ pub struct DomainArgs {
     /// The least TTL in new domains [default: 3600].
     #[arg(long, value_name = "SECONDS")]
     pub minimum_ttl: Option<u32>,
+    /// Publish domains of these accounts only after it is proved that they are theirs [default: off].
+    #[arg(long = "verify", value_name = "WHOSE", value_enum)]
+    pub verify: Option<Whose>,
+    /// Zone, served by us with a wildcard for our addresses, below which name servers are made up that prove a domain.
+    #[arg(long, value_name = "NAME")]
+    pub verify_under: Option<String>,
+    /// Resolver to look for proofs with.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub resolver: Option<SocketAddr>,
+}
+
+/// Whose new domains must be proved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Whose {
+    /// Nobody's: a domain is served as soon as it is made.
+    #[default]
+    Off,
+    /// Those of tenants.
+    Hosting,
+}
+
+/// How domains are proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verification {
+    /// Whose.
+    pub whose: Whose,
+    /// Absolute name below which name servers are made up.
+    pub under: Option<String>,
+    /// Whom to ask; without one only the operator's word publishes.
+    pub resolver: Option<SocketAddr>,
+    /// The port of name servers of the world.
+    pub authority_port: u16,
+}
+
+impl Default for Verification {
+    fn default() -> Verification {
+        Verification { whose: Whose::Off, under: None, resolver: None, authority_port: DNS_PORT }
+    }
+}
+
+impl Verification {
+    /// Whom to ask, if anybody.
+    #[must_use]
+    pub fn servers(&self) -> Option<Servers> {
+        self.resolver.map(|resolver| Servers { resolver, authority_port: self.authority_port })
+    }
 }
 
 /// The table `[domains]` of the file.
@@ -44,6 +97,12 @@ pub(super) struct FileDomains {
     local_suffixes: Vec<String>,
     /// As `--minimum-ttl`.
     minimum_ttl: Option<u32>,
+    /// As `--verify`.
+    verify: Option<Whose>,
+    /// As `--verify-under`.
+    verify_under: Option<String>,
+    /// As `--resolver`.
+    resolver: Option<SocketAddr>,
 }
 
 /// What new domains are made of.
@@ -57,6 +116,8 @@ pub struct Domains {
     pub local_suffixes: Vec<String>,
     /// In seconds.
     pub minimum_ttl_secs: u32,
+    /// How those of tenants are proved to be theirs.
+    pub verification: Verification,
 }
 
 impl Domains {
@@ -72,7 +133,15 @@ impl Domains {
         let hostmaster = args.hostmaster.or(file.hostmaster).unwrap_or_else(|| format!("hostmaster.{parent}"));
         let suffixes = first(args.local_suffixes, file.local_suffixes);
         let local = |name: &String| absolute(name).map(|name| name.trim_end_matches('.').to_owned());
+        let under = args.verify_under.or(file.verify_under);
+        let verification = Verification {
+            whose: args.verify.or(file.verify).unwrap_or_default(),
+            under: under.as_deref().map(absolute).transpose()?,
+            resolver: args.resolver.or(file.resolver),
+            ..Verification::default()
+        };
         Ok(Domains {
+            verification,
             hostmaster: absolute(&hostmaster)?,
             local_suffixes: suffixes.iter().map(local).collect::<Result<Vec<_>, _>>()?,
             minimum_ttl_secs: args.minimum_ttl.or(file.minimum_ttl).unwrap_or(MINIMUM_TTL_DEFAULT),

@@ -12,7 +12,7 @@ use clap::Parser;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-pub use domains::{DomainArgs, Domains};
+pub use domains::{DomainArgs, Domains, Verification, Whose};
 
 use domains::FileDomains;
 
@@ -214,8 +214,9 @@ mod tests {
         let found = match Config::from_args(Args::try_parse_from(words).unwrap()) {
             Ok(Config { snapshots, api, planes, api_socket, trusted_proxies, state, domains, .. }) => {
                 let socket = format!(" {} {}", api_socket.display(), state.display());
-                let domains =
-                    format!(" {} {} {}", domains.nameservers.join(","), domains.hostmaster, domains.minimum_ttl_secs);
+                let Domains { nameservers, hostmaster, minimum_ttl_secs, verification, .. } = domains;
+                let verification = format!("{:?} {:?}", verification.whose, verification.under);
+                let domains = format!(" {} {hostmaster} {minimum_ttl_secs} {verification}", nameservers.join(","));
                 let proxies: String = trusted_proxies.iter().map(|net| format!(" {net}")).collect();
                 format!("{} {api} {planes:?}{socket}{proxies}{domains}", snapshots.display())
             }
@@ -240,6 +241,16 @@ mod tests {
         let args = ["--api-socket", "DIR/t", "--trusted-proxy", "192.0.2.0/24"];
         check_config(Some(file), &args, "[] DIR/t DIR/state 192.0.2.0/24");
         check_config(Some("snapshots = 'DIR'\ntrusted_proxies = ['10.0.0.1/x']"), &[], "10.0.0.1/x is no network");
+    }
+
+    #[test]
+    fn whose_domains_are_proved_is_a_setting() {
+        check_config(None, &["--snapshots", "DIR"], "3600 Off None");
+        let file =
+            "snapshots = 'DIR'\n[domains]\nverify = 'hosting'\nverify_under = 'v.example'\nresolver = '[::1]:53'";
+        check_config(Some(file), &[], r#"Hosting Some("v.example.")"#);
+        check_config(Some(file), &["--verify", "off", "--verify-under", "w.example."], r#"Off Some("w.example.")"#);
+        check_config(Some("snapshots = 'DIR'\n[domains]\nverify = 'all'"), &[], "unknown variant `all`");
     }
 
     #[test]

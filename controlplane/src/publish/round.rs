@@ -111,10 +111,11 @@ impl Round {
         big: &mut BigZones,
     ) -> Result<(), ZoneError> {
         let domain = reader.domain_by_name(name)?;
-        let is_active = match &domain {
+        let is_served = match &domain {
             Some(domain) => {
                 let account = reader.account(domain.account)?;
-                account.ok_or(StoreError::Damaged("the account of a domain"))?.active
+                let account = account.ok_or(StoreError::Damaged("the account of a domain"))?;
+                account.active && domain.unproved.is_none()
             }
             None => false,
         };
@@ -126,7 +127,7 @@ impl Round {
             return Err(StoreError::Damaged("the index of domains").into());
         }
         match domain {
-            Some(domain) if is_active => {
+            Some(domain) if is_served => {
                 let nodes = touched.nodes.filter(|_| touched.domain == Some(domain.id));
                 self.segments.extend(big.compile(reader, &domain, nodes)?);
             }

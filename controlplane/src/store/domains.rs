@@ -75,6 +75,8 @@ pub struct Domain {
     pub soa: Soa,
     /// How many RRsets it has, the SOA not among them.
     pub rrset_count: u32,
+    /// What it has to show to the world before it is published; `None` if nothing.
+    pub unproved: Option<String>,
 }
 
 /// A domain that was deleted.
@@ -86,6 +88,8 @@ pub struct Released {
     pub at_us: i64,
     /// Its last serial.
     pub serial: u32,
+    /// Whether it was published.
+    pub was_proved: bool,
 }
 
 impl Domain {
@@ -100,6 +104,9 @@ impl Domain {
         let times = [ttl_secs, refresh_secs, retry_secs, expire_secs, minimum_secs];
         for number in times.into_iter().chain([self.serial, self.minimum_ttl_secs, self.rrset_count]) {
             hash.update(&number.to_le_bytes());
+        }
+        if let Some(token) = &self.unproved {
+            hash.update(b"unproved").update(token.as_bytes());
         }
         hash.update(&self.account.0.to_le_bytes()).update(&self.change.0.to_le_bytes());
         let mut octets = [0; 8];
@@ -135,7 +142,7 @@ macro_rules! select {
         concat!(
             "SELECT id, account, name, created, touched, published, changed, change, minimum_ttl, serial, ",
             "serial_policy, soa_mode, soa_ttl, soa_mname, soa_rname, soa_refresh, soa_retry, soa_expire, soa_minimum, ",
-            "rrset_count, checksum FROM domains ",
+            "rrset_count, checksum, unproved FROM domains ",
             $rest
         )
     };
@@ -178,6 +185,7 @@ fn unchecked(row: &Row<'_>) -> rusqlite::Result<Domain> {
             minimum_secs: row.get(18)?,
         },
         rrset_count: row.get(19)?,
+        unproved: row.get(21)?,
     })
 }
 
@@ -295,9 +303,10 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn released(&self, name: &str) -> Result<Option<Released>, StoreError> {
-        let sql = "SELECT account, at, serial FROM released_names WHERE name = ?1";
+        let sql = "SELECT account, at, serial, proved FROM released_names WHERE name = ?1";
         self.row(sql, [name], |row| {
-            Ok(Released { account: AccountId(row.get(0)?), at_us: row.get(1)?, serial: row.get(2)? })
+            let account = AccountId(row.get(0)?);
+            Ok(Released { account, at_us: row.get(1)?, serial: row.get(2)?, was_proved: row.get(3)? })
         })
     }
 
@@ -332,8 +341,8 @@ impl Txn<'_> {
         let id = self.insert(
             "INSERT INTO domains (account, name, name_key, created, touched, changed, change, minimum_ttl, serial,
                 serial_policy, soa_mode, soa_ttl, soa_mname, soa_rname, soa_refresh, soa_retry, soa_expire, soa_minimum,
-                checksum)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+                checksum, unproved)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
             params![
                 domain.account.0,
                 domain.name,
@@ -354,12 +363,13 @@ impl Txn<'_> {
                 expire_secs,
                 minimum_secs,
                 domain.checksum(),
+                domain.unproved,
             ],
         )?;
         Ok(Some(DomainId(id)))
     }
 
-    /// Writes times, change, serial and SOA of a domain.
+    /// Writes times, change, serial, SOA and proof of a domain.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -368,7 +378,7 @@ impl Txn<'_> {
         self.execute(
             "UPDATE domains SET touched = ?2, published = ?3, changed = ?4, change = ?5, minimum_ttl = ?6, serial = ?7,
                 soa_ttl = ?8, soa_mname = ?9, soa_rname = ?10, soa_refresh = ?11, soa_retry = ?12, soa_expire = ?13,
-                soa_minimum = ?14, serial_policy = ?15, rrset_count = ?16, checksum = ?17
+                soa_minimum = ?14, serial_policy = ?15, rrset_count = ?16, checksum = ?17, unproved = ?18
              WHERE id = ?1",
             params![
                 domain.id.0,
@@ -388,6 +398,7 @@ impl Txn<'_> {
                 domain.serial_policy.as_str(),
                 domain.rrset_count,
                 domain.checksum(),
+                domain.unproved,
             ],
         )?;
         Ok(())
@@ -400,9 +411,9 @@ impl Txn<'_> {
     pub fn remove_domain(&self, domain: &Domain, at_us: i64) -> Result<(), StoreError> {
         self.execute("DELETE FROM domains WHERE id = ?1", [domain.id.0])?;
         self.execute(
-            "INSERT INTO released_names (name, account, at, serial) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (name) DO UPDATE SET account = ?2, at = ?3, serial = ?4",
-            params![domain.name, domain.account.0, at_us, domain.serial],
+            "INSERT INTO released_names (name, account, at, serial, proved) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (name) DO UPDATE SET account = ?2, at = ?3, serial = ?4, proved = ?5",
+            params![domain.name, domain.account.0, at_us, domain.serial, domain.unproved.is_none()],
         )?;
         Ok(())
     }

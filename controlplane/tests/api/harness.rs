@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use controlplane::api::{self, Api};
 use controlplane::clock::now_us;
-use controlplane::config::Domains;
+use controlplane::config::{Domains, Verification};
 use controlplane::http::listen::{Listener, accept};
 use controlplane::http::openapi;
 use controlplane::http::server::{Server, Settings};
@@ -120,11 +120,21 @@ impl Answer {
 impl Bench {
     /// Starts one with an empty database.
     pub(crate) fn start() -> Bench {
-        Bench::start_over(|_| ())
+        Bench::made(|_| (), Verification::default())
     }
 
     /// Starts one with an empty database over a snapshot directory that was filled before.
     pub(crate) fn start_over(fill: impl FnOnce(&std::path::Path)) -> Bench {
+        Bench::made(fill, Verification::default())
+    }
+
+    /// Starts one whose tenants prove their domains like this.
+    pub(crate) fn with(verification: Verification) -> Bench {
+        Bench::made(|_| (), verification)
+    }
+
+    /// Starts one with an empty database.
+    fn made(fill: impl FnOnce(&std::path::Path), verification: Verification) -> Bench {
         let dir = tempfile::tempdir().unwrap();
         fill(&dir.path().join("snapshots"));
         let store = Arc::new(Store::open(&dir.path().join("state")).unwrap());
@@ -137,6 +147,7 @@ impl Bench {
             hostmaster: "hostmaster.petrel.test.".into(),
             local_suffixes: vec!["dyn.petrel.test".into()],
             minimum_ttl_secs: 3600,
+            verification,
         };
         let app = Arc::new(Api::new(Arc::clone(&store), publisher, planes, domains).unwrap());
         let mut tables = vec![serve::routes(), openapi::routes()];

@@ -34,3 +34,5 @@ mod smoke;
 mod tenants;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod verify;

@@ -249,6 +249,18 @@ pub(crate) enum DomainVerb {
         #[arg(long, value_name = "CHANGE")]
         before: Option<u64>,
     },
+    /// Look whether a domain that waits to be published is proved to be its account's, and publish it then; `domain show`
+    /// tells what proves it.
+    Verify {
+        /// Its name.
+        name: String,
+        /// Publish it without a proof; only the operator on this machine may.
+        #[arg(long, requires = "reason")]
+        by_fiat: bool,
+        /// Why; it is kept with the change.
+        #[arg(long, value_name = "TEXT", requires = "by_fiat")]
+        reason: Option<String>,
+    },
     /// Take one change back, unless what it touched was changed again.
     Undo {
         /// The domain.

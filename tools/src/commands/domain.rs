@@ -52,6 +52,7 @@ pub(crate) fn run(args: &Domain, dir: Option<&Path>, output: &mut Output<'_>) ->
             let changes = remote.json(&Ask::get(&path(name, &format!("history/?limit={limit}{before}"))))?;
             history(changes, &canonical(name))?
         }
+        DomainVerb::Verify { name, reason, .. } => card(verify(&remote, name, reason.as_deref(), output)?),
         DomainVerb::Undo { name, change } => {
             let path = path(name, &format!("history/{change}/undo/"));
             way_back(&remote, name, &Ask::with(Method::POST, &path, &json!({})), output)?
@@ -79,8 +80,23 @@ pub(super) fn path(name: &str, below: &str) -> String {
     format!("/api/v1/domains/{}/{below}", segment(&canonical(name)))
 }
 
-/// One domain.
+/// Has a domain published: on the operator's word if there is a reason, else if it is proved.
+fn verify(remote: &Remote, name: &str, reason: Option<&str>, output: &mut Output<'_>) -> Result<Value, Failure> {
+    let Some(reason) = reason else {
+        return super::written(remote, &Ask::with(Method::POST, &path(name, "verify/"), &json!({})), output);
+    };
+    let path = format!("/api/admin/domains/{}/verify/", segment(&canonical(name)));
+    super::written(remote, &Ask::with(Method::POST, &path, &json!({ "reason": reason })), output)
+}
+
+/// One domain, and what is missing until it is served.
 fn card(domain: Value) -> Shown {
+    let mut missing = String::new();
+    for proof in domain["verification"]["proofs"].as_array().into_iter().flatten() {
+        let word = |key: &str| proof[key].as_str().unwrap_or_default();
+        let begin = if missing.is_empty() { "not served until one of these is found:\n" } else { "" };
+        missing.push_str(&format!("{begin}  {} {} {}\n", word("name"), word("type"), word("content")));
+    }
     let fields = columns([
         ("name", "name"),
         ("minimum_ttl", "least TTL"),
@@ -88,7 +104,9 @@ fn card(domain: Value) -> Shown {
         ("touched", "touched"),
         ("published", "published"),
     ]);
-    Shown::card(domain, &fields)
+    let mut shown = Shown::card(domain, &fields);
+    shown.text.push_str(&crate::output::printable(&missing));
+    shown
 }
 
 /// Writes the zone file, which has no JSON form, to standard output or a file.

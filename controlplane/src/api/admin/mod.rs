@@ -1,10 +1,11 @@
-//! What only the operator does: accounts, their tokens, and the care of the server.
+//! What only the operator does: accounts, their tokens and domains, and the care of the server.
 //!
 //! Nothing here is for tenants: every row asks for [`Permission::Admin`](crate::http::route::Permission), which no token
 //! has; the local socket does. Invariant: unknown fields are refused, because a misspelt limit would be no limit.
 
 mod accounts;
 mod care;
+mod domains;
 mod tokens;
 
 use super::Api;
@@ -14,6 +15,6 @@ use crate::http::route::{Access, Permission, Route};
 const ACCESS: Access = Access::With(Permission::Admin);
 
 /// The rows of all modules.
-pub(super) fn tables() -> [&'static [Route<Api>]; 3] {
-    [&accounts::ROUTES, &tokens::ROUTES, &care::ROUTES]
+pub(super) fn tables() -> [&'static [Route<Api>]; 4] {
+    [&accounts::ROUTES, &tokens::ROUTES, &domains::ROUTES, &care::ROUTES]
 }

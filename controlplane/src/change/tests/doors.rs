@@ -107,7 +107,7 @@ fn no_door_leads_to_the_ns_records_below_a_local_suffix() {
 }
 
 #[test]
-fn t_g3_a_token_that_ended_while_it_waited_makes_and_writes_nothing() {
+fn a_token_that_ended_while_it_waited_makes_and_writes_nothing() {
     let mut bench = Bench::new();
     let (store, owner) = (&bench.store, bench.actor.clone());
     let cases: [(&str, Special); 3] = [
@@ -171,4 +171,33 @@ fn a_scoped_token_writes_by_zone_file_only_what_it_may_write_by_rrset() {
     let automatic = token(store, &owner, |token| token.auto_policy = true);
     with_policies(&automatic);
     make(store, &automatic, "second.test", &["a A 3600 192.0.2.1"]).unwrap();
+}
+
+#[test]
+fn t_g4_whoever_gets_a_name_after_others_has_to_show_another_token() {
+    let bench = Bench::new();
+    let house = Arc::new(House { wants_proof: true, ..House::clone(&bench.actor.house) });
+    let with = |actor: Actor| Actor { house: Arc::clone(&house), ..actor };
+    let (store, owner) = (&bench.store, with(bench.actor.clone()));
+    let first = make(store, &owner, "second.test", &[]).unwrap().domain;
+    let token = first.unproved.clone().unwrap();
+    let grounds = Grounds::Shown { token: token.clone(), how: "by a test" };
+    let (who, grounds_too) = (owner.clone(), grounds.clone());
+    let (proved, change) = store.write_blocking(move |txn| prove(txn, &who, first.id, grounds_too)).unwrap();
+    assert!(proved.unproved.is_none() && change.is_some());
+    unmake(store, &owner, "second.test").unwrap();
+    let mut other = with(actor(store, "2@example.test", Class::Hosting));
+    assert!(matches!(make(store, &other, "second.test", &[]), Err(Refusal::Policy)));
+    other.now_us += 8 * 24 * 3600 * 1_000_000;
+    let second = make(store, &other, "second.test", &[]).unwrap().domain;
+    assert!(second.unproved.as_ref().is_some_and(|wanted| *wanted != token));
+    // What the first had shown proves nothing for the second.
+    let refused = store.write_blocking(move |txn| prove(txn, &other, second.id, grounds));
+    assert!(matches!(refused, Err(Refusal::NoDomain)));
+    // And after that time the name is nobody's, so its former owner proves it anew as well.
+    let late = Actor { now_us: owner.now_us + 20 * 24 * 3600 * 1_000_000, ..owner.clone() };
+    let domain = make(store, &owner, "third.dedyn.test", &[]);
+    assert!(matches!(domain, Ok(created) if created.domain.unproved.is_none()), "we make its delegation");
+    unmake(store, &owner, "example.test").unwrap();
+    assert!(make(store, &late, "example.test", &[]).unwrap().domain.unproved.is_some());
 }

@@ -47,6 +47,7 @@ CREATE TABLE tokens (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX tokens_newest ON tokens (account, created DESC, id);
 
+-- `unproved` is what the domain has to show to the world before it is published; NULL if nothing.
 CREATE TABLE domains (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     account       INTEGER NOT NULL REFERENCES accounts (id),
@@ -69,6 +70,7 @@ CREATE TABLE domains (
     soa_expire    INTEGER NOT NULL,
     soa_minimum   INTEGER NOT NULL,
     rrset_count   INTEGER NOT NULL DEFAULT 0 CHECK (rrset_count >= 0),
+    unproved      TEXT,
     checksum      INTEGER NOT NULL,
     UNIQUE (id, account)
 ) STRICT;
@@ -94,7 +96,8 @@ CREATE TABLE released_names (
     name    TEXT    PRIMARY KEY,
     account INTEGER NOT NULL,
     at      INTEGER NOT NULL,
-    serial  INTEGER NOT NULL CHECK (serial BETWEEN 0 AND 4294967295)
+    serial  INTEGER NOT NULL CHECK (serial BETWEEN 0 AND 4294967295),
+    proved  INTEGER NOT NULL CHECK (proved IN (0, 1))
 ) STRICT, WITHOUT ROWID;
 
 -- `node` is the owner's sort key below the apex (RFC 4034 section 6.1), so that a range of it is a subtree.

@@ -1,0 +1,112 @@
+//! Proof that a domain is its account's: what is asked for, and looking whether it is there.
+//!
+//! What proves it is judged by `verify`. Invariants: a domain that was not proved is published by nobody's hand but the
+//! operator's; however many ask for a look, [`LOOK_COUNT_MAX`] are under way.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::domains::View;
+use super::{Api, now_us};
+use crate::change::{self, Actor, Grounds};
+use crate::http::call::Call;
+use crate::http::reply::{Refusal, Reply};
+use crate::http::route::{Access, Operation, Permission, Resource, Route, Scope, Success};
+use crate::store::domains::Domain;
+use crate::verify::{Challenge, ask};
+
+/// How many looks are under way at once: each may hold a thread for seconds.
+pub(super) const LOOK_COUNT_MAX: usize = 8;
+
+/// What is missing until a domain is published.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Verification)]
+pub(super) struct Missing {
+    /// `unverified`.
+    state: &'static str,
+    /// Records any of which proves it.
+    proofs: Vec<Wanted>,
+}
+
+/// A record that proves a domain.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = VerificationProof)]
+struct Wanted {
+    /// `NS`, in the delegation at the parent, beside others; or `TXT`, in the zone as the world sees it.
+    #[serde(rename = "type")]
+    rtype: &'static str,
+    /// Its owner.
+    name: String,
+    /// Its content.
+    content: String,
+}
+
+/// The rows.
+pub(super) static ROUTES: [Route<Api>; 1] = [Route::new(
+    "/api/v1/domains/{name}/verify/",
+    &[Operation::post(|app, call| Box::pin(verify(app, call)))
+        .access(Access::With(Permission::Write))
+        .scopes(&[Scope::DnsApiExpensive])
+        .resource(Resource::PartOfDomain)
+        .query(&["wait"])
+        .replies(&[Success::json::<View>(200), Success::json::<View>(202)])
+        .refuses(&[409])
+        .summary("Looks whether a domain is proved to be the account's, and publishes it then")],
+)];
+
+impl Api {
+    /// What a domain has to show; `None` if nothing.
+    fn challenge(&self, domain: &Domain) -> Option<Challenge> {
+        let under = self.settings.verification.under.as_deref();
+        Challenge::new(&domain.name, domain.unproved.as_deref()?, under)
+    }
+
+    /// What is missing until a domain is published, as clients see it.
+    pub(super) fn missing_proof(&self, domain: &Domain) -> Option<Missing> {
+        let challenge = self.challenge(domain)?;
+        let server = challenge.server().map(|server| Wanted {
+            rtype: "NS",
+            name: challenge.domain().to_string(),
+            content: server.to_string(),
+        });
+        let content = format!("\"{}\"", challenge.token());
+        let text = Wanted { rtype: "TXT", name: challenge.txt_owner().to_string(), content };
+        Some(Missing { state: "unverified", proofs: server.into_iter().chain([text]).collect() })
+    }
+
+    /// Publishes a domain on these grounds.
+    pub(super) async fn prove(&self, mut call: Call<Api>, actor: Actor, grounds: Grounds) -> Result<Reply, Refusal> {
+        let id = call.domain()?.id;
+        let (domain, change) = self.change(move |txn| change::prove(txn, &actor, id, grounds)).await?;
+        let reply = Reply::json(200, &self.view(&domain));
+        // What is told of its being served is about the domain as it is now.
+        call.domain = Some(domain);
+        Ok(self.served(&call, reply, change).await)
+    }
+}
+
+/// POST.
+async fn verify(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
+    let domain = call.domain()?;
+    let Some((challenge, token)) = app.challenge(domain).zip(domain.unproved.clone()) else {
+        return Ok(Reply::json(200, &app.view(domain)));
+    };
+    app.writable()?;
+    let Some(servers) = app.settings.verification.servers() else {
+        return Err(Refusal::detail(503, "This server has no resolver to look with; ask its operator."));
+    };
+    let Ok(_look) = app.looks.try_acquire() else {
+        return Err(Refusal::detail(503, "Too many domains are looked up at the moment; try again."));
+    };
+    let look = tokio::task::spawn_blocking(move || ask::look(&servers, &challenge));
+    match look.await.map_err(|_| Refusal::internal())? {
+        Err(error) => Err(Refusal::detail(503, format!("The domain could not be looked up: {error}."))),
+        Ok(None) => Err(Refusal::conflict("neither of the records that prove the domain is there.")),
+        Ok(Some(proof)) => {
+            let actor = Actor { now_us: now_us(), ..app.actor(&call, "rest")? };
+            app.prove(call, actor, Grounds::Shown { token, how: proof.as_str() }).await
+        }
+    }
+}

@@ -1,8 +1,8 @@
 //! Big zones: a whole segment that stays, and an overlay with what changed since.
 //!
 //! A change costs the names that it touches. When an overlay has grown, a thread compiles the zone anew beside the
-//! publishing, and what changed meanwhile becomes the next overlay. Invariant: an overlay holds every owner that changed
-//! since the state its base was compiled from.
+//! publishing, and what changed meanwhile becomes the next overlay. After a start the bases are those of the published
+//! generation. Invariant: an overlay holds every owner that changed since the state its base was compiled from.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,24 +10,27 @@ use std::thread;
 
 use crossbeam::channel::{self, Receiver, Sender};
 use snapshot::dns::name::Name;
-use snapshot::image::{OverlayBuilder, OverlayError, Segment, Touched, ZoneCounts};
+use snapshot::handover::Survey;
+use snapshot::image::{BaseFacts, Laid, OverlayBuilder, OverlayError, Segment, Touched, ZoneCounts, ZoneFacts};
 use tracing::{debug, warn};
 
 use super::rows::{Rows, name_of};
 use super::zone::{self, ZoneError};
 use crate::store::changes::Node;
 use crate::store::domains::Domain;
-use crate::store::{DomainId, Reader, Store};
+use crate::store::{ChangeId, DomainId, Reader, Store, StoreError};
 
 /// From so many RRsets on a zone is big: reading and compiling fewer costs about a millisecond.
 const RRSETS_MIN: u32 = 256;
 /// An overlay with so many nodes is folded: early enough that it stays small until that is done.
 const FOLD_NODES_MIN: usize = 1024;
 
-/// The big zones that were compiled since start.
+/// The big zones.
 pub(super) struct BigZones {
-    /// By number of the domain.
+    /// Those that were compiled or changed since start, by number of the domain.
     zones: HashMap<DomainId, Big>,
+    /// Those that were not, as they are published.
+    published: PublishedZones,
     /// For threads that fold.
     store: Arc<Store>,
     /// Where they put what they made.
@@ -40,12 +43,23 @@ pub(super) struct BigZones {
     is_folding: bool,
 }
 
+/// The big zones of the generation that was found at the start.
+#[derive(Default)]
+struct PublishedZones {
+    /// The change that generation goes up to.
+    change: ChangeId,
+    /// By name, without a dot at the end; those that were published again since are gone.
+    zones: HashMap<String, Laid>,
+}
+
 /// A big zone.
 struct Big {
     /// How much the base has.
     counts: ZoneCounts,
     /// What changed since.
     overlay: OverlayBuilder,
+    /// What changed since as well, and is not in that yet: what a former process had published.
+    before: Vec<Touched>,
     /// The fold that is under way, if one is, and what changed since it was begun.
     folding: Option<(FoldId, Vec<Node>)>,
     /// What that fold has made.
@@ -70,7 +84,21 @@ impl BigZones {
     /// None yet.
     pub(super) fn new(store: Arc<Store>) -> BigZones {
         let (done, folded) = channel::unbounded();
-        BigZones { zones: HashMap::new(), store, done, folded, fold_count: 0, is_folding: false }
+        let (zones, published) = (HashMap::new(), PublishedZones::default());
+        BigZones { zones, published, store, done, folded, fold_count: 0, is_folding: false }
+    }
+
+    /// Learns the bases of the published generation, if the database is the one that it was made of.
+    pub(super) fn learn(&mut self, reader: &Reader<'_>, survey: &Survey) -> Result<(), StoreError> {
+        let change = ChangeId(survey.change);
+        // Zones that were compiled from files are none of the database's.
+        if survey.change == 0 || reader.chain_at(change)? != Some(survey.chain) {
+            return Ok(());
+        }
+        let zones = survey.view.laid(RRSETS_MIN).into_iter();
+        let zones = zones.map(|laid| (laid.facts.apex.to_string().trim_end_matches('.').to_owned(), laid)).collect();
+        self.published = PublishedZones { change, zones };
+        Ok(())
     }
 
     /// What threads have folded.
@@ -99,11 +127,15 @@ impl BigZones {
     /// Forgets all zones: each is compiled whole when it changes next.
     pub(super) fn forget_all(&mut self) {
         self.zones.clear();
+        self.published = PublishedZones::default();
     }
 
-    /// Forgets a zone that is gone.
-    pub(super) fn forget(&mut self, domain: DomainId) {
-        self.zones.remove(&domain);
+    /// Forgets a zone that is gone; its number may not be known.
+    pub(super) fn forget(&mut self, name: &str, domain: Option<DomainId>) {
+        if let Some(domain) = domain {
+            self.zones.remove(&domain);
+        }
+        self.published.zones.remove(name);
     }
 
     /// Compiles what changed of a domain: `nodes`, or all of it.
@@ -116,7 +148,9 @@ impl BigZones {
         domain: &Domain,
         nodes: Option<Vec<Node>>,
     ) -> Result<Vec<Segment>, ZoneError> {
-        if let (Some(nodes), Some(big)) = (nodes, self.zones.remove(&domain.id)) {
+        let published = self.published.take(reader, domain)?;
+        let known = self.zones.remove(&domain.id).or(published);
+        if let (Some(nodes), Some(big)) = (nodes, known) {
             match big.follow(reader, domain, nodes) {
                 Ok((mut big, segments)) => {
                     self.fold_if_due(&mut big, domain.id);
@@ -127,7 +161,6 @@ impl BigZones {
                 Err(cause) => debug!("no overlay for {}: {cause}", domain.name),
             }
         }
-        self.zones.remove(&domain.id);
         let segment = zone::compile(reader, domain)?;
         self.remember(domain, &segment);
         Ok(vec![segment])
@@ -170,7 +203,31 @@ impl BigZones {
     }
 }
 
+impl PublishedZones {
+    /// A zone to go on from, if what is published is what the domain was at that change: a zone that could not be compiled
+    /// keeps older content, and another domain may have had the name. It is given once, as it is published anew with this.
+    fn take(&mut self, reader: &Reader<'_>, domain: &Domain) -> Result<Option<Big>, StoreError> {
+        let Some(laid) = self.zones.remove(&domain.name) else { return Ok(None) };
+        let last = reader.change_sets_of(domain.id, Some(ChangeId(self.change.0 + 1)), 1, 0)?;
+        let is_same = last.first().is_some_and(|set| set.serial == laid.facts.serial);
+        Ok(if is_same { Big::laid(laid) } else { None })
+    }
+}
+
 impl Big {
+    /// A zone as it was published; `None` if that carries no overlay.
+    fn laid(laid: Laid) -> Option<Big> {
+        let Laid { facts, base, touched } = laid;
+        Big::with(&facts, base, touched)
+    }
+
+    /// A zone with a base; `None` if that carries no overlay.
+    fn with(facts: &ZoneFacts, base: BaseFacts, before: Vec<Touched>) -> Option<Big> {
+        let counts = ZoneCounts { names: facts.names, rrsets: facts.rrsets, records: facts.records };
+        let overlay = OverlayBuilder::new(facts.apex.as_ref(), base).ok()?;
+        Some(Big { counts, overlay, before, folding: None, ready: None })
+    }
+
     /// Whether this fold is of the overlay that there is now.
     fn is_folding(&self, id: FoldId) -> bool {
         self.folding.as_ref().is_some_and(|(folding, _)| *folding == id)
@@ -178,11 +235,7 @@ impl Big {
 
     /// A zone on a base of which nothing changed yet; `None` if such a base carries no overlay.
     fn on(segment: &Segment) -> Option<Big> {
-        let base = segment.base_facts()?;
-        let facts = &segment.facts;
-        let counts = ZoneCounts { names: facts.names, rrsets: facts.rrsets, records: facts.records };
-        let overlay = OverlayBuilder::new(facts.apex.as_ref(), base).ok()?;
-        Some(Big { counts, overlay, folding: None, ready: None })
+        Big::with(&segment.facts, segment.base_facts()?, Vec::new())
     }
 
     /// Takes up a change: the segments to publish, which are an overlay, and before it a new base if one is ready.
@@ -208,16 +261,17 @@ impl Big {
 
     /// Takes up a change and compiles the overlay.
     fn change(self, reader: &Reader<'_>, domain: &Domain, nodes: Vec<Node>) -> Result<(Big, Segment), OverlayFailure> {
-        let Big { counts, overlay, mut folding, ready } = self;
+        let Big { counts, overlay, before, mut folding, ready } = self;
         let apex = zone::absolute(&domain.name)?;
-        let touched: Option<Vec<Touched>> = nodes.iter().map(|node| touched(node, &apex)).collect();
-        let overlay = overlay.change(&Rows { reader, domain, apex: &apex }, &touched.ok_or(OverlayFailure::Key)?)?;
+        let since = nodes.iter().map(|node| touched(node, &apex).ok_or(OverlayFailure::Key));
+        let touched = before.into_iter().map(Ok).chain(since).collect::<Result<Vec<Touched>, _>>()?;
+        let overlay = overlay.change(&Rows { reader, domain, apex: &apex }, &touched)?;
         let counts = ZoneCounts { rrsets: domain.rrset_count.saturating_add(1), ..counts };
         let segment = overlay.build(counts)?;
         if let Some((_, since)) = &mut folding {
             since.extend(nodes);
         }
-        Ok((Big { counts, overlay, folding, ready }, segment))
+        Ok((Big { counts, overlay, before: Vec::new(), folding, ready }, segment))
     }
 }
 

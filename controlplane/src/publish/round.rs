@@ -63,7 +63,7 @@ impl Round {
             let domain = touched.domain;
             if let Err(cause) = round.compile(reader, &name, touched, big) {
                 // What this round would have added to an overlay is lost with it: the zone is compiled whole next.
-                domain.into_iter().for_each(|domain| big.forget(domain));
+                big.forget(&name, domain);
                 round.refused.push(Refused { name, domain, cause: cause.to_string() });
             }
         }
@@ -132,7 +132,7 @@ impl Round {
                 self.segments.extend(big.compile(reader, &domain, nodes)?);
             }
             gone => {
-                gone.map(|domain| domain.id).or(touched.domain).into_iter().for_each(|domain| big.forget(domain));
+                big.forget(name, gone.map(|domain| domain.id).or(touched.domain));
                 self.removed.push(zone::absolute(name)?);
             }
         }

@@ -108,6 +108,7 @@ pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher,
         // Zones that an earlier process could not compile are still in the outbox.
         taken: ChangeId(0),
         is_whole,
+        is_surveyed: false,
         refused: BTreeMap::new(),
         refused_until: Instant::now(),
         ready: Vec::new(),
@@ -169,6 +170,8 @@ struct Worker {
     refused_until: Instant,
     /// Whether the next generation needs every domain, not only those that changed.
     is_whole: bool,
+    /// Whether the published generation was read for what the next one can be laid on.
+    is_surveyed: bool,
     /// Zones that are not compiled whole for each change.
     big: BigZones,
     /// Domains whose new base is ready.
@@ -235,12 +238,30 @@ impl Worker {
     fn round(&mut self) -> Result<(), String> {
         let is_again = self.refused_until <= Instant::now();
         let again = if is_again { std::mem::take(&mut self.refused) } else { BTreeMap::new() };
+        self.survey();
         let outcome = self.round_with(&again);
         if outcome.is_err() {
             self.big.forget_all();
+            self.is_surveyed = false;
             self.refused.extend(again);
         }
         outcome
+    }
+
+    /// Reads the published generation, unless that was done, so that the first change of a big zone need not compile all of
+    /// it. What fails here shows again, and is told, when something is published.
+    fn survey(&mut self) {
+        if std::mem::replace(&mut self.is_surveyed, true) {
+            return;
+        }
+        let survey = match self.writer.survey() {
+            Ok(Some(survey)) => survey,
+            Ok(None) => return,
+            Err(error) => return warn!("the published generation cannot be read: {}", explain(&error)),
+        };
+        let big = &mut self.big;
+        let learnt = self.store.read(|reader| big.learn(reader, &survey));
+        learnt.unwrap_or_else(|error: StoreError| warn!("big zones are compiled whole once: {error}"));
     }
 
     /// As [`Worker::round`], with the zones to be tried `again`.

@@ -37,7 +37,7 @@ pub use directory::{Current, Directory, GenerationEntry, GenerationState, Standi
 pub use load::Loaded;
 pub use lock::LockError;
 pub use taste::Tasted;
-pub use writer::{Keep, Publication, Published, Writer};
+pub use writer::{Keep, Publication, Published, Survey, Writer};
 
 use crate::image::{BuildError, Digest, Generation, KeyError, LoadError};
 

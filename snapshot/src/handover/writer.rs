@@ -16,7 +16,7 @@ use super::lock::Lock;
 use super::merged::Merged;
 use super::{Current, Directory, HandoverError};
 use crate::dns::name::Name;
-use crate::image::{Digest, Generation, Manifest, Pack, PackFile, PackRef, SigningKey};
+use crate::image::{Digest, Generation, Manifest, Pack, PackFile, PackRef, SigningKey, View};
 
 /// The epoch of a directory that never had another.
 const EPOCH_FIRST: u64 = 1;
@@ -99,6 +99,16 @@ pub struct Published {
     pub bytes_written: u64,
     /// How many old packs were made part of fresh ones.
     pub packs_folded: usize,
+}
+
+/// The current generation, read whole.
+pub struct Survey {
+    /// All its zones.
+    pub view: View,
+    /// The change it goes up to; 0 if it was compiled from files.
+    pub change: u64,
+    /// The value of the hash chain there.
+    pub chain: [u8; 32],
 }
 
 /// A generation that is being put together.
@@ -252,7 +262,7 @@ impl Writer {
         let known = self.known.take().filter(|known| line.as_ref().is_ok_and(|line| *line == Some(known.line)));
         let (previous, change, index) = match known {
             Some(Known { line, change, index }) => (Some(line.digest), change, index),
-            None => self.learn(keep)?,
+            None => self.learn(keep, |_| {})?,
         };
         let index = if keep == Keep::Nothing {
             self.era += 1;
@@ -274,9 +284,32 @@ impl Writer {
         }
     }
 
+    /// Reads the current generation, which the first publication would have to do; `None` before the first. O(its bytes).
+    ///
+    /// # Errors
+    /// As [`Writer::publish`] with [`Keep::Others`].
+    pub fn survey(&mut self) -> Result<Option<Survey>, HandoverError> {
+        let Some(line) = self.directory.current_line()? else { return Ok(None) };
+        let mut packs = Vec::new();
+        let (digest, change, index) = self.learn(Keep::Others, |pack| packs.push(Arc::new(pack)))?;
+        if digest != Some(line.digest) {
+            return Ok(None);
+        }
+        let path = || self.directory.disk.path_of(&line.manifest.to_string());
+        let view = View::follow(None, line.manifest.generation, packs)
+            .map_err(|source| HandoverError::Refused { path: path(), source })?;
+        self.known = Some(Known { line, change, index });
+        let (change, chain) = change;
+        Ok(Some(Survey { view, change, chain }))
+    }
+
     /// Reads what the current generation is, and past every manifest on disk, also those that were never published, because
-    /// a data plane may have seen them. Its packs are read if zones of them are kept.
-    fn learn(&mut self, keep: Keep) -> Result<(Option<Digest>, Change, Index), HandoverError> {
+    /// a data plane may have seen them. Its packs are read, and handed to `each`, if zones of them are kept.
+    fn learn(
+        &mut self,
+        keep: Keep,
+        mut each: impl FnMut(Pack),
+    ) -> Result<(Option<Digest>, Change, Index), HandoverError> {
         self.era += 1;
         let names = self.directory.manifest_names()?;
         let current = match (self.directory.current(), keep) {
@@ -301,7 +334,9 @@ impl Writer {
         let mut index = Index::default();
         if keep == Keep::Others {
             for pack in manifest.packs {
-                index.add(pack, &self.load_signed(&pack)?);
+                let loaded = self.load_signed(&pack)?;
+                index.add(pack, &loaded);
+                each(loaded);
             }
             let name = ManifestName { epoch: manifest.epoch, generation: manifest.generation }.to_string();
             let path = || self.directory.disk.path_of(&name);

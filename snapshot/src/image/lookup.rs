@@ -149,13 +149,13 @@ impl<'v> Zone<'v> {
 
     /// The segment without the overlay.
     #[inline]
-    fn base(&self) -> Part<'v> {
+    pub(super) fn base(&self) -> Part<'v> {
         Part { segment: self.segment, zone: self.zone }
     }
 
     /// The overlay. Zones without one pay a comparison.
     #[inline]
-    fn overlay(&self) -> Option<Part<'v>> {
+    pub(super) fn overlay(&self) -> Option<Part<'v>> {
         if self.zone.overlay == 0 { None } else { self.view.overlay_of(self.zone) }
     }
 
@@ -248,7 +248,7 @@ impl<'v> Zone<'v> {
 
 impl<'v> Part<'v> {
     /// Every node in canonical order.
-    fn nodes(self) -> impl Iterator<Item = Node<'v>> {
+    pub(super) fn nodes(self) -> impl Iterator<Item = Node<'v>> {
         let mut next = self.zone.nodes as usize;
         std::iter::from_fn(move || {
             let word = u32::try_from(next).ok()?;
@@ -287,7 +287,7 @@ impl<'v> Part<'v> {
 
     /// Looks one name up in the index. O(1): a run is at most four lines long.
     #[inline]
-    fn probe(&self, name: &[u8], hash: u64) -> Option<Node<'v>> {
+    pub(super) fn probe(&self, name: &[u8], hash: u64) -> Option<Node<'v>> {
         let mut bucket = bucket_of(hash, self.zone.bucket_count);
         for _ in 0..self.zone.run_max {
             let line = self.line((self.zone.bucket_line as usize + bucket as usize) * LINE_LEN)?;

@@ -44,7 +44,7 @@ pub use file::{FileKind, LoadError};
 pub use lookup::{Encloser, Found, NameHashes, Zone};
 pub use manifest::{Generation, Manifest, PackRef};
 pub use node::{Node, RrsetBody};
-pub use overlay::{OVERLAY_NODES_MAX, OverlayBuilder, OverlayError, ReadError, Touched, ZoneReader};
+pub use overlay::{Laid, OVERLAY_NODES_MAX, OverlayBuilder, OverlayError, ReadError, Touched, ZoneReader};
 pub use pack::{PACK_LEN_MAX, Pack, PackFile, ZoneFacts};
 pub use sign::{KeyError, PublicKey, SigningKey, Trust};
 pub use view::{View, ZoneId};

@@ -154,7 +154,7 @@ impl View {
     }
 
     /// The facts of a zone, those of its overlay if it has one.
-    fn facts(&self, zone: &ZoneRef) -> Option<&ZoneFacts> {
+    pub(super) fn facts(&self, zone: &ZoneRef) -> Option<&ZoneFacts> {
         let zone = self.overlaid(zone).map_or(zone, |overlaid| &overlaid.zone);
         Some(&self.pack(zone.pack)?.entries().get(zone.idx as usize)?.facts)
     }

@@ -7,6 +7,7 @@
 //! Invariant: base and overlay together answer as a whole segment of the zone would. Signed zones have no overlays.
 
 mod closure;
+mod laid;
 mod reader;
 
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use thiserror::Error;
 
 use self::closure::{Item, Owned};
+pub use self::laid::Laid;
 pub use self::reader::{ReadError, ZoneReader};
 use super::build::{BaseFacts, BuildError, Nodes, Segment, ZoneCounts};
 use super::layout::{NODE_BELOW_CUT, NODE_CUT, NODE_TOMBSTONE, NODE_WILDCARD, NODE_WILDCARD_CHILD};

@@ -162,6 +162,7 @@ proptest! {
         let base = pack_of(vec![Segment::build(&zone(&content, 8)).unwrap()]);
         let base_segment = base.segment(0).unwrap();
         let mut touched = Vec::new();
+        let mut published = view(&[&base]);
         let mut builder = OverlayBuilder::new(name("e.").as_ref(), base_segment.base_facts().unwrap()).unwrap();
         for (step, edit) in changes.iter().enumerate() {
             apply(&mut content, edit);
@@ -175,7 +176,15 @@ proptest! {
             check_same(&now, &base, overlay(&now, &base_segment, &touched).unwrap())?;
             // One that takes up each change as it comes, and only that.
             builder = builder.change(&now, &touched[step..]).unwrap();
-            check_same(&now, &base, builder.build(ZoneCounts::default()).unwrap())?;
+            let kept = builder.build(ZoneCounts::default()).unwrap();
+            // One that is made anew from what was published, and takes up the latest change.
+            let laid = published.laid(0).remove(0);
+            let since: Vec<Touched> = laid.touched.iter().chain(&touched[step..]).cloned().collect();
+            let anew = OverlayBuilder::new(now.apex(), laid.base).unwrap().change(&now, &since).unwrap();
+            let anew = pack_of(vec![anew.build(ZoneCounts::default()).unwrap()]);
+            check_same(&now, &base, kept)?;
+            check_same(&now, &base, anew.segment(0).unwrap())?;
+            published = view(&[&base, &anew]);
         }
     }
 }

@@ -48,7 +48,8 @@ pub(super) struct View {
     serial: u32,
     /// The first generation that has it; none before it is published.
     generation: Option<u64>,
-    /// `yes` if every data plane that is attached serves it, and one is; else `no`.
+    /// `yes` if every data plane that is attached serves it, and one is; else `no`, also if its zone cannot be published as it
+    /// is and keeps its last good content.
     served: &'static str,
     /// What the data planes that are attached serve; only where one change is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,7 +103,9 @@ pub(super) static ROUTES: [Route<Api>; 2] = [
 impl Api {
     /// How a change-set is shown, in lists.
     pub(super) fn change_view(&self, set: ChangeSet, generation: Option<u64>) -> View {
-        let is_published = self.publisher.has(set.id);
+        let is_held_back = self.is_held_back(set.id);
+        let is_published = self.publisher.has(set.id) && !is_held_back;
+        let is_served = self.publisher.served(set.id) == Served::Yes && !is_held_back;
         View {
             id: set.id.0,
             domain: set.name,
@@ -114,7 +117,7 @@ impl Api {
             serial: set.serial,
             // The journal is written a moment after the generation is there.
             generation: generation.or(self.publisher.generation()).filter(|_| is_published),
-            served: if self.publisher.served(set.id) == Served::Yes { "yes" } else { "no" },
+            served: if is_served { "yes" } else { "no" },
             planes: None,
             edits: serde_json::from_str(&set.edits).ok(),
         }

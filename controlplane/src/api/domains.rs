@@ -252,7 +252,7 @@ async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
         (Ok(created), _) => {
             app.publisher.forget_file_zone(&created.domain.name);
             let view = app.new_view(&created.domain);
-            Ok(app.served(&call, Reply::json(201, &view), Some(created.change)).await)
+            Ok(app.served_all(&call, Reply::json(201, &view), &[created.domain.change, created.change]).await)
         }
         (Err(Attempt::DryRun(created)), Some(new)) => {
             Ok(Reply::json(200, &Preview::of(&created, &new, report, replaced.as_ref())))

@@ -212,7 +212,7 @@ async fn revive(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     });
     let made = made.await?;
     let view = app.new_view(&made.domain);
-    Ok(app.served(&call, Reply::json(201, &view), Some(made.change)).await)
+    Ok(app.served_all(&call, Reply::json(201, &view), &[made.domain.change, made.change]).await)
 }
 
 #[cfg(test)]

@@ -174,12 +174,20 @@ impl Api {
 
     /// Waits until a change is served, and adds what the client is told of it. `None`: nothing had to change.
     async fn served(&self, call: &Call<Api>, reply: Reply, change: Option<ChangeId>) -> Reply {
-        let Some(change) = change else { return reply };
+        match change {
+            Some(change) => self.served_all(call, reply, &[change]).await,
+            None => reply,
+        }
+    }
+
+    /// The same for changes of several domains; the client is told the last one.
+    async fn served_all(&self, call: &Call<Api>, reply: Reply, changes: &[ChangeId]) -> Reply {
+        let Some(last) = changes.iter().copied().max() else { return reply };
         let patience = call.wait.unwrap_or(SERVED_TIME);
-        let served = self.publisher.wait(change, patience).await;
-        let mut reply = reply.change(change.0);
-        let is_refused = call.domain.as_ref().is_some_and(|domain| self.publisher.refuses(&domain.name));
-        if served == Served::Yes && !is_refused && !self.waits_for_proof(call, change) {
+        let served = self.publisher.wait(last, patience).await;
+        let mut reply = reply.change(last.0);
+        let is_held_back = |change: &ChangeId| self.is_held_back(*change) || self.waits_for_proof(call, *change);
+        if served == Served::Yes && !changes.iter().any(is_held_back) {
             return reply;
         }
         if served != Served::Nobody && call.wait.is_some() {
@@ -201,6 +209,18 @@ impl Api {
                 });
                 made.is_ok_and(|made: Option<Domain>| made.is_some_and(|domain| domain.unproved.is_some()))
             }
+        }
+    }
+
+    /// Whether a change is not served although later ones are: its zone could not be compiled and keeps its last good
+    /// content. Then it waits in the outbox; a database that cannot tell gives no reason to promise anything.
+    fn is_held_back(&self, change: ChangeId) -> bool {
+        if !self.publisher.refuses_some() {
+            return false;
+        }
+        match self.store.read(|reader| reader.waiting(change)) {
+            Ok(name) => name.is_some_and(|name| self.publisher.refuses(&name)),
+            Err::<_, StoreError>(_) => true,
         }
     }
 

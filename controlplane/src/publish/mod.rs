@@ -169,6 +169,12 @@ impl Publisher {
         self.progress.borrow().refused.contains_key(name)
     }
 
+    /// Whether any zone does.
+    #[must_use]
+    pub fn refuses_some(&self) -> bool {
+        !self.progress.borrow().refused.is_empty()
+    }
+
     /// Why the database is not trusted, if it is not: nothing is published then, and nothing should be written.
     #[must_use]
     pub fn quarantine(&self) -> Option<&Quarantine> {

@@ -230,6 +230,14 @@ impl Reader<'_> {
         Ok(self.row(sql, params![domain.0, after.0, after_us], |row| row.get(0))?.unwrap_or(0))
     }
 
+    /// The domain's name of a change that waits to be published, or of a zone that could not be.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn waiting(&self, change: ChangeId) -> Result<Option<String>, StoreError> {
+        self.row("SELECT name FROM outbox WHERE change = ?1", [change.0], |row| row.get(0))
+    }
+
     /// What was committed after a change, in its order.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,7 @@ use controlplane::store::tokens::Token;
 use controlplane::value::{RANDOM_LEN, Secret, SecretHash};
 use serde_json::Value;
 use snapshot::handover::Directory;
+use snapshot::handover::frames::{Reply, Request, Serving, read_frame, write_frame};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -133,13 +134,28 @@ impl Bench {
         Bench::made(|_| (), verification)
     }
 
-    /// Starts one with an empty database.
+    /// The same as [`Bench::start`] with a data plane that serves whatever is published.
+    pub(crate) fn with_plane() -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let control = dir.path().join("control");
+        let listener = UnixListener::bind(&control).unwrap();
+        let snapshots = dir.path().join("snapshots");
+        std::thread::spawn(move || play_plane(&listener, &snapshots));
+        Bench::start_in(dir, vec![control], Verification::default())
+    }
+
+    /// Starts one in a directory that was filled before.
     fn made(fill: impl FnOnce(&std::path::Path), verification: Verification) -> Bench {
         let dir = tempfile::tempdir().unwrap();
         fill(&dir.path().join("snapshots"));
+        Bench::start_in(dir, Vec::new(), verification)
+    }
+
+    /// Starts one in a directory.
+    fn start_in(dir: tempfile::TempDir, controls: Vec<PathBuf>, verification: Verification) -> Bench {
         let store = Arc::new(Store::open(&dir.path().join("state")).unwrap());
         let snapshots = dir.path().join("snapshots");
-        let settings = publish::Settings { snapshots: snapshots.clone(), planes: Vec::new(), sign: None };
+        let settings = publish::Settings { snapshots: snapshots.clone(), planes: controls, sign: None };
         let publisher = Publisher::start(Arc::clone(&store), &settings).unwrap();
         let planes = Arc::new(Planes::new(snapshots, Vec::new(), Pace::default()));
         let domains = Domains {
@@ -271,6 +287,24 @@ impl Drop for Bench {
         self.stop.send_replace(true);
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(Duration::from_secs(5));
+        }
+    }
+}
+
+/// Serves the newest generation of a directory, as far as the control plane is told, until nobody asks any more.
+fn play_plane(listener: &UnixListener, snapshots: &Path) {
+    let Ok((mut stream, _)) = listener.accept() else { return };
+    while let Ok(Some(Request::Reload)) = read_frame(&mut stream) {
+        let current = Directory::open(snapshots).ok().and_then(|directory| directory.current().ok().flatten());
+        let reply = match current {
+            Some(current) => {
+                let generation = current.manifest.generation.0;
+                Reply::Serving(Serving { generation, fresh: true, millis: 0.0 })
+            }
+            None => Reply::Error { message: "nothing yet".into() },
+        };
+        if write_frame(&mut stream, &reply).is_err() {
+            return;
         }
     }
 }

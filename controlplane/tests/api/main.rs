@@ -13,6 +13,8 @@ mod files;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod held_back;
+#[cfg(test)]
 mod history;
 #[cfg(test)]
 mod import;

@@ -161,7 +161,8 @@ pub(super) async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
     app.replaced(&call, &account, &new.name, None).await?;
     let created = app.change(move |txn| change::create(txn, &actor, new)).await?;
     app.publisher.forget_file_zone(&created.domain.name);
-    Ok(app.served(&call, Reply::json(201, &app.zone(&created.domain)), Some(created.change)).await)
+    let reply = Reply::json(201, &app.zone(&created.domain));
+    Ok(app.served_all(&call, reply, &[created.domain.change, created.change]).await)
 }
 
 /// What a body asks for.

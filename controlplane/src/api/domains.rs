@@ -18,6 +18,7 @@ use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Access, Count, Operation, Permission, Resource, Route, Scope, Success};
 use crate::naming::{self, Suffixes};
 use crate::rrset::{Draft, Limits, Rules};
+use crate::store::Txn;
 use crate::store::accounts::Class;
 use crate::store::domains::{Domain, SerialPolicy, Soa, SoaMode};
 use crate::store::rrsets::{Filter, Rrset};
@@ -107,6 +108,7 @@ pub(super) static ROUTES: [Route<Api>; 3] = [
                 .scopes(&[Scope::DnsApiExpensive])
                 .query(&["wait"])
                 .replies(&[Success::empty(204), Success::empty(202)])
+                .refuses(&[412])
                 .summary("Deletes a domain with all it holds"),
         ],
     ),
@@ -294,7 +296,7 @@ pub(super) fn object(body: &Value) -> Result<&Map<String, Value>, Refusal> {
 async fn show(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let domain = call.domain()?;
     let view = View { keys: Some(Vec::new()), ..app.view(domain) };
-    Ok(Reply::json(200, &view).etag(&domain.change.0.to_string()))
+    Ok(Reply::json(200, &view).etag(&app.etag_of(domain)))
 }
 
 /// DELETE of one; it is no mistake if there is none.
@@ -305,7 +307,12 @@ async fn delete(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let Some(domain) = found else { return Ok(Reply::empty(204)) };
     let actor = change::Actor { account: domain.account, ..app.actor(&call, "rest")? };
     let suffixes = app.settings.local_suffixes.clone();
-    let change = app.change(move |txn| change::delete(txn, &actor, &name, &suffixes)).await?;
+    let precondition = app.precondition(&call, &domain)?;
+    let delete = move |txn: &Txn<'_>| {
+        change::expect(txn, domain.id, precondition.as_ref())?;
+        change::delete(txn, &actor, &name, &suffixes)
+    };
+    let change = app.change(delete).await?;
     Ok(app.served(&call, Reply::empty(204), change).await)
 }
 

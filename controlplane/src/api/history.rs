@@ -78,7 +78,7 @@ pub(super) static ROUTES: [Route<Api>; 4] = [
             .body::<UndoBody>(Count::One)
             .query(&["wait"])
             .replies(&[Success::json::<Outcome>(200), Success::json::<Outcome>(202)])
-            .refuses(&[403, 409])
+            .refuses(&[403, 409, 412])
             .summary("Takes one change back, if nothing it touched was changed since")],
     ),
     Route::new(
@@ -89,7 +89,7 @@ pub(super) static ROUTES: [Route<Api>; 4] = [
             .body::<RestoreBody>(Count::One)
             .query(&["wait"])
             .replies(&[Success::json::<Outcome>(200), Success::json::<Outcome>(202)])
-            .refuses(&[403, 409])
+            .refuses(&[403, 409, 412])
             .summary("Returns a domain to a former state")],
     ),
     Route::new(
@@ -170,7 +170,12 @@ pub(super) fn flag(body: &Map<String, Value>, name: &str) -> Result<bool, Refusa
 async fn go_back(app: &Api, call: &Call<Api>, what: Restore, dry_run: bool) -> Result<Reply, Refusal> {
     let domain = call.domain()?.id;
     let actor = app.actor(call, "rest")?;
-    let committed = app.attempt(move |txn| change::restore(txn, actor, domain, what, dry_run)).await?;
+    let precondition = app.precondition(call, call.domain()?)?;
+    let restore = move |txn: &Txn<'_>| {
+        change::expect(txn, domain, precondition.as_ref())?;
+        change::restore(txn, actor, domain, what, dry_run)
+    };
+    let committed = app.attempt(restore).await?;
     let change = committed.change.filter(|_| !dry_run);
     let reply = Reply::json(200, &outcome(committed, dry_run));
     Ok(app.served(call, reply, change).await)

@@ -157,12 +157,14 @@ async fn import(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     loop {
         let plan = planned(&app, domain.id, &drafts, mode).await?;
         let (plan, seen) = plan.ok_or_else(|| Refusal::not_found("Not found."))?;
+        // What the client has seen must be what the plan was made from, each time.
+        app.precondition(&call, &seen)?;
         if !dry_run {
             plan.names.pass(force.as_ref())?;
         }
         let note = force.as_ref().map(|force| force.reason.as_str().to_owned());
         match commit(&app, &call, &seen, plan.targets, note, dry_run).await {
-            Err(change::Refusal::Precondition) if call.if_match.is_none() && attempt < ATTEMPT_COUNT_MAX => {
+            Err(change::Refusal::Precondition) if attempt < ATTEMPT_COUNT_MAX => {
                 attempt += 1;
             }
             Err(refused) => return Err(refusal::of_change(refused)),
@@ -186,13 +188,7 @@ async fn commit(
     dry_run: bool,
 ) -> Result<Committed, change::Refusal> {
     let actor = app.actor(call, "rest").map_err(|_| change::Refusal::Forbidden)?;
-    let theirs = call.if_match.as_ref().map(super::rrsets::etags_of);
-    let ours = format!("\"{}\"", seen.change.0);
-    let is_met = theirs.is_none_or(|etags| etags.iter().any(|etag| *etag == ours || etag == "*"));
-    if !is_met {
-        return Err(change::Refusal::Precondition);
-    }
-    let precondition = Some(Precondition { rrset: None, etags: vec![ours] });
+    let precondition = Some(Precondition { rrset: None, etags: vec![change::domain_etag(seen)] });
     let edits = Edits::Targets { kind: "import", undoes: None, note, targets, soa: None };
     let change = Change { actor, domain: seen.id, precondition, edits, dry_run };
     match app.store.write(move |txn| change::commit(txn, change)).await {

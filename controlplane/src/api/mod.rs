@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::change::{Actor, House, Refusal as ChangeRefusal};
+use crate::change::{self, Actor, House, Precondition, Refusal as ChangeRefusal};
 use crate::clock::now_us;
 use crate::config::{Domains, Whose};
 use crate::http::App;
@@ -41,6 +41,7 @@ use crate::http::call::Call;
 use crate::http::credentials::{AuthFailure, Credentials};
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::Route;
+use crate::http::tags::Tags;
 use crate::planes::Planes;
 use crate::publish::{Publisher, Served};
 use crate::rrset::{Limits, Rules};
@@ -236,6 +237,24 @@ impl Api {
             expire_secs: 2_419_200,
             minimum_secs: 3600,
         }
+    }
+
+    /// The entity tag of a domain as it is shown: what is stored, and when it was published.
+    fn etag_of(&self, domain: &Domain) -> String {
+        let stored = change::domain_etag(domain);
+        let published = self.published_us(domain).unwrap_or(0);
+        format!("{}-{published:x}", stored.trim_matches('"'))
+    }
+
+    /// What `If-Match` asks of a domain. The client's tag is compared here, as it tells more than the database knows; that the
+    /// domain is still the same is for the transaction.
+    fn precondition(&self, call: &Call<Api>, domain: &Domain) -> Result<Option<Precondition>, Refusal> {
+        let Some(theirs) = &call.if_match else { return Ok(None) };
+        if !theirs.match_strongly(Some(&self.etag_of(domain))) {
+            return Err(Refusal::precondition_failed());
+        }
+        let etag = if *theirs == Tags::Any { "*".to_owned() } else { change::domain_etag(domain) };
+        Ok(Some(Precondition { rrset: None, etags: vec![etag] }))
     }
 
     /// When a domain's content was published; `None` before the first time.

@@ -57,7 +57,7 @@ pub(super) static ROUTES: [Route<Api>; 2] = [
                 .body::<RrsetBody>(Count::OneOrList)
                 .query(&["wait"])
                 .replies(&[Success::one_or_list::<View>(201), Success::one_or_list::<View>(202)])
-                .refuses(&[403])
+                .refuses(&[403, 412])
                 .summary("Makes an RRset, or many"),
             Operation::patch(|app, call| Box::pin(change_list(app, call)))
                 .scopes(&[Scope::DnsApiPerDomainExpensive])
@@ -65,7 +65,7 @@ pub(super) static ROUTES: [Route<Api>; 2] = [
                 .body::<RrsetBody>(Count::List)
                 .query(&["wait"])
                 .replies(&[Success::list::<View>(200), Success::list::<View>(202)])
-                .refuses(&[403])
+                .refuses(&[403, 412])
                 .summary("Changes what is sent of many RRsets"),
             Operation::put(|app, call| Box::pin(change_list(app, call)))
                 .scopes(&[Scope::DnsApiPerDomainExpensive])
@@ -73,7 +73,7 @@ pub(super) static ROUTES: [Route<Api>; 2] = [
                 .body::<RrsetBody>(Count::List)
                 .query(&["wait"])
                 .replies(&[Success::list::<View>(200), Success::list::<View>(202)])
-                .refuses(&[403])
+                .refuses(&[403, 412])
                 .summary("Makes many RRsets what is sent"),
         ],
     ),
@@ -292,7 +292,10 @@ impl Api {
         edits: Edits,
         rrset: Option<(String, Rtype)>,
     ) -> Result<Committed, Refusal> {
-        let precondition = call.if_match.as_ref().map(|tags| Precondition { rrset, etags: etags_of(tags) });
+        let precondition = match rrset {
+            None => self.precondition(call, call.domain()?)?,
+            rrset => call.if_match.as_ref().map(|tags| Precondition { rrset, etags: etags_of(tags) }),
+        };
         let actor = change::Actor { now_us: now_us(), ..self.actor(call, "rest")? };
         let change = Change { actor, domain: call.domain()?.id, precondition, edits, dry_run: false };
         self.change(move |txn| change::commit(txn, change)).await

@@ -16,7 +16,7 @@ use crate::store::changes::{ChangeSet, Node};
 use crate::store::domains::{Domain, Soa};
 use crate::store::rrsets::{Record, Rrset};
 use crate::store::tokens::Token;
-use crate::store::{ChangeId, Reader, Txn};
+use crate::store::{ChangeId, DomainId, Reader, Txn};
 
 /// Makes a change, or says why not. Costs O(edits), whatever the size of the zone.
 ///
@@ -189,6 +189,22 @@ pub fn etag(rrset: &Rrset) -> String {
     format!("\"{}\"", &hash.finalize().to_hex()[..16])
 }
 
+/// The entity tag of a domain: another one after each change and each write that touched it.
+#[must_use]
+pub fn domain_etag(domain: &Domain) -> String {
+    format!("\"{}-{:x}\"", domain.change.0, domain.touched_us)
+}
+
+/// Makes sure that a domain is what the caller has seen, before something happens to all of it.
+///
+/// # Errors
+/// [`Refusal::Precondition`].
+pub fn expect(txn: &Reader<'_>, domain: DomainId, seen: Option<&Precondition>) -> Result<(), Refusal> {
+    let Some(seen) = seen else { return Ok(()) };
+    let domain = txn.domain(domain)?.ok_or(Refusal::Precondition)?;
+    compare(txn, &domain, seen)
+}
+
 /// Compares what the caller has seen with what is there.
 fn compare(txn: &Reader<'_>, domain: &Domain, precondition: &Precondition) -> Result<(), Refusal> {
     let found = match &precondition.rrset {
@@ -196,7 +212,7 @@ fn compare(txn: &Reader<'_>, domain: &Domain, precondition: &Precondition) -> Re
             let rrset = txn.rrset(domain.id, &node_of(subname)?, *rtype)?;
             rrset.as_ref().map(etag)
         }
-        None => Some(format!("\"{}\"", domain.change.0)),
+        None => Some(domain_etag(domain)),
     };
     let is_met = found.is_some_and(|found| precondition.etags.iter().any(|etag| *etag == found || etag == "*"));
     if is_met { Ok(()) } else { Err(Refusal::Precondition) }

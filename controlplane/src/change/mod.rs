@@ -34,7 +34,7 @@ use crate::store::rrsets::{Record, Rrset};
 use crate::store::{AccountId, ChangeId, DomainId, StoreError};
 
 pub use apply::node_of;
-pub use commit::{commit, etag};
+pub use commit::{commit, domain_etag, etag, expect};
 pub use domain::{Created, NewDomain, create, delete, withdraw};
 pub use edits::{Content, Edit, State};
 pub use prove::{Grounds, prove};
@@ -148,7 +148,7 @@ pub struct Target {
 pub struct Precondition {
     /// Of which RRset; `None` for the whole domain.
     pub rrset: Option<(String, Rtype)>,
-    /// Any of these entity tags, as [`etag`] makes them.
+    /// Any of these entity tags, as [`etag`] and [`domain_etag`] make them.
     pub etags: Vec<String>,
 }
 

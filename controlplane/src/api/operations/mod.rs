@@ -70,7 +70,7 @@ pub(super) static ROUTES: [Route<Api>; 7] = [
                 .resource(Resource::PartOfDomain)
                 .query(&["wait"])
                 .replies(&[Success::json::<zones::Deleted>(200), Success::json::<zones::Deleted>(202)])
-                .refuses(&[507])
+                .refuses(&[412, 507])
                 .summary("Deletes a zone with all its records"),
         ],
     )
@@ -92,7 +92,7 @@ pub(super) static ROUTES: [Route<Api>; 7] = [
                 .body::<records::NewRecord>(Count::One)
                 .query(&["wait"])
                 .replies(&[Success::json::<records::View>(201), Success::json::<records::View>(202)])
-                .refuses(&[409, 507])
+                .refuses(&[409, 412, 507])
                 .summary("Adds a record"),
         ],
     )

@@ -225,8 +225,8 @@ pub(super) async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
     let wish = wish(body, rtype, &domain)?;
     let rdata = wish.content.as_ref().map(|content| content.rdata.clone()).unwrap_or_default();
     let actor = app.actor(&call, "operations")?;
-    let zone = domain.clone();
-    let committed = app.change(move |txn| add(txn, actor, &zone, (subname, rtype), wish)).await??;
+    let (zone, precondition) = (domain.clone(), app.precondition(&call, &domain)?);
+    let committed = app.change(move |txn| add(txn, actor, &zone, (subname, rtype), (wish, precondition))).await??;
     let rrset = committed.rrsets.first().ok_or_else(Refusal::internal)?;
     let record = rrset.records.iter().find(|record| record.rdata == rdata).ok_or_else(Refusal::internal)?;
     let reply = Reply::json(201, &view(&domain, rrset, record)).header(ETAG, &change::etag(rrset));
@@ -234,8 +234,13 @@ pub(super) async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
 }
 
 /// Adds a record to its RRset.
-fn add(txn: &Txn<'_>, actor: Actor, domain: &Domain, key: (String, Rtype), wish: Wish) -> Outcome {
-    let (subname, rtype) = key;
+fn add(
+    txn: &Txn<'_>,
+    actor: Actor,
+    domain: &Domain,
+    (subname, rtype): (String, Rtype),
+    (wish, precondition): (Wish, Option<Precondition>),
+) -> Outcome {
     let before = txn.rrset(domain.id, &change::node_of(&subname)?, rtype)?;
     let (before_ttl, records) = before.map(|before| (before.ttl_secs, before.records)).unzip();
     let mut records: Vec<Record> = records.unwrap_or_default();
@@ -252,7 +257,7 @@ fn add(txn: &Txn<'_>, actor: Actor, domain: &Domain, key: (String, Rtype), wish:
     };
     wish.apply(&mut record);
     records.push(record);
-    commit(txn, actor, domain, (subname, rtype), (ttl_secs, records), None)
+    commit(txn, actor, domain, (subname, rtype), (ttl_secs, records), precondition)
 }
 
 impl Wish {
@@ -341,7 +346,7 @@ impl Found {
     /// The record, answered.
     fn reply(&self) -> Result<Reply, Refusal> {
         let Some(rrset) = &self.rrset else {
-            return Ok(Reply::json(200, &soa_view(&self.domain)).etag(&self.domain.change.0.to_string()));
+            return Ok(Reply::json(200, &soa_view(&self.domain)).header(ETAG, &change::domain_etag(&self.domain)));
         };
         let record = rrset.records.iter().find(|record| record.id == self.id).ok_or_else(missing)?;
         Ok(Reply::json(200, &view(&self.domain, rrset, record)).header(ETAG, &change::etag(rrset)))

@@ -14,6 +14,7 @@ use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
 use crate::naming::{self, Suffixes};
 use crate::rrset::Limits;
+use crate::store::Txn;
 use crate::store::accounts::{Account, Class};
 use crate::store::domains::{Domain, SerialPolicy, Soa, SoaMode};
 use crate::store::rrsets::Filter;
@@ -143,7 +144,8 @@ pub(super) async fn list(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusa
 
 /// GET of one.
 pub(super) async fn show(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
-    Ok(Reply::json(200, &app.zone(call.domain()?)))
+    let domain = call.domain()?;
+    Ok(Reply::json(200, &app.zone(domain)).etag(&app.etag_of(domain)))
 }
 
 /// POST to the list.
@@ -210,11 +212,16 @@ fn new_zone(app: &Api, body: &Map<String, Value>, account: &Account) -> Result<N
 
 /// DELETE of one.
 pub(super) async fn delete(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
-    let name = call.domain()?.name.clone();
+    let (domain, name) = (call.domain()?.id, call.domain()?.name.clone());
     let actor = app.actor(&call, "operations")?;
+    let precondition = app.precondition(&call, call.domain()?)?;
     let suffixes = app.settings.local_suffixes.clone();
     let deleted = Deleted { deleted: name.clone() };
-    let change = app.change(move |txn| change::delete(txn, &actor, &name, &suffixes)).await?;
+    let delete = move |txn: &Txn<'_>| {
+        change::expect(txn, domain, precondition.as_ref())?;
+        change::delete(txn, &actor, &name, &suffixes)
+    };
+    let change = app.change(delete).await?;
     // Somebody else was faster.
     let change = change.ok_or_else(|| Refusal::not_found("Not found."))?;
     Ok(app.served(&call, Reply::json(200, &deleted), Some(change)).await)

@@ -7,7 +7,7 @@ use snapshot::dns::rtype::Rtype;
 
 use super::apply::{Applied, apply, node_of};
 use super::quota::{Cause, charge};
-use super::{Actor, Change, Committed, Edits, NS_LOCKED, Precondition, Refusal, Target, Verb, serial};
+use super::{Actor, Change, Committed, Edit, Edits, NS_LOCKED, Precondition, Refusal, Target, Verb, serial};
 use crate::auth;
 use crate::rrset::bulk::Bulk;
 use crate::rrset::structure::{Origin, Present, cname_conflict, structure};
@@ -116,7 +116,8 @@ pub(super) fn carry_out(
 ) -> Result<Committed, Refusal> {
     let changes_soa = plan.soa.as_ref().is_some_and(|soa| *soa != domain.soa);
     structure_of(&targets, actor)?;
-    let Applied { rrsets, edits, nodes, delta } = apply(txn, actor, &mut domain, targets)?;
+    let former = domain.clone();
+    let Applied { rrsets, mut edits, nodes, delta } = apply(txn, actor, &mut domain, targets)?;
     domain.touched_us = domain.touched_us.max(actor.now_us);
     let mut change = None;
     if !edits.is_empty() || changes_soa {
@@ -133,6 +134,9 @@ pub(super) fn carry_out(
         domain.change = txn.next_change()?;
         change = Some(domain.change);
         charge(txn, actor, &delta, plan.cause())?;
+        if changes_soa {
+            edits.push(Edit::of_soa(&former, &domain));
+        }
         record(txn, actor, &domain, plan, &edits, Some(&nodes))?;
     }
     txn.update_domain(&domain)?;
@@ -148,7 +152,7 @@ pub(super) fn record(
     actor: &Actor,
     domain: &Domain,
     plan: &Plan,
-    edits: &[super::Edit],
+    edits: &[Edit],
     nodes: Option<&[Node]>,
 ) -> Result<(), Refusal> {
     let edits =
@@ -349,7 +353,7 @@ fn texts(errors: &[impl ToString]) -> Vec<String> {
 }
 
 /// No owner may have more types than the account's class allows.
-fn limits_of_owners(txn: &Reader<'_>, actor: &Actor, domain: &Domain, edits: &[super::Edit]) -> Result<(), Refusal> {
+fn limits_of_owners(txn: &Reader<'_>, actor: &Actor, domain: &Domain, edits: &[Edit]) -> Result<(), Refusal> {
     let max = actor.limits.type_count_max;
     if max == usize::MAX {
         return Ok(());

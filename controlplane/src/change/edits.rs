@@ -1,9 +1,11 @@
-//! What a change-set remembers: each RRset before and after, as JSON.
+//! What a change-set remembers: each RRset before and after, as JSON. The SOA record stands among them as an RRset of the
+//! apex with its serial of then, which no way back takes up.
 
 use serde::{Deserialize, Serialize};
 use snapshot::dns::rtype::Rtype;
 
 use crate::rrset::lenient;
+use crate::store::domains::{Domain, Soa};
 use crate::store::rrsets::{Record, Rrset};
 
 /// An RRset before and after a change.
@@ -48,7 +50,48 @@ pub struct Content {
     pub comment: Option<String>,
 }
 
+impl Edit {
+    /// What became of the SOA record between two states of a domain.
+    pub(super) fn of_soa(before: &Domain, after: &Domain) -> Edit {
+        let state = |domain| Some(State::of_soa(domain));
+        Edit { subname: String::new(), rtype: Rtype::SOA.to_string(), before: state(before), after: state(after) }
+    }
+
+    /// Whether this is of the SOA record, which has no row.
+    pub(super) fn is_of_soa(&self) -> bool {
+        self.subname.is_empty() && self.rtype == Rtype::SOA.to_string()
+    }
+}
+
+/// An SOA record from its canonical text (RFC 1035 section 3.3.13); the serial is left out.
+#[must_use]
+pub fn soa_of(text: &str, ttl_secs: u32) -> Option<Soa> {
+    let mut words = text.split_ascii_whitespace();
+    let (mname, rname) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let _serial: u32 = words.next()?.parse().ok()?;
+    let mut number = || words.next()?.parse::<u32>().ok();
+    let (refresh_secs, retry_secs) = (number()?, number()?);
+    let (expire_secs, minimum_secs) = (number()?, number()?);
+    Some(Soa { ttl_secs, mname, rname, refresh_secs, retry_secs, expire_secs, minimum_secs })
+}
+
 impl State {
+    /// The SOA record of a domain.
+    fn of_soa(domain: &Domain) -> State {
+        let Soa { ttl_secs, mname, rname, refresh_secs, retry_secs, expire_secs, minimum_secs } = &domain.soa;
+        let serial = domain.serial;
+        let content = format!("{mname} {rname} {serial} {refresh_secs} {retry_secs} {expire_secs} {minimum_secs}");
+        State {
+            ttl: *ttl_secs,
+            records: vec![Content { content, weight: None, geo: None, disabled: false, comment: None }],
+        }
+    }
+
+    /// The fields of an SOA record; `None` if it is none.
+    pub(super) fn to_soa(&self) -> Option<Soa> {
+        soa_of(&self.records.first()?.content, self.ttl)
+    }
+
     /// The content of a stored RRset, records in the order of their text.
     #[must_use]
     pub fn of(rrset: &Rrset) -> State {

@@ -40,3 +40,5 @@ mod tenants;
 mod tokens;
 #[cfg(test)]
 mod verify;
+#[cfg(test)]
+mod ways_back;

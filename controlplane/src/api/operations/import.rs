@@ -13,10 +13,9 @@ use snapshot::dns::name::Name;
 use snapshot::dns::rtype::Rtype;
 use utoipa::ToSchema;
 
-use super::super::Api;
 use super::super::gates::{self, Names};
-use super::records::soa_of;
-use crate::change::{self, Actor, Change, Committed, Edits, Target};
+use super::super::{Api, aside};
+use crate::change::{self, Actor, Change, Committed, Edits, Target, soa_of};
 use crate::gate::Force;
 use crate::http::call::{Body, Call};
 use crate::http::reply::{Refusal, Reply};

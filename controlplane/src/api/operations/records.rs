@@ -407,21 +407,10 @@ fn new_soa(domain: &Domain, wish: &Wish) -> Result<Soa, Refusal> {
     }
     let mut soa = domain.soa.clone();
     if let Some(content) = &wish.content {
-        soa = soa_of(&content.text, soa.ttl_secs).ok_or_else(Refusal::internal)?;
+        soa = change::soa_of(&content.text, soa.ttl_secs).ok_or_else(Refusal::internal)?;
     }
     soa.ttl_secs = wish.ttl_secs.unwrap_or(soa.ttl_secs);
     Ok(soa)
-}
-
-/// An SOA record from its canonical text (RFC 1035 section 3.3.13); the serial is left out.
-pub(super) fn soa_of(text: &str, ttl_secs: u32) -> Option<Soa> {
-    let mut words = text.split_ascii_whitespace();
-    let (mname, rname) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let _serial: u32 = words.next()?.parse().ok()?;
-    let mut number = || words.next()?.parse::<u32>().ok();
-    let (refresh_secs, retry_secs) = (number()?, number()?);
-    let (expire_secs, minimum_secs) = (number()?, number()?);
-    Some(Soa { ttl_secs, mname, rname, refresh_secs, retry_secs, expire_secs, minimum_secs })
 }
 
 /// DELETE of one.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::domains::account_of;
-use super::{Api, Caller};
+use super::{Api, Caller, aside};
 use crate::change::{Edit, Refusal as ChangeRefusal};
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
@@ -164,13 +164,15 @@ async fn list(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let account = account_of(&app, &call, call.caller()?)?;
     let (before, limit) = page_of(&call)?;
     let name = call.query("domain");
-    let sets = app.read(|reader| {
-        let sets = reader.change_sets_by(account, name, before, limit)?;
-        let with = |set: ChangeSet| Ok((reader.generation_of(set.id)?, set));
-        sets.into_iter().map(with).collect::<Result<Vec<_>, _>>()
-    })?;
-    let views: Vec<View> = sets.into_iter().map(|(generation, set)| app.change_view(set, generation)).collect();
-    Ok(Reply::json(200, &views))
+    aside(|| {
+        let sets = app.read(|reader| {
+            let sets = reader.change_sets_by(account, name, before, limit)?;
+            let with = |set: ChangeSet| Ok((reader.generation_of(set.id)?, set));
+            sets.into_iter().map(with).collect::<Result<Vec<_>, _>>()
+        })?;
+        let views: Vec<View> = sets.into_iter().map(|(generation, set)| app.change_view(set, generation)).collect();
+        Ok(Reply::json(200, &views))
+    })
 }
 
 /// GET of one.

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::import::query_flag;
 use super::preview::{self, Attempt, Preview};
 use super::verify::Missing;
-use super::{Api, Caller, gates, now_us, refusal};
+use super::{Api, Caller, aside, gates, now_us, refusal};
 use crate::change::{self, NewDomain};
 use crate::http::call::Call;
 use crate::http::page::{Direction, Paging, Position};
@@ -319,16 +319,23 @@ async fn delete(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
 /// GET of the zone file.
 async fn export(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let domain = call.domain()?;
-    let rrsets = app.read(|reader| reader.rrsets_before(domain.id, &Filter::default(), None, usize::MAX))?;
-    let owned = domain.clone();
-    let text = tokio::task::spawn_blocking(move || zone_file(&owned, &rrsets)).await;
-    let text = text.map_err(|_| Refusal::internal())??;
+    let text = app.zone_file(domain)?;
     let name = format!("attachment; filename=\"{}.zone\"", domain.name);
     Ok(Reply::media(200, "text/dns", text).header(axum::http::header::CONTENT_DISPOSITION, &name))
 }
 
-/// A domain as a zone file.
-pub(super) fn zone_file(domain: &Domain, rrsets: &[Rrset]) -> Result<String, Refusal> {
+impl Api {
+    /// A domain as a zone file, with what it holds now.
+    pub(super) fn zone_file(&self, domain: &Domain) -> Result<String, Refusal> {
+        aside(|| {
+            let rrsets = self.read(|reader| reader.rrsets_before(domain.id, &Filter::default(), None, usize::MAX))?;
+            zone_file(domain, &rrsets)
+        })
+    }
+}
+
+/// A domain and what it holds as a zone file.
+fn zone_file(domain: &Domain, rrsets: &[Rrset]) -> Result<String, Refusal> {
     let records_of = |rrset: &Rrset| rrset.enabled().map(|record| record.content.clone()).collect::<Vec<_>>();
     let records: Vec<Vec<String>> = rrsets.iter().map(records_of).collect();
     let Soa { ttl_secs, mname, rname, refresh_secs, retry_secs, expire_secs, minimum_secs } = &domain.soa;

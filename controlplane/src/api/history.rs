@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::changes::{EDITS_LEN_MAX, View, id_of, may_see, missing, page_of};
 use super::domains::{self, object};
-use super::{Api, refusal};
+use super::{Api, aside, refusal};
 use crate::change::{self, Committed, Edit, Refusal as ChangeRefusal, Restore};
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
@@ -108,13 +108,15 @@ pub(super) static ROUTES: [Route<Api>; 4] = [
 async fn list(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let domain = call.domain()?.id;
     let (before, limit) = page_of(&call)?;
-    let sets = app.read(|reader| {
-        let sets = reader.change_sets_of(domain, before, limit, PAGE_EDITS_LEN_MAX / limit.max(4))?;
-        let with = |set: ChangeSet| Ok((reader.generation_of(set.id)?, set));
-        sets.into_iter().map(with).collect::<Result<Vec<_>, _>>()
-    })?;
-    let views: Vec<View> = sets.into_iter().map(|(generation, set)| app.change_view(set, generation)).collect();
-    Ok(Reply::json(200, &views))
+    aside(|| {
+        let sets = app.read(|reader| {
+            let sets = reader.change_sets_of(domain, before, limit, PAGE_EDITS_LEN_MAX / limit.max(4))?;
+            let with = |set: ChangeSet| Ok((reader.generation_of(set.id)?, set));
+            sets.into_iter().map(with).collect::<Result<Vec<_>, _>>()
+        })?;
+        let views: Vec<View> = sets.into_iter().map(|(generation, set)| app.change_view(set, generation)).collect();
+        Ok(Reply::json(200, &views))
+    })
 }
 
 /// POST: undo.

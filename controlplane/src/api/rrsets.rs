@@ -8,7 +8,7 @@ use snapshot::dns::rtype::Rtype;
 use utoipa::ToSchema;
 
 use super::domains::{at_of, position_of};
-use super::{Api, now_us};
+use super::{Api, aside, now_us};
 use crate::change::{self, Change, Committed, Edits, NS_LOCKED, Precondition, Verb};
 use crate::http::call::Call;
 use crate::http::page::{Direction, Paging};
@@ -188,7 +188,7 @@ async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     app.check_ns(domain, call.json())?;
     let bad = |body| Refusal::json(400, body);
     if call.json().is_array() {
-        let edits = Edits::List(bulk::read(call.json(), Method::Post, &rules).map_err(bad)?);
+        let edits = Edits::List(aside(|| bulk::read(call.json(), Method::Post, &rules)).map_err(bad)?);
         let committed = app.commit(&call, edits, None).await?;
         return Ok(app.served(&call, Reply::json(201, &views(&committed)), committed.change).await);
     }
@@ -206,7 +206,8 @@ async fn change_list(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let domain = call.domain()?;
     let rules = app.rules(&call, domain)?;
     app.check_ns(domain, call.json())?;
-    let list = bulk::read(call.json(), method_of(&call), &rules).map_err(|body| Refusal::json(400, body))?;
+    let read = aside(|| bulk::read(call.json(), method_of(&call), &rules));
+    let list = read.map_err(|body| Refusal::json(400, body))?;
     let committed = app.commit(&call, Edits::List(list), None).await?;
     Ok(app.served(&call, Reply::json(200, &views(&committed)), committed.change).await)
 }

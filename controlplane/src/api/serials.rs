@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Api;
 use super::domains::account_of;
+use super::{Api, aside};
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Operation, Route, Scope, Success};
@@ -30,7 +30,7 @@ async fn list(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let caller = call.caller()?;
     let is_everyone = caller.is_admin() && call.query("account").is_none();
     let account = if is_everyone { None } else { Some(account_of(&app, &call, caller)?) };
-    let serials = app.read(|reader| reader.serials(account))?;
+    let serials = aside(|| app.read(|reader| reader.serials(account)))?;
     let serials = serials.into_iter().map(|(name, serial)| (format!("{name}."), serial)).collect();
     Ok(Reply::json(200, &Serials(serials)))
 }

@@ -21,6 +21,8 @@ mod history;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod load;
+#[cfg(test)]
 mod log;
 #[cfg(test)]
 mod names;

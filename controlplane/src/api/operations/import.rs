@@ -77,7 +77,7 @@ pub(super) async fn import(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
         Customs { is_left_out: zonetext::is_managed, ..CUSTOMS }
     };
     let refuse = |messages: serde_json::Value| Refusal::json(400, serde_json::json!({ "zonefile": messages }));
-    let import = zonetext::import_as(text, &rules, &customs).map_err(|error| refuse(error.messages()))?;
+    let import = aside(|| zonetext::import_as(text, &rules, &customs)).map_err(|error| refuse(error.messages()))?;
     if let Some(messages) = import.messages() {
         return Err(refuse(messages));
     }

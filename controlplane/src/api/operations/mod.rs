@@ -131,7 +131,6 @@ pub(super) static ROUTES: [Route<Api>; 7] = [
                 .summary("One record"),
             Operation::put(|app, call| Box::pin(records::change(app, call)))
                 .access(Access::With(Permission::Write))
-                .scopes(&[Scope::DnsApiExpensive])
                 .body::<records::ChangedRecord>(Count::One)
                 .query(&["wait"])
                 .replies(&[Success::json::<records::View>(200), Success::json::<records::View>(202)])
@@ -139,7 +138,6 @@ pub(super) static ROUTES: [Route<Api>; 7] = [
                 .summary("Changes what is sent of a record; its number stays"),
             Operation::delete(|app, call| Box::pin(records::delete(app, call)))
                 .access(Access::With(Permission::Write))
-                .scopes(&[Scope::DnsApiExpensive])
                 .query(&["wait"])
                 .replies(&[Success::json::<records::Deleted>(200), Success::json::<records::Deleted>(202)])
                 .refuses(&[409, 412, 507])

@@ -12,14 +12,15 @@ use serde_json::{Map, Value};
 use snapshot::dns::rtype::Rtype;
 use utoipa::ToSchema;
 
-use super::super::Api;
 use super::super::domains::object;
 use super::super::rrsets::etags_of;
+use super::super::{Api, aside};
 use super::field;
 use super::zones::Part;
 use crate::change::{self, Actor, Change, Committed, Edits, Precondition, Refusal as ChangeRefusal, Target};
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
+use crate::http::route::Scope;
 use crate::rrset::content::{ContentError, unique};
 use crate::rrset::{Content, full_name, lenient};
 use crate::store::domains::{Domain, Soa, SoaMode};
@@ -180,16 +181,18 @@ pub(super) async fn list(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusa
     };
     let has_soa = rtype.is_none_or(|rtype| rtype == Rtype::SOA) && subname.as_ref().is_none_or(String::is_empty);
     let filter = Filter { subname, rtype };
-    let rrsets = app.read(|reader| reader.rrsets_after(domain.id, &filter, part.after, part.count_max))?;
-    let mut views: Vec<View> = Vec::new();
-    if part.is_first() && has_soa {
-        views.push(soa_view(domain));
-    }
-    for rrset in &rrsets {
-        views.extend(rrset.records.iter().map(|record| view(domain, rrset, record)));
-    }
-    let last = rrsets.last().map(|rrset| (rrset.created_us, rrset.id));
-    Ok(part.link(&call, Reply::json(200, &views), rrsets.len(), last))
+    aside(|| {
+        let rrsets = app.read(|reader| reader.rrsets_after(domain.id, &filter, part.after, part.count_max))?;
+        let mut views: Vec<View> = Vec::new();
+        if part.is_first() && has_soa {
+            views.push(soa_view(domain));
+        }
+        for rrset in &rrsets {
+            views.extend(rrset.records.iter().map(|record| view(domain, rrset, record)));
+        }
+        let last = rrsets.last().map(|rrset| (rrset.created_us, rrset.id));
+        Ok(part.link(&call, Reply::json(200, &views), rrsets.len(), last))
+    })
 }
 
 /// A name of another zone, or none.
@@ -332,6 +335,13 @@ impl Found {
         found.filter(|found| caller.may_see(&found.domain)).ok_or_else(missing)
     }
 
+    /// Looks the record up for a write, which counts as one into its domain.
+    fn to_write(app: &Api, call: &Call<Api>) -> Result<Found, Refusal> {
+        let found = Found::of(app, call)?;
+        call.throttle(Scope::DnsApiPerDomainExpensive, &found.domain.name)?;
+        Ok(found)
+    }
+
     /// What `If-Match` asks for.
     fn precondition(&self, call: &Call<Api>) -> Option<Precondition> {
         let rrset = self.rrset.as_ref().map(|rrset| (rrset.subname.clone(), rrset.rtype));
@@ -360,7 +370,7 @@ pub(super) async fn show(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusa
 
 /// PUT of one.
 pub(super) async fn change(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
-    let found = Found::of(&app, &call)?;
+    let found = Found::to_write(&app, &call)?;
     let body = object(call.json())?;
     let rtype = found.rrset.as_ref().map_or(Rtype::SOA, |rrset| rrset.rtype);
     let subname = found.rrset.as_ref().map_or("", |rrset| &*rrset.subname);
@@ -415,7 +425,7 @@ fn new_soa(domain: &Domain, wish: &Wish) -> Result<Soa, Refusal> {
 
 /// DELETE of one.
 pub(super) async fn delete(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
-    let found = Found::of(&app, &call)?;
+    let found = Found::to_write(&app, &call)?;
     if found.rrset.is_none() {
         return Err(Refusal::conflict("a zone has always an SOA record."));
     }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::Api;
 use super::super::domains::account_of;
+use super::super::{Api, aside};
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
+use crate::store::Reader;
 
 /// The counters.
 #[derive(Debug, Serialize, ToSchema)]
@@ -52,10 +53,11 @@ struct Planes {
 /// GET.
 pub(super) async fn show(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let account = account_of(&app, &call, call.caller()?)?;
-    let (zones, rrsets, records, head) = app.read(|reader| {
+    let counted = |reader: &Reader<'_>| {
         let zones = reader.domain_count(account)?;
         Ok((zones, reader.account_rrset_count(account)?, reader.account_record_count(account)?, reader.head()?))
-    })?;
+    };
+    let (zones, rrsets, records, head) = aside(|| app.read(counted))?;
     let progress = app.publisher.progress();
     let states = app.planes.states();
     let attached: Vec<_> = states.iter().filter_map(|(_, state)| state.attached()).collect();

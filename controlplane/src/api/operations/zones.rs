@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::super::Api;
-use super::super::domains::{account_of, object, zone_file};
+use super::super::domains::{account_of, object};
+use super::super::{Api, aside};
 use super::field;
 use crate::change::{self, NewDomain};
 use crate::http::call::Call;
@@ -17,7 +17,6 @@ use crate::rrset::Limits;
 use crate::store::Txn;
 use crate::store::accounts::{Account, Class};
 use crate::store::domains::{Domain, SerialPolicy, Soa, SoaMode};
-use crate::store::rrsets::Filter;
 use crate::value::Timestamp;
 
 /// The most zones or RRsets of one answer.
@@ -136,10 +135,12 @@ impl Part {
 pub(super) async fn list(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let account = account_of(&app, &call, call.caller()?)?;
     let part = Part::of(&call)?;
-    let domains = app.read(|reader| reader.domains_after(account, part.after, part.count_max))?;
-    let zones: Vec<Zone> = domains.iter().map(|domain| app.zone(domain)).collect();
-    let last = domains.last().map(|domain| (domain.created_us, domain.id.0));
-    Ok(part.link(&call, Reply::json(200, &zones), zones.len(), last))
+    aside(|| {
+        let domains = app.read(|reader| reader.domains_after(account, part.after, part.count_max))?;
+        let zones: Vec<Zone> = domains.iter().map(|domain| app.zone(domain)).collect();
+        let last = domains.last().map(|domain| (domain.created_us, domain.id.0));
+        Ok(part.link(&call, Reply::json(200, &zones), zones.len(), last))
+    })
 }
 
 /// GET of one.
@@ -229,7 +230,5 @@ pub(super) async fn delete(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
 
 /// GET of the zone file.
 pub(super) async fn export(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
-    let domain = call.domain()?;
-    let rrsets = app.read(|reader| reader.rrsets_before(domain.id, &Filter::default(), None, usize::MAX))?;
-    Ok(Reply::text(200, zone_file(domain, &rrsets)?))
+    Ok(Reply::text(200, app.zone_file(call.domain()?)?))
 }

@@ -20,6 +20,11 @@ pub(super) const LARGE_BODY_COUNT_MAX: usize = 4;
 /// The most JSON values in a body: each costs some 30 to 80 bytes of memory, a comma only one on the wire.
 const JSON_VALUE_COUNT_MAX: usize = 1 << 20;
 
+/// Longer JSON is parsed on a thread of its own: some megabytes take tens of milliseconds, and two threads serve everyone.
+const PARSED_HERE_LEN_MAX: usize = 64 << 10;
+/// How long a body that is of no use may take.
+const PASS_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// What bounds a body.
 pub(super) struct Bounds<'b> {
     /// What the row takes.
@@ -43,7 +48,9 @@ pub(super) async fn read(incoming: Incoming, headers: &HeaderMap, bounds: Bounds
     }
     let media = headers.get(CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or("?"));
     if bounds.takes == Takes::Json && !is_json(media) {
-        return Err(Refusal::detail(415, format!("Unsupported media type \"{media}\" in request.")));
+        let refusal = Refusal::detail(415, format!("Unsupported media type \"{media}\" in request."));
+        let is_over = pass_over(incoming, headers, bounds.time_max.min(PASS_TIME_MAX)).await;
+        return Err(if is_over { refusal } else { closing(refusal) });
     }
     if incoming.size_hint().lower() > bounds.len_max as u64 {
         return Err(too_long());
@@ -62,8 +69,8 @@ pub(super) async fn read(incoming: Incoming, headers: &HeaderMap, bounds: Bounds
     };
     match bounds.takes {
         _ if bytes.is_empty() => Ok(Body::Absent),
-        Takes::Json => parse(&bytes),
-        Takes::JsonOrText if is_json(media) => parse(&bytes),
+        Takes::Json => parse_aside(bytes).await,
+        Takes::JsonOrText if is_json(media) => parse_aside(bytes).await,
         Takes::Text | Takes::JsonOrText | Takes::Nothing => Ok(Body::Bytes(bytes)),
     }
 }
@@ -84,6 +91,15 @@ fn is_too_long(cause: &(dyn std::error::Error + 'static)) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// Parses JSON, aside if it is long.
+async fn parse_aside(bytes: Bytes) -> Result<Body, Refusal> {
+    if bytes.len() <= PARSED_HERE_LEN_MAX {
+        return parse(&bytes);
+    }
+    let parsed = tokio::task::spawn_blocking(move || parse(&bytes)).await;
+    parsed.unwrap_or_else(|_| Err(Refusal::internal()))
 }
 
 /// Parses JSON; of repeated keys the last counts.

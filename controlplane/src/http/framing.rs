@@ -3,18 +3,25 @@
 //! Two servers in a row that disagree about it can be made to see different requests. hyper is generous where the RFC lets
 //! it be (lines that end in a bare LF, a length said twice, a length beside chunks); a proxy in front of us may be generous in another
 //! way. So bytes pass through here before hyper sees them, and what is not in the one form that everybody reads alike is replaced by what
-//! hyper answers with 400 before it closes. Invariant: what comes out is framed strictly, or broken for good.
+//! hyper answers with 400 before it closes. Invariant: what comes out is framed strictly, or broken for good. A connection that
+//! closes before its peer has sent all is closed in two steps, as a reset would cost the peer the answer (RFC 9112 section 9.6).
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 /// How many bytes are read at a time.
 const READ_LEN: usize = 8 << 10;
 /// The longest line with the size of a chunk, extensions included.
 const CHUNK_LINE_LEN_MAX: usize = 256;
+/// How many bytes of a peer that has its answer are passed over: more than any body may have.
+const LINGER_LEN_MAX: usize = 64 << 20;
+/// And for how long.
+const LINGER_TIME: Duration = Duration::from_secs(5);
 /// No head, and no size of a chunk: hyper refuses it in either place.
 const BROKEN: &[u8] = b"\x01\r\n\r\n";
 
@@ -54,6 +61,11 @@ impl Framing {
     /// At the begin of a connection.
     pub(super) fn new(head_len_max: usize) -> Framing {
         Framing { state: State::Head, held: Vec::new(), head_len_max }
+    }
+
+    /// Whether the peer is in the middle of something.
+    fn is_within(&self) -> bool {
+        self.state != State::Head || !self.held.is_empty()
     }
 
     /// Takes what the peer sent, and appends what hyper may see.
@@ -205,13 +217,39 @@ pub(super) struct Strict<IO> {
     passed: Vec<u8>,
     /// How much of it hyper has seen.
     seen: usize,
+    /// What the rest of the peer's bytes may take, once the answer is out.
+    linger: Option<Linger>,
+}
+
+/// Bounds of passing over what comes after the answer.
+struct Linger {
+    /// Bytes.
+    left: usize,
+    /// Time.
+    end: Pin<Box<Sleep>>,
 }
 
 impl<IO> Strict<IO> {
     /// Around a connection.
     pub(super) fn new(io: IO, head_len_max: usize) -> Strict<IO> {
         let raw = vec![0; READ_LEN].into_boxed_slice();
-        Strict { io, framing: Framing::new(head_len_max), raw, passed: Vec::new(), seen: 0 }
+        Strict { io, framing: Framing::new(head_len_max), raw, passed: Vec::new(), seen: 0, linger: None }
+    }
+}
+
+impl<IO: AsyncRead + Unpin> Strict<IO> {
+    /// Passes over what the peer still sends, until it ends, or its time does.
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(linger) = &mut self.linger else { return Poll::Ready(()) };
+        while linger.left > 0 && linger.end.as_mut().poll(context).is_pending() {
+            let mut raw = ReadBuf::new(&mut self.raw);
+            // Whatever went wrong there: nobody sends any more.
+            if ready!(Pin::new(&mut self.io).poll_read(context, &mut raw)).is_err() || raw.filled().is_empty() {
+                break;
+            }
+            linger.left = linger.left.saturating_sub(raw.filled().len());
+        }
+        Poll::Ready(())
     }
 }
 
@@ -236,7 +274,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Strict<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Strict<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strict<IO> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().io).poll_write(context, buf)
     }
@@ -246,7 +284,13 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Strict<IO> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+        let this = self.get_mut();
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.io).poll_shutdown(context))?;
+            let left = if this.framing.is_within() || this.seen < this.passed.len() { LINGER_LEN_MAX } else { 0 };
+            this.linger = Some(Linger { left, end: Box::pin(sleep(LINGER_TIME)) });
+        }
+        this.poll_linger(context).map(Ok)
     }
 
     fn poll_write_vectored(

@@ -19,11 +19,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::App;
+use super::crowd::{Crowd, Place};
 use super::framing::Strict;
 use super::origin::Peer;
 use super::route::LARGE_BODY_LEN_MAX;
@@ -33,13 +34,15 @@ use super::server::Server;
 const HEADER_COUNT_MAX: usize = 100;
 /// How long accepting rests after an error such as too many open files.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How long a connection that gives way may take to finish.
+const GIVE_WAY_TIME: Duration = Duration::from_millis(250);
 /// What stands for the address of the local socket in URLs.
 const LOCAL_HOST: &str = "localhost";
 
 /// What a peer can make us hold or wait for.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How many connections a listener holds; further ones wait in the kernel's queue.
+    /// How many connections a listener holds; for further ones those that are idle give way, and if none is, they wait.
     pub connection_count: u32,
     /// The longest request head in bytes.
     pub head_len: usize,
@@ -146,29 +149,30 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 pub async fn accept<A: App>(listener: Listener, server: Server<A>, stop: watch::Receiver<bool>) {
     let limits = server.limits();
     let host: Arc<str> = listener.host().into();
-    let slots = Arc::new(Semaphore::new(limits.connection_count as usize));
+    let crowd = Crowd::new(limits.connection_count);
     let mut stopping = stop.clone();
     // A shortage lasts for many attempts; its begin and its end are what is worth a line.
     let mut failing = false;
     loop {
         let next = async {
-            // The semaphore is never closed, so that a slot always comes.
-            let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
-            Some((listener.accept().await, slot))
+            match listener.accept().await {
+                Ok((stream, peer)) => Ok((stream, peer, crowd.enter().await)),
+                Err(cause) => Err(cause),
+            }
         };
         let accepted = tokio::select! {
-            accepted = next => accepted,
+            accepted = next => Some(accepted),
             () = stopped(&mut stopping) => None,
         };
         match accepted {
-            Some((Ok((stream, peer)), slot)) => {
+            Some(Ok((stream, peer, place))) => {
                 if failing {
                     info!("connections are accepted again");
                     failing = false;
                 }
-                tokio::spawn(connection(stream, peer, Arc::clone(&host), server.clone(), stop.clone(), slot));
+                tokio::spawn(connection(stream, peer, Arc::clone(&host), server.clone(), stop.clone(), place));
             }
-            Some((Err(cause), _)) => {
+            Some(Err(cause)) => {
                 server.shared().counters.not_accepted();
                 if !failing {
                     warn!("no connection can be accepted: {cause}");
@@ -180,37 +184,42 @@ pub async fn accept<A: App>(listener: Listener, server: Server<A>, stop: watch::
         }
     }
     drop(listener);
-    // All slots back means that all connections are closed.
-    drop(timeout(limits.drain_time, slots.acquire_many(limits.connection_count)).await);
+    drop(timeout(limits.drain_time, crowd.empty()).await);
 }
 
-/// Serves one connection; `slot` is given back at its end.
+/// Serves one connection; `place` is free again at its end.
 async fn connection<A: App>(
     stream: Box<dyn Stream>,
     peer: Peer,
     host: Arc<str>,
     server: Server<A>,
     mut stop: watch::Receiver<bool>,
-    _slot: OwnedSemaphorePermit,
+    place: Place,
 ) {
     let limits = server.limits();
+    let place = Arc::new(place);
+    let at = Arc::clone(&place);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (server, host) = (server.clone(), Arc::clone(&host));
-        async move { Ok::<_, Infallible>(server.answer(request.map(Body::new), peer, &host).await) }
+        let (server, host, place) = (server.clone(), Arc::clone(&host), Arc::clone(&at));
+        async move {
+            let _under_way = place.begin();
+            Ok::<_, Infallible>(server.answer(request.map(Body::new), peer, &host).await)
+        }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     // Whoever has sent all may close that half and still gets the answer.
     http.half_close(true).timer(TokioTimer::new()).header_read_timeout(limits.head_time);
     http.max_buf_size(limits.head_len).max_headers(HEADER_COUNT_MAX);
     let mut open = pin!(http.serve_connection(TokioIo::new(Strict::new(stream, limits.head_len)), service));
-    tokio::select! {
+    let drain_time = tokio::select! {
         // What a peer does wrong was answered by hyper or ended the connection; it is no fact for the log.
         _ = open.as_mut() => return,
-        () = tokio::time::sleep(limits.connection_time) => {}
-        () = stopped(&mut stop) => {}
-    }
+        () = tokio::time::sleep(limits.connection_time) => limits.drain_time,
+        () = stopped(&mut stop) => limits.drain_time,
+        has_asked = place.left() => if has_asked { limits.drain_time.min(GIVE_WAY_TIME) } else { return },
+    };
     open.as_mut().graceful_shutdown();
-    drop(timeout(limits.drain_time, open).await);
+    drop(timeout(drain_time, open).await);
 }
 
 #[cfg(test)]

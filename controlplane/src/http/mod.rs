@@ -53,6 +53,7 @@ mod body;
 pub mod call;
 pub mod counters;
 pub mod credentials;
+mod crowd;
 mod dispatch;
 mod framing;
 pub mod listen;

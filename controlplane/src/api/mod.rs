@@ -298,6 +298,10 @@ impl Follows for Api {
         &self.planes
     }
 
+    fn trouble(&self) -> Option<String> {
+        self.publisher.quarantine().map(ToString::to_string)
+    }
+
     fn figures(&self) -> Vec<Figure> {
         metrics::figures(self)
     }

@@ -23,6 +23,11 @@ pub trait Follows: App {
     /// The planes.
     fn planes(&self) -> &Arc<Planes>;
 
+    /// Why nothing is published although all is up, if so.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     /// Figures of its own.
     fn figures(&self) -> Vec<Figure> {
         Vec::new()
@@ -36,8 +41,11 @@ pub const fn routes<A: Follows>() -> &'static [Route<A>] {
         &[
             Route::new("/healthz", const { &[page(|_, _| Box::pin(async { Ok(Reply::text(200, "ok\n")) }))] })
                 .style(Style::Plain),
-            Route::new("/readyz", const { &[page(|app: Arc<A>, _| Box::pin(async move { readiness(app.planes()) }))] })
-                .style(Style::Plain),
+            Route::new(
+                "/readyz",
+                const { &[page(|app: Arc<A>, _| Box::pin(async move { readiness(app.planes(), app.trouble()) }))] },
+            )
+            .style(Style::Plain),
             Route::new(
                 "/metrics",
                 const {
@@ -62,8 +70,11 @@ const fn page<A: App>(handler: crate::http::route::Handler<A>) -> Operation<A> {
 /// What `/readyz` says.
 #[derive(Serialize)]
 struct Readiness {
-    /// Whether every attached plane serves a generation, and one is attached if any is configured.
+    /// Whether every attached plane serves a generation, one is attached if any is configured, and writes are taken.
     ready: bool,
+    /// Why nothing is published, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     /// The planes in the order of the configuration.
     planes: Vec<PlaneReadiness>,
 }
@@ -80,8 +91,8 @@ struct PlaneReadiness {
 }
 
 /// `/readyz`: 200 if every attached plane serves a generation. A detached plane is not waited for, but when all
-/// are detached nobody answers queries, and that is not ready.
-fn readiness(planes: &Planes) -> Result<Reply, Refusal> {
+/// are detached nobody answers queries, and that is not ready; nor is a control plane that publishes nothing for a `reason`.
+fn readiness(planes: &Planes, reason: Option<String>) -> Result<Reply, Refusal> {
     let row = |(path, state): (&Path, State)| {
         let attached = state.attached();
         let generation = attached.and_then(|plane| plane.status.generation);
@@ -89,9 +100,9 @@ fn readiness(planes: &Planes) -> Result<Reply, Refusal> {
     };
     let planes: Vec<_> = planes.states().into_iter().map(row).collect();
     let serving = planes.iter().filter(|plane| plane.attached).all(|plane| plane.generation.is_some());
-    let ready = serving && (planes.is_empty() || planes.iter().any(|plane| plane.attached));
+    let ready = reason.is_none() && serving && (planes.is_empty() || planes.iter().any(|plane| plane.attached));
     let status = if ready { 200 } else { 503 };
-    let mut body = serde_json::to_vec(&Readiness { ready, planes }).map_err(|_| Refusal::internal())?;
+    let mut body = serde_json::to_vec(&Readiness { ready, reason, planes }).map_err(|_| Refusal::internal())?;
     body.push(b'\n');
     Ok(Reply::media(status, "application/json", body))
 }

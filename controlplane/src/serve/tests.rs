@@ -19,6 +19,8 @@ use crate::planes::Pace;
 struct Site {
     /// The planes it follows.
     planes: Arc<Planes>,
+    /// What keeps it from publishing.
+    trouble: Option<String>,
 }
 
 /// Nobody has credentials here.
@@ -59,10 +61,20 @@ impl Follows for Site {
     fn planes(&self) -> &Arc<Planes> {
         &self.planes
     }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.clone()
+    }
 }
 
 /// Runs a server without a data plane while `talk` talks to it.
 fn with_server(talk: impl FnOnce(SocketAddr)) {
+    with_site(&["/nowhere/control"], None, talk);
+}
+
+/// The same with these data planes, none of which is there, and what keeps it from publishing.
+fn with_site(controls: &[&str], trouble: Option<String>, talk: impl FnOnce(SocketAddr)) {
+    let controls = controls.iter().map(Into::into).collect();
     let (sender, stop) = watch::channel(false);
     let (tell, told) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
@@ -70,8 +82,8 @@ fn with_server(talk: impl FnOnce(SocketAddr)) {
         runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             tell.send(listener.local_addr().unwrap()).unwrap();
-            let planes = Planes::new("/nowhere".into(), vec!["/nowhere/control".into()], Pace::default());
-            let site = Arc::new(Site { planes: Arc::new(planes) });
+            let planes = Planes::new("/nowhere".into(), controls, Pace::default());
+            let site = Arc::new(Site { planes: Arc::new(planes), trouble });
             accept(Listener::Net(listener), Server::new(site, &[routes()], Settings::default()), stop).await;
         });
     });
@@ -105,5 +117,19 @@ fn bodies_and_types_are_as_documented() {
         let method = ask(addr, "PUT /metrics");
         assert!(method.starts_with("HTTP/1.1 405") && method.contains("allow: GET, HEAD, OPTIONS\r\n"), "{method}");
         assert!(ask(addr, "HEAD /healthz").ends_with("\r\n\r\n"));
+    });
+}
+
+#[test]
+fn a_database_in_quarantine_is_not_ready_and_says_why() {
+    with_site(&[], None, |addr| {
+        let ready = ask(addr, "GET /readyz");
+        assert!(ready.starts_with("HTTP/1.1 200") && ready.ends_with("{\"ready\":true,\"planes\":[]}\n"), "{ready}");
+    });
+    with_site(&[], Some("changes were lost".into()), |addr| {
+        let ready = ask(addr, "GET /readyz");
+        let expected = r#"{"ready":false,"reason":"changes were lost","planes":[]}"#;
+        assert!(ready.starts_with("HTTP/1.1 503") && ready.ends_with(&format!("{expected}\n")), "{ready}");
+        assert!(ask(addr, "GET /healthz").starts_with("HTTP/1.1 200"));
     });
 }

@@ -10,7 +10,8 @@ use clap::{Args, Subcommand, ValueEnum};
 /// Which control plane, and in whose name.
 ///
 /// Without --url it is the local socket of this machine: --socket, or `state/socket` in --dir, or PETREL_SOCKET, or that of
-/// `petrel-data` below the current directory. With --url (or PETREL_URL) a token is needed.
+/// `petrel-data` below the current directory. With --url (or PETREL_URL) a token is needed; a token of the environment counts
+/// over the socket too.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Reach {
     /// Address of the control plane, as http://127.0.0.1:8088 [env: PETREL_URL].

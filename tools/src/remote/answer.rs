@@ -104,9 +104,10 @@ fn lines(place: &str, value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => vec![labelled(text)],
         Value::Array(items) => {
-            let is_list_of_texts = items.iter().all(Value::is_string);
+            // One error is told without a position, and so is that of the only RRset of a list that nobody wrote as a list.
+            let needs_no_position = items.len() == 1 || items.iter().all(Value::is_string);
             let of_item = |(idx, item)| {
-                let place = if is_list_of_texts { place.to_owned() } else { format!("{place}[{idx}]") };
+                let place = if needs_no_position { place.to_owned() } else { format!("{place}[{idx}]") };
                 lines(&place, item)
             };
             items.iter().enumerate().flat_map(of_item).collect()
@@ -146,6 +147,8 @@ mod tests {
             (json!({"name": ["Too long.", "No."], "ttl": ["Bad."]}), "name: Too long.\nname: No.\nttl: Bad."),
             (json!({"non_field_errors": ["Another RRset."]}), "Another RRset."),
             (json!([{}, {"records": ["Bad."]}]), "[1].records: Bad."),
+            (json!([{"records": ["Bad."]}]), "records: Bad."),
+            (json!({"records": [{"content": ["Bad."]}]}), "records.content: Bad."),
             (json!(["One.", "Two."]), "One.\nTwo."),
         ] {
             assert_eq!(words(&body), expected);

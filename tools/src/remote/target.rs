@@ -1,7 +1,8 @@
 //! Which control plane is meant: options first, then the environment, then where `dnsctl up` puts its socket.
 //!
-//! Pure but for reading the token file. Invariant: the environment's token goes only to an address, never to a local
-//! socket: there, nobody needs one, and the operator would lose rights by it.
+//! Pure but for reading the token file. Invariant: who has a token in the environment acts with that, over an address or over a
+//! local socket, and never as the operator without having said so. Only a token that belongs to the address of `PETREL_URL`
+//! stays out of a socket that an option names.
 
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
@@ -69,7 +70,11 @@ pub(super) fn find(
 ) -> Result<(Target, Option<String>), Failure> {
     let set = |name: &str| environment(name).filter(|value| !value.is_empty());
     let of_file = reach.token_file.as_deref().map(read_token).transpose()?;
-    let local = |path: PathBuf| (Target::Local(path), of_file.clone());
+    let of_environment = || set("PETREL_TOKEN").map(|token| token.trim().to_owned());
+    let local = |path: PathBuf| {
+        let token = of_file.clone().or_else(|| of_environment().filter(|_| set("PETREL_URL").is_none()));
+        (Target::Local(path), token)
+    };
     if let Some(path) = &reach.socket {
         return Ok(local(path.clone()));
     }
@@ -83,7 +88,7 @@ pub(super) fn find(
         return Ok(local(path));
     };
     let target = parse(&url)?;
-    let token = of_file.clone().or_else(|| set("PETREL_TOKEN").map(|token| token.trim().to_owned()));
+    let token = of_file.clone().or_else(of_environment);
     match token {
         Some(token) => Ok((target, Some(token))),
         None => Err(Failure::Usage(format!("{url} needs a token: give --token-file FILE, or set PETREL_TOKEN"))),
@@ -141,10 +146,25 @@ mod tests {
         check(None, None, None, "", "petrel-data/state/socket ");
         check(None, Some("d"), None, "PETREL_URL=http://h PETREL_TOKEN=t", "d/state/socket ");
         check(None, None, Some("s"), "PETREL_SOCKET=x", "s ");
-        check(None, None, None, "PETREL_SOCKET=x PETREL_TOKEN=t", "x ");
+        check(None, None, None, "PETREL_SOCKET=x", "x ");
         check(None, None, None, "PETREL_SOCKET=x PETREL_URL=http://h:81/ PETREL_TOKEN=t", "http://h:81 t");
         check(Some("http://[::1]"), Some("d"), None, "PETREL_TOKEN=t", "http://[::1]:80 t");
         check(Some("http://h/petrel/api/v1/"), None, None, "PETREL_TOKEN=t", "http://h:80/petrel t");
+    }
+
+    #[test]
+    fn a_token_of_the_environment_is_used_over_the_local_socket_too() {
+        check(None, None, None, "PETREL_TOKEN=t", "petrel-data/state/socket t");
+        check(None, None, None, "PETREL_SOCKET=x PETREL_TOKEN=t", "x t");
+        check(None, Some("d"), None, "PETREL_TOKEN=t", "d/state/socket t");
+        check(None, None, Some("s"), "PETREL_TOKEN=t", "s t");
+        let exactly = |environment: &str, expected: &str| {
+            let set = |name: &str| environment.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
+            let (target, token) = find(&Reach::default(), Some(Path::new("d")), &set).unwrap();
+            assert_eq!(format!("{target} {}", token.unwrap_or_default()), expected, "{environment}");
+        };
+        exactly("PETREL_TOKEN=", "d/state/socket ");
+        exactly("PETREL_TOKEN= t ", "d/state/socket t");
     }
 
     #[test]

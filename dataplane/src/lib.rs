@@ -7,6 +7,7 @@ mod bind;
 pub mod config;
 mod control;
 pub mod engine;
+pub mod guard;
 mod life;
 pub mod packet;
 mod quarantine;

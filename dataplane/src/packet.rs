@@ -15,6 +15,30 @@ pub struct Packet<'b> {
     pub client: IpAddr,
     /// What became of it; [`Outcome::Pending`] until answered.
     pub outcome: Outcome,
+    /// What was learnt on the way.
+    pub notes: Notes,
+}
+
+/// What is known of a query besides its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Notes {
+    /// The number of the zone that it falls into, once answered.
+    pub zone: Option<u32>,
+    /// Whether a valid server cookie proves that its address is its own (RFC 7873).
+    pub cookie: bool,
+    /// Why its reply is without an answer, if it is.
+    pub restraint: Option<Restraint>,
+}
+
+/// Why a query gets a reply without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restraint {
+    /// Its prefix got too many replies; this one slips through, empty and with TC.
+    Slip,
+    /// Its client asks too often.
+    Client,
+    /// Its client may not ask.
+    Denied,
 }
 
 /// What became of a query.
@@ -46,6 +70,14 @@ pub enum DropReason {
     Oversize,
     /// A panic came up while the reply was written, so the buffer holds neither query nor reply.
     Panic,
+    /// The client's prefix got too many replies.
+    Rate,
+    /// The client asks too often.
+    Client,
+    /// The client may not ask.
+    Denied,
+    /// There is more than can be answered, and its zone has had its share.
+    Unfair,
 }
 
 /// How the query came, which decides how long the reply may be.
@@ -81,7 +113,7 @@ impl<'b> Packet<'b> {
     /// A query that waits for its answer.
     #[must_use]
     pub fn new(buf: &'b mut [u8], query_len: usize, client: IpAddr) -> Packet<'b> {
-        Packet { buf, query_len, client, outcome: Outcome::Pending }
+        Packet { buf, query_len, client, outcome: Outcome::Pending, notes: Notes::default() }
     }
 
     /// Bytes to send, 0 if nothing is to be sent.

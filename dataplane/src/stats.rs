@@ -9,7 +9,7 @@ use crossbeam::utils::CachePadded;
 use snapshot::handover::frames::{Counter, Counters};
 
 use crate::engine::Turn;
-use crate::packet::{DropReason, Outcome, Packet, Transport};
+use crate::packet::{DropReason, Outcome, Packet, Restraint, Transport};
 use crate::quarantine::Quarantine;
 
 /// What can be counted; the position of each is its place in [`TABLE`].
@@ -50,6 +50,24 @@ pub(crate) enum Event {
     DropOversize,
     /// A query whose batch panicked.
     DropPanic,
+    /// A reply over the limits of its prefix.
+    DropRate,
+    /// A query of a client that asks too often.
+    DropClient,
+    /// A query of a client that may not ask.
+    DropDenied,
+    /// A query about a zone over its share.
+    DropUnfair,
+    /// A reply over the limits of its prefix that was sent empty with TC.
+    Slip,
+    /// An empty or refusing reply to a client that asks too often.
+    HeldClient,
+    /// A refusing reply to a client that may not ask.
+    HeldDenied,
+    /// Bytes of queries over UDP without a valid cookie that were answered.
+    UnprovenQuery,
+    /// Bytes of the replies to them.
+    UnprovenReply,
     /// A batch that panicked.
     Panic,
     /// No receive buffer was free.
@@ -84,7 +102,7 @@ pub(crate) enum Event {
 type Row = (Event, &'static str, Option<(&'static str, &'static str)>);
 
 /// Metric name and label of each [`Event`], in its order.
-const TABLE: [Row; 31] = [
+const TABLE: [Row; 40] = [
     (Event::QueryUdp, "queries_total", Some(("transport", "udp"))),
     (Event::QueryTcp, "queries_total", Some(("transport", "tcp"))),
     (Event::ReplyNoError, "replies_total", Some(("rcode", "NOERROR"))),
@@ -102,6 +120,15 @@ const TABLE: [Row; 31] = [
     (Event::DropResponse, "drops_total", Some(("reason", "response"))),
     (Event::DropOversize, "drops_total", Some(("reason", "oversize"))),
     (Event::DropPanic, "drops_total", Some(("reason", "panic"))),
+    (Event::DropRate, "drops_total", Some(("reason", "rate"))),
+    (Event::DropClient, "drops_total", Some(("reason", "client"))),
+    (Event::DropDenied, "drops_total", Some(("reason", "denied"))),
+    (Event::DropUnfair, "drops_total", Some(("reason", "unfair"))),
+    (Event::Slip, "restrained_total", Some(("reason", "rate"))),
+    (Event::HeldClient, "restrained_total", Some(("reason", "client"))),
+    (Event::HeldDenied, "restrained_total", Some(("reason", "denied"))),
+    (Event::UnprovenQuery, "udp_unproven_query_bytes_total", None),
+    (Event::UnprovenReply, "udp_unproven_reply_bytes_total", None),
     (Event::Panic, "panics_total", None),
     (Event::Enobufs, "engine_enobufs_total", None),
     (Event::CqOverflow, "engine_cq_overflows_total", None),
@@ -119,12 +146,25 @@ const TABLE: [Row; 31] = [
 ];
 
 /// The counters of one thread; others only read them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Block {
     /// One for each row of [`TABLE`].
     cells: CachePadded<[AtomicU64; TABLE.len()]>,
+    /// The largest reply over UDP without a valid cookie, in percent of its query.
+    amplification: AtomicU64,
     /// Where the thread puts packets that made it panic; one for all threads.
     pub(crate) quarantine: Arc<Quarantine>,
+}
+
+impl Default for Block {
+    /// Nothing counted. Arrays of this length have no default of their own.
+    fn default() -> Block {
+        Block {
+            cells: CachePadded::new([const { AtomicU64::new(0) }; TABLE.len()]),
+            amplification: AtomicU64::new(0),
+            quarantine: Arc::default(),
+        }
+    }
 }
 
 impl Block {
@@ -148,19 +188,29 @@ impl Block {
     /// Counts a batch and what became of it: one pass over the outcomes, then one store for each event that happened.
     pub(crate) fn count_batch(&self, transport: Transport, packets: &[Packet<'_>]) {
         let mut tally = [0_u64; TABLE.len()];
+        // Query and reply of the largest ratio.
+        let mut worst = (1, 0);
         for packet in packets {
             let event = match packet.outcome {
-                Outcome::Reply { rcode, truncated, .. } => {
+                Outcome::Reply { len, rcode, truncated } => {
                     tally[Event::Truncated as usize] += u64::from(truncated);
+                    if transport == Transport::Udp && !packet.notes.cookie {
+                        let (query, reply) = (packet.query_len as u64, len as u64);
+                        tally[Event::UnprovenQuery as usize] += query;
+                        tally[Event::UnprovenReply as usize] += reply;
+                        worst = if reply * worst.0 > worst.1 * query { (query, reply) } else { worst };
+                    }
+                    if let Some(restraint) = packet.notes.restraint {
+                        tally[restraint_event(restraint) as usize] += 1;
+                    }
                     reply_event(rcode)
                 }
-                Outcome::Drop(DropReason::Short) => Event::DropShort,
-                Outcome::Drop(DropReason::Response) => Event::DropResponse,
-                Outcome::Drop(DropReason::Oversize) => Event::DropOversize,
-                Outcome::Pending | Outcome::Drop(DropReason::Panic) => Event::DropPanic,
+                Outcome::Drop(reason) => drop_event(reason),
+                Outcome::Pending => Event::DropPanic,
             };
             tally[event as usize] += 1;
         }
+        self.amplification.fetch_max((worst.1 * 100).div_ceil(worst.0.max(1)), Ordering::Relaxed);
         let query = match transport {
             Transport::Udp => Event::QueryUdp,
             Transport::Tcp => Event::QueryTcp,
@@ -180,6 +230,29 @@ impl Block {
         self.add(Event::SendError, turn.send_errors.into());
         self.add(Event::Merged, turn.merged.into());
         self.add(Event::RecvError, turn.recv_errors.into());
+    }
+}
+
+/// The counter of a datagram without a reply.
+fn drop_event(reason: DropReason) -> Event {
+    match reason {
+        DropReason::Short => Event::DropShort,
+        DropReason::Response => Event::DropResponse,
+        DropReason::Oversize => Event::DropOversize,
+        DropReason::Panic => Event::DropPanic,
+        DropReason::Rate => Event::DropRate,
+        DropReason::Client => Event::DropClient,
+        DropReason::Denied => Event::DropDenied,
+        DropReason::Unfair => Event::DropUnfair,
+    }
+}
+
+/// The counter of a reply without an answer.
+fn restraint_event(restraint: Restraint) -> Event {
+    match restraint {
+        Restraint::Slip => Event::Slip,
+        Restraint::Client => Event::HeldClient,
+        Restraint::Denied => Event::HeldDenied,
     }
 }
 
@@ -228,9 +301,11 @@ impl Stats {
                 value: sum(*event),
             })
             .collect();
+        let amplification = blocks.iter().map(|block| block.amplification.load(Ordering::Relaxed)).max();
         let open = sum(Event::TcpOpened).saturating_sub(sum(Event::TcpClosed));
         let others = [
             ("quarantined_total", self.quarantine.changes()),
+            ("udp_amplification_percent_max", amplification.unwrap_or(0)),
             ("tcp_connections_open", open),
             ("generation", generation.unwrap_or(0)),
         ];
@@ -287,6 +362,9 @@ mod tests {
                 "truncated_total =2",
                 "drops_total short=2",
                 "drops_total panic=2",
+                "udp_unproven_query_bytes_total =72",
+                "udp_unproven_reply_bytes_total =72",
+                "udp_amplification_percent_max =100",
                 "generation =7",
             ]
         );

@@ -28,6 +28,8 @@ const QUIET: Duration = Duration::from_millis(100);
 const DRAIN_MAX: Duration = Duration::from_secs(3);
 /// Turns between two looks at the kernel's drop counters.
 const DROPS_EVERY: u64 = 64;
+/// The same while turns are full: who decides what to drop must know soon. One call of the system in 512 queries.
+const DROPS_EVERY_FULL: u64 = 8;
 
 /// What all workers of a process are to do; it only moves forward.
 #[derive(Debug, Default)]
@@ -161,9 +163,12 @@ impl<A: Answer> Worker<A> {
         let mut turns = 0_u64;
         while !order.retiring() {
             pulse.beat();
-            self.turn(engine, WAIT_MAX)?;
-            if turns.is_multiple_of(DROPS_EVERY) {
-                self.block.set(Event::QueueDrop, engine.queue_drops());
+            let turn = self.turn(engine, WAIT_MAX)?;
+            let every = if turn.received as usize >= TURN_LEN { DROPS_EVERY_FULL } else { DROPS_EVERY };
+            if turns.is_multiple_of(every) {
+                let lost = engine.queue_drops();
+                self.block.set(Event::QueueDrop, lost);
+                self.answer.lose(lost);
             }
             turns += 1;
         }
@@ -229,8 +234,7 @@ impl<A: Answer> Worker<A> {
         let done = quarantine::guard(|| answer.answer(view, Transport::Udp, packets));
         if done.is_err() {
             self.block.add(Event::Panic, 1);
-            // What the panic left in the answerer's memory is not to be trusted.
-            self.answer = self.answer.fork();
+            self.answer.renew();
         }
         done
     }

@@ -70,6 +70,7 @@ fn dropped(reason: DropReason) -> &'static str {
         DropReason::Response => "it is a response",
         DropReason::Oversize => "it is too long",
         DropReason::Panic => "answering it failed",
+        DropReason::Rate | DropReason::Client | DropReason::Denied | DropReason::Unfair => "it is one too many",
     }
 }
 

@@ -28,6 +28,8 @@ const SOA_TAIL_LEN: usize = 20;
 pub(super) struct Extras {
     /// Client and server cookie.
     cookie: Option<[u8; COOKIE_LEN]>,
+    /// Whether the query's server cookie was ours and in time.
+    proves: bool,
     /// Whether the name server identifier is sent.
     nsid: bool,
     /// The idle timeout in units of 100 ms.
@@ -54,6 +56,7 @@ pub(super) fn grant(
         && let Some(judged) = settings.cookies.judge(cookie, packet.client, context.arrival.now_secs)
     {
         extras.cookie = Some(judged.reply);
+        extras.proves = judged.standing == Standing::Known;
         let required =
             settings.cookies.policy() == CookiePolicy::Require && context.arrival.transport == Transport::Udp;
         match (lane.parsed, judged.standing) {
@@ -83,6 +86,11 @@ fn zone_version(view: &View, lane: &Lane) -> Option<[u8; ZONE_VERSION_LEN]> {
 }
 
 impl Extras {
+    /// Whether the client has proved its address.
+    pub(super) fn proves(&self) -> bool {
+        self.proves
+    }
+
     /// Octets that the options take.
     fn len(&self, nsid: Option<&str>) -> usize {
         let option = |content_len: Option<usize>| content_len.map_or(0, |len| OPTION_HEAD + len);

@@ -121,6 +121,12 @@ impl Scratch {
     }
 }
 
+/// What may turn queries away once their zone is known, before they cost more.
+pub trait Gate {
+    /// Whether a query that falls into this zone, or into none, is to be answered.
+    fn admits(&mut self, zone: Option<ZoneId>) -> bool;
+}
+
 /// What holds for all packets of a batch.
 struct Context<'c> {
     /// What the operator has set.
@@ -135,13 +141,26 @@ struct Context<'c> {
 ///
 /// Packets whose outcome is already decided (cut by the receive buffer) are left alone.
 pub fn respond(settings: &Settings, view: &View, arrival: Arrival, packets: &mut [Packet<'_>], scratch: &mut Scratch) {
+    respond_through(None, settings, view, arrival, packets, scratch);
+}
+
+/// [`respond`] for those that `gate` admits; the others are dropped as [`DropReason::Unfair`].
+pub fn respond_through(
+    mut gate: Option<&mut dyn Gate>,
+    settings: &Settings,
+    view: &View,
+    arrival: Arrival,
+    packets: &mut [Packet<'_>],
+    scratch: &mut Scratch,
+) {
     let context = Context { settings, view, arrival };
     for batch in packets.chunks_mut(BATCH_LEN) {
-        stage(view, batch, &mut scratch.lanes);
+        stage(view, batch, &mut scratch.lanes, &mut gate);
         for (packet, lane) in batch.iter_mut().zip(&scratch.lanes) {
             if packet.outcome == Outcome::Pending {
                 // True until the reply is whole: a panic leaves this one half written, and its successors untouched.
                 packet.outcome = Outcome::Drop(DropReason::Panic);
+                packet.notes.zone = lane.zone.map(|(id, _)| id.number());
                 packet.outcome = reply(&context, packet, lane, &mut scratch.work, &mut scratch.extras);
             }
         }
@@ -149,11 +168,15 @@ pub fn respond(settings: &Settings, view: &View, arrival: Arrival, packets: &mut
 }
 
 /// Parses a batch and fetches the memory that its answers will read.
-fn stage(view: &View, batch: &[Packet<'_>], lanes: &mut [Lane]) {
+fn stage(view: &View, batch: &[Packet<'_>], lanes: &mut [Lane], gate: &mut Option<&mut dyn Gate>) {
     for (packet, lane) in batch.iter().zip(&mut *lanes) {
+        lane.zone = None;
+        if packet.outcome != Outcome::Pending {
+            lane.parsed = Parsed::Drop(DropReason::Oversize);
+            continue;
+        }
         let message = packet.buf.get(..packet.query_len).unwrap_or_default();
         lane.parsed = wire::parse(message, &mut lane.name);
-        lane.zone = None;
         if let Parsed::Query(_) = lane.parsed {
             view.hint_zone(&lane.name);
         }
@@ -166,8 +189,14 @@ fn stage(view: &View, batch: &[Packet<'_>], lanes: &mut [Lane]) {
     }
     for lane in &mut *lanes {
         if let Parsed::Query(query) = lane.parsed {
-            lane.zone = resolve::zone_of(view, &lane.name, query.qtype)
-                .and_then(|id| Some((id, view.get(id)?.hint_buckets(&lane.name))));
+            let id = resolve::zone_of(view, &lane.name, query.qtype);
+            if let Some(gate) = gate
+                && !gate.admits(id)
+            {
+                lane.parsed = Parsed::Drop(DropReason::Unfair);
+                continue;
+            }
+            lane.zone = id.and_then(|id| Some((id, view.get(id)?.hint_buckets(&lane.name))));
         }
     }
     for lane in &*lanes {
@@ -191,7 +220,11 @@ fn reply(context: &Context<'_>, packet: &mut Packet<'_>, lane: &Lane, work: &mut
     };
     let options_len = match query.has_options() {
         false => 0,
-        true => extras::grant(context, packet, lane, &query, &mut fixed, extras),
+        true => {
+            let options_len = extras::grant(context, packet, lane, &query, &mut fixed, extras);
+            packet.notes.cookie = extras.proves();
+            options_len
+        }
     };
     let mut writer = Writer::new(packet.buf, &query, len_max(settings, transport, &query), options_len);
     let rcode = match fixed {

@@ -153,8 +153,9 @@ fn own(writer: &mut Writer<'_>, at: usize, count: u16, owner: u16) -> Option<()>
 
 /// Copies records, and signatures if `sigs`, into a section; all or nothing. Returns where the records start.
 ///
-/// The common case, a body for the question itself, is two copies and no pointer is looked at.
-#[inline]
+/// The common case, a body for the question itself, is two copies and no pointer is looked at. Left to the compiler, it is
+/// inlined or not with every change around it: 1,512 instructions of a hit without it, 1,477 with (`perf/instructions`).
+#[inline(always)]
 pub(super) fn place(
     writer: &mut Writer<'_>,
     section: Section,

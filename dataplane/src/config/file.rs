@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::TCP_DEFAULT;
+use super::guard::Guard;
 use crate::answer::CookiePolicy;
 use crate::engine::Choice;
 use crate::stream::Limits;
@@ -45,6 +46,9 @@ pub(super) struct File {
     /// About TCP.
     #[serde(default)]
     pub(super) tcp: Tcp,
+    /// About limits.
+    #[serde(default)]
+    pub(super) guard: Guard,
 }
 
 /// The table `[answer]`.

@@ -17,10 +17,12 @@ use thiserror::Error;
 use crate::answer::{Cookies, NSID_LEN_MAX, Settings};
 use crate::bind::{Listen, Origin, default_listen};
 use crate::engine::Choice;
+use crate::guard::BadPrefix;
 use crate::stream::Limits;
 
 mod address;
 mod file;
+mod guard;
 mod secrets;
 mod trust;
 
@@ -79,6 +81,18 @@ pub struct Args {
     /// [default: a random secret of this process]
     #[arg(long, value_name = "FILE")]
     pub cookie_secrets: Option<PathBuf>,
+    /// Replies a second of one kind about one zone to a /24 or /56 over UDP; 0 for no limit [default: 200]
+    #[arg(long, value_name = "N")]
+    pub rate: Option<u32>,
+    /// Queries a second of one client over UDP, whatever it asks; 0 for no limit [default: 0]
+    #[arg(long, value_name = "N")]
+    pub client_rate: Option<u32>,
+    /// Prefix of clients that may ask, where a shorter one is denied; repeatable
+    #[arg(long, value_name = "PREFIX")]
+    pub allow: Vec<String>,
+    /// Prefix of clients that may not ask; repeatable, the longest prefix decides
+    #[arg(long, value_name = "PREFIX")]
+    pub deny: Vec<String>,
     /// Configuration file (TOML); the command line wins over it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -119,6 +133,8 @@ pub(crate) struct Config {
     pub(crate) user: Option<String>,
     /// Of answers.
     pub(crate) settings: Settings,
+    /// Of the guard.
+    pub(crate) guard: crate::guard::Settings,
     /// Of TCP.
     pub(crate) tcp: Limits,
 }
@@ -197,6 +213,20 @@ pub(crate) enum ConfigError {
     /// An address that is given twice.
     #[error("{0} is given twice")]
     Repeated(SocketAddr),
+    /// A prefix that is none.
+    #[error("{0}")]
+    Prefix(BadPrefix),
+    /// A prefix that is in both lists.
+    #[error("{0} is both allowed and denied")]
+    AllowedAndDenied(String),
+    /// A size that is no power of two.
+    #[error("{name} must be a power of two, not {value}")]
+    PowerOfTwo {
+        /// The setting.
+        name: &'static str,
+        /// What was given.
+        value: usize,
+    },
     /// A number out of its range.
     #[error("{name} must be {min} to {max}, not {value}")]
     Range {
@@ -249,6 +279,7 @@ impl Config {
         };
         let trust = if args.trust.is_empty() { file.trust.unwrap_or_default() } else { args.trust.clone() };
         Ok(Config {
+            guard: file.guard.settings(args, udp_len_max, secrets::random()?)?,
             snapshots,
             trust: trust::read(&trust)?,
             listen: addresses(&listen)?,

@@ -63,6 +63,15 @@ fn mistakes_are_named() {
     check_config("--snapshots S", "[cookies]\npolicy = 'yes'", "FILE: TOML parse error at line 2, column 10");
     check_config("--snapshots S", "[cookies]\nsecrets = '/nonexistent/secrets'", "reading /nonexistent/secrets: ");
     check_config("--snapshots S --cookie-secrets /nonexistent/s", "", "reading /nonexistent/s: ");
+    check_config("--snapshots S", "[guard]\nslip = 101", "guard.slip must be 0 to 100, not 101");
+    check_config("--snapshots S --rate 20000000", "", "guard.rate must be 0 to 10000000, not 20000000");
+    check_config("--snapshots S", "[guard]\nrate = 10\nrate_all = 9", "guard.rate_all must be 10 to ");
+    check_config("--snapshots S", "[guard]\ntable_kib = 100", "guard.table_kib must be a power of two, not 100");
+    check_config("--snapshots S", "[guard]\nipv6_prefix = 65", "guard.ipv6_prefix must be 16 to 64, not 65");
+    check_config("--snapshots S --deny 192.0.2.1/24", "", "`192.0.2.1/24` is no address prefix: ");
+    check_config("--snapshots S --deny ::/0", "[guard]\nallow = ['::/0']", "::/0 is both allowed and denied");
+    check_config("--snapshots S", "[guard]\ndenied = 'truncate'", "FILE: TOML parse error at line 2, column 10");
+    check_config("--snapshots S", "[guard]\nburst = 0", "guard.burst must be 1 to 20000000, not 0");
     check_config("--snapshots S", "[tcp]\nidle_secs = 0", "tcp.idle_secs must be 1 to 3600, not 0");
 }
 

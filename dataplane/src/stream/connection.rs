@@ -135,8 +135,7 @@ impl<A: Answer> Connection<'_, A> {
         if let Err(cause) = done {
             self.shared.block.add(Event::Panic, 1);
             self.shared.block.quarantine.put(Transport::Tcp, query, query.len(), cause);
-            // What the panic left in the answerer's memory is not to be trusted.
-            *answer = answer.fork();
+            answer.renew();
             return Vec::new();
         }
         let Some(prefix) = u16::try_from(reply_len).ok().filter(|&len| len > 0) else { return Vec::new() };

@@ -76,6 +76,14 @@ pub struct View {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ZoneId(u32);
 
+impl ZoneId {
+    /// The same as a number, for those who count by zone. It means the same zone as long as the view is the same.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
 impl View {
     /// The view before the first generation: it has no zones.
     #[must_use]

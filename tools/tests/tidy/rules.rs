@@ -17,7 +17,7 @@ const UNSAFE_MODULES: [&str; 6] = [
     "benches::mmsg",
 ];
 /// The modules that take values and return values.
-const PURE_MODULES: [&str; 3] = ["dataplane::answer", "dataplane::wire", "snapshot::dns"];
+const PURE_MODULES: [&str; 4] = ["dataplane::answer", "dataplane::guard", "dataplane::wire", "snapshot::dns"];
 /// Words that reach outside of a pure module.
 const IMPURE_WORDS: [&str; 20] = [
     "Instant",

@@ -14,7 +14,6 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crossbeam::channel;
 use snapshot::dns::name::Name;
 use snapshot::handover::{HandoverError, Keep, Publication, Published, Writer, explain};
 use snapshot::image::{BuildError, PackFile, Segment};
@@ -26,8 +25,6 @@ use shrink::Verdict;
 
 /// Bytes of segments in one pack: half of what the format allows, so that a pack is copied and hashed in good time.
 const PACK_SEGMENTS_LEN_MAX: u64 = 512 << 20;
-/// Finished zones that wait to be collected, per thread.
-const WAITING_COUNT_MAX: usize = 64;
 /// How many lines the message of a failed compile has.
 const MESSAGE_LINES_MAX: usize = 50;
 
@@ -249,27 +246,29 @@ impl<'w> Work<'w> {
     /// Works on all zones with at most `jobs` threads and collects what they came to.
     fn run(&self, jobs: NonZeroUsize) -> Results {
         let jobs = jobs.get().min(self.sources.len());
-        let (sender, receiver) = channel::bounded(jobs * WAITING_COUNT_MAX);
         let mut results = Results::default();
         std::thread::scope(|scope| {
-            for _ in 0..jobs {
-                let sender = sender.clone();
-                scope.spawn(move || {
-                    while let Some(&source_idx) = self.order.get(self.taken.fetch_add(1, Ordering::Relaxed)) {
-                        let (outcome, warnings) = self.compile_zone(source_idx);
-                        // The receiver lives until all senders are gone.
-                        if sender.send((source_idx, outcome, warnings)).is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-            drop(sender);
-            for (source_idx, outcome, warnings) in receiver {
-                results.add(source_idx, outcome, warnings, self.sources);
+            // Each thread keeps what it made until the end: waking somebody for each of many small zones costs more than
+            // reading one.
+            let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(|| self.work())).collect();
+            for thread in threads {
+                match thread.join() {
+                    Ok(part) => results.append(part),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
             }
         });
         results.sort();
+        results
+    }
+
+    /// Takes one zone after the other until none is left.
+    fn work(&self) -> Results {
+        let mut results = Results::default();
+        while let Some(&source_idx) = self.order.get(self.taken.fetch_add(1, Ordering::Relaxed)) {
+            let (outcome, warnings) = self.compile_zone(source_idx);
+            results.add(source_idx, outcome, warnings, self.sources);
+        }
         results
     }
 
@@ -324,6 +323,13 @@ impl Results {
             }
         }
         self.warnings.extend(warnings.into_iter().map(|finding| (source_idx, finding)));
+    }
+
+    /// Adds what another thread made.
+    fn append(&mut self, other: Results) {
+        self.ready.extend(other.ready);
+        self.failures.extend(other.failures);
+        self.warnings.extend(other.warnings);
     }
 
     /// Brings everything into an order that does not depend on the threads.

@@ -112,7 +112,7 @@ impl Index {
             self.forget_overlay(apex.as_wire());
             self.put(apex.as_wire(), Entry { pack: number, said: Said::default() });
         }
-        for (zone, base) in content.zones().filter_map(|zone| Some((zone, zone.base?))) {
+        for (zone, base) in content.zones().filter_map(|zone| Some((zone, *zone.base.as_deref()?))) {
             self.forget_overlay(zone.apex.as_wire());
             let below = self.entries.get(zone.apex.as_wire()).filter(|entry| entry.is_zone());
             if below.is_some_and(|entry| entry.said.mark == mark(base)) {

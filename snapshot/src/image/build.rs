@@ -509,7 +509,7 @@ impl<'z> Nodes<'z> {
             records: counts.records,
             bytes: self.out.len() as u64,
             digest: Digest::of(&self.out),
-            base: self.base.map(|base| base.digest),
+            base: self.base.map(|base| Box::new(base.digest)),
         };
         let mut lines = Vec::with_capacity(self.out.len() / LINE_LEN);
         push_lines(&mut lines, &self.out);

@@ -50,7 +50,7 @@ pub struct ZoneFacts {
     /// Digest of its segment.
     pub digest: Digest,
     /// The segment is an overlay, and this is the digest of its base; the counts are those of the two together.
-    pub base: Option<Digest>,
+    pub base: Option<Box<Digest>>,
 }
 
 /// A pack as it is written to a file.
@@ -85,8 +85,13 @@ pub(super) struct ZoneEntry {
     pub(super) facts: ZoneFacts,
     /// First byte of its segment in the file.
     pub(super) off: usize,
+}
+
+impl ZoneEntry {
     /// Bytes of its segment.
-    pub(super) len: usize,
+    pub(super) fn len(&self) -> usize {
+        usize::try_from(self.facts.bytes).unwrap_or(usize::MAX)
+    }
 }
 
 /// The archive.
@@ -274,7 +279,7 @@ impl Pack {
                 return Err(fail("segment kind is not that of the zone list"));
             }
             let facts = facts(zone, apex, len, base);
-            zones.push(ZoneEntry { facts, off: lines_off + off, len });
+            zones.push(ZoneEntry { facts, off: lines_off + off });
         }
         if next != lines_len {
             return Err(LoadError::Archive("lines that belong to no segment".into()));
@@ -322,8 +327,8 @@ impl Pack {
     #[must_use]
     pub fn segment(&self, idx: usize) -> Option<Segment> {
         let zone = self.zones.get(idx)?;
-        let mut lines = Vec::with_capacity(zone.len / LINE_LEN);
-        push_lines(&mut lines, self.bytes(zone.off, zone.len));
+        let mut lines = Vec::with_capacity(zone.len() / LINE_LEN);
+        push_lines(&mut lines, self.bytes(zone.off, zone.len()));
         Some(Segment { facts: zone.facts.clone(), lines })
     }
 
@@ -331,7 +336,7 @@ impl Pack {
     #[must_use]
     pub fn base_facts(&self, idx: usize) -> Option<BaseFacts> {
         let zone = self.zones.get(idx)?;
-        BaseFacts::of(&zone.facts, |at| self.bytes(zone.off, zone.len).get(at).copied())
+        BaseFacts::of(&zone.facts, |at| self.bytes(zone.off, zone.len()).get(at).copied())
     }
 
     /// The positions of the overlays among the zones.
@@ -370,6 +375,6 @@ fn facts(zone: &ArchivedStoredZone, apex: Name, len: usize, base: Option<Digest>
         records: zone.records.to_native(),
         bytes: len as u64,
         digest: Digest(zone.digest),
-        base,
+        base: base.map(Box::new),
     }
 }

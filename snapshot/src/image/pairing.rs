@@ -58,7 +58,7 @@ impl View {
                 }
                 let place = Place { pack: number, idx: u32::try_from(idx).map_err(|_| LoadError::TooLarge("zones"))? };
                 let cut = LoadError::Segment { segment: idx, rule: "header is cut" };
-                let segment = pack.bytes(entry.off, entry.len);
+                let segment = pack.bytes(entry.off, entry.len());
                 let zone = ZoneRef::read(segment, self.hash(apex), entry.off, place).ok_or(cut)?;
                 if let Some(base) = self.base_of(&entry.facts, &zone, position)? {
                     overlays.push(Overlaid { apex: apex.clone(), zone, base });
@@ -79,7 +79,7 @@ impl View {
         }
         let base = self.pack(zone.pack).and_then(|pack| pack.entries().get(zone.idx as usize));
         let digest = base.filter(|_| zone.is_live()).map(|base| base.facts.digest);
-        if digest.is_none() || digest != facts.base || zone.seed != overlay.seed || zone.signed {
+        if digest.is_none() || digest != facts.base.as_deref().copied() || zone.seed != overlay.seed || zone.signed {
             return Err(lacks());
         }
         Ok(Some(Place { pack: zone.pack, idx: zone.idx }))

@@ -205,7 +205,7 @@ impl View {
         mut each: impl FnMut(&mut View, Saying<'_>) -> Result<(), LoadError>,
     ) -> Result<(), LoadError> {
         let zones =
-            pack.entries().iter().map(|zone| (zone.facts.apex.as_wire(), Some((zone.off, zone.len)))).enumerate();
+            pack.entries().iter().map(|zone| (zone.facts.apex.as_wire(), Some((zone.off, zone.len())))).enumerate();
         // Overlays are no zones; `pairing` has them.
         let zones = zones.filter(|(idx, _)| pack.entries()[*idx].facts.base.is_none());
         let deleted = pack.deleted().iter().map(|apex| (apex.as_wire(), None)).enumerate();

@@ -170,7 +170,7 @@ impl View {
     /// The facts of the base of a zone of [`View::zones`] that has an overlay.
     #[must_use]
     pub fn base(&self, overlay: &ZoneFacts) -> Option<&ZoneFacts> {
-        let base = overlay.base?;
+        let base = *overlay.base.as_deref()?;
         let place = self.overlays.iter().find(|overlaid| overlaid.apex == overlay.apex)?.base;
         let facts = &self.pack(place.pack)?.entries().get(place.idx as usize)?.facts;
         (facts.digest == base).then_some(facts)

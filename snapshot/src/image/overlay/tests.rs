@@ -283,7 +283,7 @@ fn an_overlay_is_a_function_of_zone_names_and_base() {
     let first = facts(&touched, &base);
     let [a, b, c] = touched.clone();
     assert_eq!(facts(&[c.clone(), a.clone(), b.clone(), a.clone()], &base), first);
-    assert_eq!((first.names, first.rrsets, first.records, first.base), (1, 2, 3, Some(base.facts.digest)));
+    assert_eq!((first.names, first.rrsets, first.records, first.base), (1, 2, 3, Some(Box::new(base.facts.digest))));
     let other = Segment::build(&records("e.", "other TXT x")).unwrap();
     assert_ne!(facts(&touched, &other).digest, first.digest);
     assert_ne!(facts(&[a, b], &base).digest, first.digest);

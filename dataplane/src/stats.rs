@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crossbeam::utils::CachePadded;
 use snapshot::handover::frames::{Counter, Counters};
 
-use crate::engine::Turn;
+use crate::engine::{RingLosses, Turn};
 use crate::packet::{DropReason, Outcome, Packet, Restraint, Transport};
 use crate::quarantine::Quarantine;
 
@@ -82,6 +82,18 @@ pub(crate) enum Event {
     RecvError,
     /// Datagrams dropped by full receive queues.
     QueueDrop,
+    /// A frame that holds no datagram that could be answered.
+    DropMalformed,
+    /// A reply dropped because the transmit ring of AF_XDP was full.
+    XdpTxFull,
+    /// A frame dropped because the receive ring was full.
+    XdpRxFull,
+    /// A frame dropped for want of memory to receive into.
+    XdpFillEmpty,
+    /// A frame dropped at the socket for another reason.
+    XdpRxDropped,
+    /// A descriptor that the kernel refused.
+    XdpInvalid,
     /// A TCP connection was accepted.
     TcpOpened,
     /// A TCP connection ended.
@@ -102,7 +114,7 @@ pub(crate) enum Event {
 type Row = (Event, &'static str, Option<(&'static str, &'static str)>);
 
 /// Metric name and label of each [`Event`], in its order.
-const TABLE: [Row; 40] = [
+const TABLE: [Row; 46] = [
     (Event::QueryUdp, "queries_total", Some(("transport", "udp"))),
     (Event::QueryTcp, "queries_total", Some(("transport", "tcp"))),
     (Event::ReplyNoError, "replies_total", Some(("rcode", "NOERROR"))),
@@ -136,6 +148,12 @@ const TABLE: [Row; 40] = [
     (Event::Merged, "engine_merged_replies_total", None),
     (Event::RecvError, "engine_recv_errors_total", None),
     (Event::QueueDrop, "engine_queue_drops_total", None),
+    (Event::DropMalformed, "drops_total", Some(("reason", "malformed"))),
+    (Event::XdpTxFull, "engine_xdp_losses_total", Some(("reason", "tx_full"))),
+    (Event::XdpRxFull, "engine_xdp_losses_total", Some(("reason", "rx_full"))),
+    (Event::XdpFillEmpty, "engine_xdp_losses_total", Some(("reason", "fill_empty"))),
+    (Event::XdpRxDropped, "engine_xdp_losses_total", Some(("reason", "rx_dropped"))),
+    (Event::XdpInvalid, "engine_xdp_losses_total", Some(("reason", "invalid"))),
     (Event::TcpOpened, "tcp_connections_total", None),
     (Event::TcpClosed, "tcp_closed_total", None),
     (Event::TcpEvicted, "tcp_evicted_total", None),
@@ -230,6 +248,16 @@ impl Block {
         self.add(Event::SendError, turn.send_errors.into());
         self.add(Event::Merged, turn.merged.into());
         self.add(Event::RecvError, turn.recv_errors.into());
+        self.add(Event::DropMalformed, turn.malformed.into());
+        self.add(Event::XdpTxFull, turn.tx_full.into());
+    }
+
+    /// Takes over what the kernel counted at AF_XDP sockets.
+    pub(crate) fn set_ring_losses(&self, losses: &RingLosses) {
+        self.set(Event::XdpRxFull, losses.rx_full);
+        self.set(Event::XdpFillEmpty, losses.fill_empty);
+        self.set(Event::XdpRxDropped, losses.rx_dropped);
+        self.set(Event::XdpInvalid, losses.invalid);
     }
 }
 

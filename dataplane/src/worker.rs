@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Cache};
 
+use crate::engine::xdp::Seat;
 use crate::engine::{self, Choice, Engine, TURN_LEN, Turn};
 use crate::packet::{DropReason, Outcome, Packet, Transport};
 use crate::quarantine::{self, Cause, PACKET_LEN_MAX};
@@ -76,6 +77,8 @@ pub(crate) struct Plan<A: Answer> {
     pub(crate) sockets: Vec<UdpSocket>,
     /// Which engine to use.
     pub(crate) choice: Choice,
+    /// Where its AF_XDP sockets come from, if there are to be any.
+    pub(crate) seat: Option<Seat>,
     /// The core to run on, if pinned.
     pub(crate) core: Option<core_affinity::CoreId>,
     /// Where the view is.
@@ -113,7 +116,7 @@ pub(crate) fn start<A: Answer>(plan: Plan<A>) -> io::Result<Running> {
             tracing::warn!(worker = plan.number, "worker {} cannot be pinned to core {}", plan.number, core.id);
         }
         // The ring belongs to the thread that opens it.
-        let opened = engine::open(plan.choice, plan.sockets);
+        let opened = engine::open(plan.choice, plan.sockets, plan.seat);
         let (outcome, engine) = match opened {
             Ok(opened) => (Ok((opened.engine.name(), opened.notes)), Some(opened.engine)),
             Err(error) => (Err(error), None),
@@ -166,9 +169,10 @@ impl<A: Answer> Worker<A> {
             let turn = self.turn(engine, WAIT_MAX)?;
             let every = if turn.received as usize >= TURN_LEN { DROPS_EVERY_FULL } else { DROPS_EVERY };
             if turns.is_multiple_of(every) {
-                let lost = engine.queue_drops();
-                self.block.set(Event::QueueDrop, lost);
-                self.answer.lose(lost);
+                let (dropped, losses) = (engine.queue_drops(), engine.ring_losses());
+                self.block.set(Event::QueueDrop, dropped);
+                self.block.set_ring_losses(&losses);
+                self.answer.lose(dropped + losses.rx_full + losses.fill_empty);
             }
             turns += 1;
         }

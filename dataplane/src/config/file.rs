@@ -49,6 +49,19 @@ pub(super) struct File {
     /// About limits.
     #[serde(default)]
     pub(super) guard: Guard,
+    /// About AF_XDP.
+    #[serde(default)]
+    pub(super) xdp: Xdp,
+}
+
+/// The table `[xdp]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Xdp {
+    /// As `--xdp`.
+    pub(super) interfaces: Option<Vec<String>>,
+    /// Frames that each queue of an interface has room for.
+    pub(super) frames: Option<u32>,
 }
 
 /// The table `[answer]`.

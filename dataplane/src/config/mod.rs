@@ -17,6 +17,7 @@ use thiserror::Error;
 use crate::answer::{Cookies, NSID_LEN_MAX, Settings};
 use crate::bind::{Listen, Origin, default_listen};
 use crate::engine::Choice;
+use crate::engine::xdp::Shape;
 use crate::guard::BadPrefix;
 use crate::stream::Limits;
 
@@ -71,6 +72,10 @@ pub struct Args {
     /// How datagrams are read and sent [default: auto]
     #[arg(long, value_enum)]
     pub engine: Option<Choice>,
+    /// Network interface whose queries come by AF_XDP, past the kernel's UDP; repeatable. Needs CAP_NET_ADMIN, CAP_NET_RAW
+    /// and CAP_BPF, at the start only [default: none]
+    #[arg(long, value_name = "IFACE")]
+    pub xdp: Vec<String>,
     /// Path of the control socket; none without it
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
@@ -125,6 +130,10 @@ pub(crate) struct Config {
     pub(crate) pinning: Pinning,
     /// Which engine.
     pub(crate) engine: Choice,
+    /// Interfaces for AF_XDP, none twice.
+    pub(crate) interfaces: Vec<String>,
+    /// Sizes of AF_XDP sockets.
+    pub(crate) shape: Shape,
     /// Path of the control socket.
     pub(crate) control: Option<PathBuf>,
     /// Group whose members may use it.
@@ -227,6 +236,12 @@ pub(crate) enum ConfigError {
         /// What was given.
         value: usize,
     },
+    /// A name that no interface can have.
+    #[error("`{0}` is no name of a network interface")]
+    Interface(String),
+    /// Interfaces that are given and not used, or the other way round.
+    #[error("{0}")]
+    Engine(&'static str),
     /// A number out of its range.
     #[error("{name} must be {min} to {max}, not {value}")]
     Range {
@@ -277,6 +292,8 @@ impl Config {
             Some(path) => secrets::read(path)?,
             None => vec![secrets::random()?],
         };
+        let engine = args.engine.or(file.engine).unwrap_or_default();
+        let named = if args.xdp.is_empty() { file.xdp.interfaces.unwrap_or_default() } else { args.xdp.clone() };
         let trust = if args.trust.is_empty() { file.trust.unwrap_or_default() } else { args.trust.clone() };
         Ok(Config {
             guard: file.guard.settings(args, udp_len_max, secrets::random()?)?,
@@ -289,7 +306,9 @@ impl Config {
                 (false, true) => Pinning::Pinned,
                 (false, false) => Pinning::Free,
             },
-            engine: args.engine.or(file.engine).unwrap_or_default(),
+            engine,
+            interfaces: interfaces(engine, named)?,
+            shape: shape(file.xdp.frames)?,
             control: args.control.clone().or(file.control),
             control_group: args.control_group.clone().or(file.control_group),
             user: args.user.clone().or(file.user),
@@ -337,6 +356,36 @@ fn addresses(texts: &[String]) -> Result<Vec<Listen>, ConfigError> {
         listen.push(Listen { addr, origin: Origin::Asked });
     }
     Ok(listen)
+}
+
+/// The interfaces for AF_XDP. `auto` takes none by itself: an interface is never taken over unasked.
+fn interfaces(engine: Choice, names: Vec<String>) -> Result<Vec<String>, ConfigError> {
+    match (engine, names.is_empty()) {
+        (Choice::Xdp, true) => return Err(ConfigError::Engine("engine xdp needs an interface: --xdp IFACE")),
+        (Choice::Uring | Choice::Socket, false) => {
+            return Err(ConfigError::Engine("--xdp IFACE needs engine xdp or auto"));
+        }
+        _ => {}
+    }
+    for (idx, name) in names.iter().enumerate() {
+        // It becomes a file name in sysfs; the length is IFNAMSIZ without its zero.
+        let sound = (1..=15).contains(&name.len()) && !name.contains(['/', ' ', '\0']) && name != "." && name != "..";
+        if !sound || names[..idx].contains(name) {
+            return Err(ConfigError::Interface(name.clone()));
+        }
+    }
+    Ok(names)
+}
+
+/// Sizes of AF_XDP sockets, from the setting if there is one.
+fn shape(frames: Option<u32>) -> Result<Shape, ConfigError> {
+    let Some(chunk_count) = frames else { return Ok(Shape::default()) };
+    range("xdp.frames", 64, 65_536, chunk_count.into())?;
+    if chunk_count.is_power_of_two() {
+        Ok(Shape { chunk_count })
+    } else {
+        Err(ConfigError::PowerOfTwo { name: "xdp.frames", value: chunk_count as usize })
+    }
 }
 
 /// Checks `min <= value <= max`.

@@ -50,6 +50,25 @@ fn the_command_line_wins_over_the_file_and_the_file_over_defaults() {
 }
 
 #[test]
+fn interfaces_for_xdp_are_named_once_and_go_with_an_engine_that_uses_them() {
+    let rest = "S 127.0.0.1:53,[::1]:53 1 Free";
+    check_config("--snapshots S --threads 1 --xdp eth0 --xdp eth1.5", "", &format!("{rest} Auto"));
+    check_config(
+        "--snapshots S --threads 1 --engine xdp",
+        "[xdp]\ninterfaces = ['eth0']\nframes = 64",
+        &format!("{rest} Xdp"),
+    );
+    check_config("--snapshots S --engine xdp", "", "engine xdp needs an interface: --xdp IFACE");
+    check_config("--snapshots S --engine uring --xdp eth0", "", "--xdp IFACE needs engine xdp or auto");
+    for name in ["a/b", "..", "", "sixteen-letters-"] {
+        check_config("--snapshots S", &format!("[xdp]\ninterfaces = ['{name}']"), &format!("`{name}` is no name"));
+    }
+    check_config("--snapshots S --xdp a --xdp a", "", "`a` is no name of a network interface");
+    check_config("--snapshots S", "[xdp]\nframes = 100", "xdp.frames must be a power of two, not 100");
+    check_config("--snapshots S", "[xdp]\nframes = 32", "xdp.frames must be 64 to 65536, not 32");
+}
+
+#[test]
 fn mistakes_are_named() {
     check_config("", "", "no snapshot directory: give --snapshots DIR");
     check_config("--snapshots S", "thread = 1", "FILE: TOML parse error at line 1, column 1");

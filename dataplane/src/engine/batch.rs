@@ -181,7 +181,7 @@ fn ask_for_merged(sockets: &[UdpSocket]) {
 }
 
 /// Keeps the allocation of `packets` for the next turn: collecting in place reuses it.
-fn recycle(mut packets: Vec<Packet<'_>>) -> Vec<Packet<'static>> {
+pub(super) fn recycle(mut packets: Vec<Packet<'_>>) -> Vec<Packet<'static>> {
     packets.clear();
     packets.into_iter().map_while(|_| None).collect()
 }

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::{Engine, Serve, TURN_LEN, Turn};
@@ -60,4 +61,7 @@ impl Engine for Memory {
     fn queue_drops(&self) -> u64 {
         0
     }
+
+    /// It never waits.
+    fn watch(&mut self, _fd: OwnedFd) {}
 }

@@ -6,10 +6,11 @@
 
 use std::io;
 use std::net::UdpSocket;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use crate::packet::Packet;
+use xdp::{Seat, Xdp};
 
 mod batch;
 mod buffers;
@@ -21,6 +22,7 @@ mod peer;
 pub mod socket;
 mod syscall;
 pub mod uring;
+pub(crate) mod xdp;
 
 /// Most receives in one turn: two of the answer's batches, and what one `sendmmsg` takes comfortably.
 pub const TURN_LEN: usize = 64;
@@ -50,6 +52,40 @@ pub trait Engine {
 
     /// Datagrams that the kernel threw away because a receive queue was full, since the sockets were opened.
     fn queue_drops(&self) -> u64;
+
+    /// What the kernel counted at rings of ours since they were opened.
+    fn ring_losses(&self) -> RingLosses {
+        RingLosses::default()
+    }
+
+    /// Has a turn end its wait when `fd` can be read, besides; such a turn may bring nothing.
+    fn watch(&mut self, fd: OwnedFd);
+}
+
+/// Frames that went lost at the rings of AF_XDP sockets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RingLosses {
+    /// Dropped for other reasons than the next two.
+    pub rx_dropped: u64,
+    /// The receive ring was full: we are too slow.
+    pub rx_full: u64,
+    /// No chunk was there to receive into.
+    pub fill_empty: u64,
+    /// Descriptors that the kernel refused: a bug.
+    pub invalid: u64,
+}
+
+impl RingLosses {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: RingLosses) -> RingLosses {
+        RingLosses {
+            rx_dropped: self.rx_dropped + other.rx_dropped,
+            rx_full: self.rx_full + other.rx_full,
+            fill_empty: self.fill_empty + other.fill_empty,
+            invalid: self.invalid + other.invalid,
+        }
+    }
 }
 
 /// What one turn did.
@@ -71,6 +107,29 @@ pub struct Turn {
     pub send_errors: u32,
     /// Failed receives.
     pub recv_errors: u32,
+    /// Frames that hold no datagram that could be answered.
+    pub malformed: u32,
+    /// Replies dropped because the transmit ring was full.
+    pub tx_full: u32,
+}
+
+impl Turn {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Turn) -> Turn {
+        Turn {
+            received: self.received + other.received,
+            sent: self.sent + other.sent,
+            cut: self.cut + other.cut,
+            enobufs: self.enobufs + other.enobufs,
+            cq_overflows: self.cq_overflows + other.cq_overflows,
+            merged: self.merged + other.merged,
+            send_errors: self.send_errors + other.send_errors,
+            recv_errors: self.recv_errors + other.recv_errors,
+            malformed: self.malformed + other.malformed,
+            tx_full: self.tx_full + other.tx_full,
+        }
+    }
 }
 
 /// Which engine to use.
@@ -84,21 +143,33 @@ pub enum Choice {
     Uring,
     /// recvmmsg(2) and sendmmsg(2).
     Socket,
+    /// AF_XDP on the interfaces that are named, or fail; beside it the best of the others.
+    Xdp,
 }
 
 /// An engine and why better ones are not used.
-pub struct Opened {
+pub(crate) struct Opened {
     /// The engine.
-    pub engine: Box<dyn Engine>,
+    pub(crate) engine: Box<dyn Engine>,
     /// One line for each engine that was tried in vain.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
-/// Opens an engine over `sockets`, on the thread that will use it.
+/// Opens an engine over `sockets`, on the thread that will use it; with a seat, the stations that come to it are served
+/// too.
 ///
 /// # Errors
 /// If the engine asked for, or with [`Choice::Auto`] the last resort, cannot be set up.
-pub fn open(choice: Choice, sockets: Vec<UdpSocket>) -> io::Result<Opened> {
+pub(crate) fn open(choice: Choice, sockets: Vec<UdpSocket>, seat: Option<Seat>) -> io::Result<Opened> {
+    let Opened { engine, notes } = open_sockets(choice, sockets)?;
+    Ok(match seat {
+        Some(seat) => Opened { engine: Box::new(Xdp::open(engine, seat)?), notes },
+        None => Opened { engine, notes },
+    })
+}
+
+/// Opens an engine over the kernel's sockets.
+fn open_sockets(choice: Choice, sockets: Vec<UdpSocket>) -> io::Result<Opened> {
     let mut notes = Vec::new();
     prepare(&sockets)?;
     if choice != Choice::Socket {

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::UdpSocket;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -37,6 +37,8 @@ pub struct Socket {
     first: usize,
     /// Turns in a row that only brought errors.
     failures: u32,
+    /// What else ends a wait.
+    watched: Vec<OwnedFd>,
 }
 
 impl Socket {
@@ -53,7 +55,7 @@ impl Socket {
             .map(|idx| libc::iovec { iov_base: buffers.ptr(idx).wrapping_add(PAYLOAD_OFF).cast(), iov_len: ROOM_LEN })
             .collect();
         let headers = vec![outbox::empty_header(); buffers.count()];
-        Ok(Socket { sockets, buffers, headers, parts, batch: Batch::new(), first: 0, failures: 0 })
+        Ok(Socket { sockets, buffers, headers, parts, batch: Batch::new(), first: 0, failures: 0, watched: Vec::new() })
     }
 
     /// Aims the first `count` headers at their buffers: the kernel overwrites lengths and flags.
@@ -103,7 +105,9 @@ impl Socket {
 
     /// Waits until a socket has something to read.
     fn wait(&self, wait: Duration) -> io::Result<()> {
-        let mut polled: Vec<_> = self.sockets.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
+        let sockets = self.sockets.iter().map(AsFd::as_fd);
+        let all = sockets.chain(self.watched.iter().map(AsFd::as_fd));
+        let mut polled: Vec<_> = all.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         let timeout = Timespec::try_from(wait).map_err(io::Error::other)?;
         match rustix::event::poll(&mut polled, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
@@ -149,5 +153,8 @@ impl Engine for Socket {
 
     fn queue_drops(&self) -> u64 {
         self.sockets.iter().map(|socket| syscall::queue_drops(socket.as_fd())).sum()
+    }
+    fn watch(&mut self, fd: OwnedFd) {
+        self.watched.push(fd);
     }
 }

@@ -228,6 +228,30 @@ fn a_turn_without_datagrams_serves_nothing() {
 }
 
 #[test]
+fn what_is_watched_besides_ends_the_wait_and_keeps_no_datagram_back() {
+    for (name, open) in engines() {
+        let socket = bound("127.0.0.1");
+        let server = socket.local_addr().unwrap();
+        let mut engine = open(vec![socket]);
+        let bell = rustix::event::eventfd(1, rustix::event::EventfdFlags::empty()).unwrap();
+        engine.watch(bell.try_clone().unwrap());
+        for _ in 0..3 {
+            let begun = std::time::Instant::now();
+            assert_eq!(engine.turn(PATIENCE, &mut shout).unwrap(), Turn::default(), "{name}");
+            assert!(begun.elapsed() < PATIENCE, "{name}");
+        }
+        rustix::io::read(&bell, &mut [0_u8; 8]).unwrap();
+        let client = client("127.0.0.1");
+        client.send_to(b"x", server).unwrap();
+        assert_eq!(turn_until(engine.as_mut(), 1).sent, 1, "{name}");
+        rustix::io::write(&bell, &1_u64.to_ne_bytes()).unwrap();
+        let begun = std::time::Instant::now();
+        engine.turn(PATIENCE, &mut shout).unwrap();
+        assert!(begun.elapsed() < PATIENCE, "{name}");
+    }
+}
+
+#[test]
 fn a_retired_engine_answers_what_is_queued_and_takes_no_more() {
     for (name, open) in engines() {
         let socket = bound("127.0.0.1");
@@ -282,8 +306,8 @@ fn a_tiny_completion_queue_overflows_and_never_stalls() {
 
 #[test]
 fn auto_takes_the_ring_and_keeps_no_note() {
-    let opened = open(Choice::Auto, vec![bound("127.0.0.1")]).unwrap();
+    let opened = open(Choice::Auto, vec![bound("127.0.0.1")], None).unwrap();
     assert_eq!((opened.engine.name(), opened.notes.len()), ("uring", 0));
-    let opened = open(Choice::Socket, vec![bound("127.0.0.1")]).unwrap();
+    let opened = open(Choice::Socket, vec![bound("127.0.0.1")], None).unwrap();
     assert_eq!(opened.engine.name(), "socket");
 }

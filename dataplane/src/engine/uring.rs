@@ -7,11 +7,11 @@
 
 use std::io;
 use std::net::UdpSocket;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use io_uring::types::{BufRingEntry, CancelBuilder, Fixed, SubmitArgs, Timespec};
+use io_uring::types::{BufRingEntry, CancelBuilder, Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode};
 
 use super::batch::{Batch, Received};
@@ -22,6 +22,8 @@ use super::{Engine, Serve, Turn, outbox, syscall};
 const GROUP: u16 = 0;
 /// Failed receives in a row after which the engine gives up.
 const FAILURES_MAX: u32 = 1000;
+/// User data of the poll of what is watched besides; sockets have their position.
+const WATCHED: u64 = u64::MAX;
 
 /// Sizes of a ring, for tests to shrink.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +63,10 @@ pub struct Uring {
     batch: Batch,
     /// Failed receives in a row.
     failures: u32,
+    /// What else ends a wait.
+    watched: Option<OwnedFd>,
+    /// Whether a poll of it is under way.
+    watching: bool,
 }
 
 impl Uring {
@@ -99,6 +105,8 @@ impl Uring {
             sockets,
             batch: Batch::new(),
             failures: 0,
+            watched: None,
+            watching: false,
         };
         engine.probe()?;
         engine.arm()?;
@@ -138,6 +146,15 @@ impl Uring {
         Ok(())
     }
 
+    /// Queues a poll of what is watched besides, for a wait. It asks once and not for ever, so that what is watched costs
+    /// nothing while there is no wait; asking looks first, so nothing is missed.
+    fn arm_watch(&mut self) {
+        let Some(watched) = self.watched.as_ref().filter(|_| !self.watching) else { return };
+        let poll = opcode::PollAdd::new(Fd(watched.as_raw_fd()), u32::from(libc::POLLIN.cast_unsigned()));
+        // SAFETY: the entry points to nothing; the descriptor is open as long as the ring (`watched`).
+        self.watching = unsafe { self.ring.submission().push(&poll.build().user_data(WATCHED)) }.is_ok();
+    }
+
     /// Submits what is queued and waits up to `wait` for completions, unless some are there.
     fn enter(&mut self, wait: Duration, turn: &mut Turn) -> io::Result<()> {
         let queued = !self.ring.submission().is_empty();
@@ -165,6 +182,10 @@ impl Uring {
         let mut brought = false;
         while self.batch.room() > 0 {
             let Some(event) = self.ring.completion().next() else { break };
+            if event.user_data() == WATCHED {
+                self.watching = false;
+                continue;
+            }
             let socket = usize::try_from(event.user_data()).unwrap_or(usize::MAX);
             if !cqueue::more(event.flags())
                 && let Some(armed) = self.armed.get_mut(socket)
@@ -213,6 +234,9 @@ impl Engine for Uring {
     fn turn(&mut self, wait: Duration, serve: Serve<'_>) -> io::Result<Turn> {
         let mut turn = Turn::default();
         self.arm()?;
+        if !wait.is_zero() {
+            self.arm_watch();
+        }
         self.enter(wait, &mut turn)?;
         let brought = self.collect(&mut turn);
         self.failures = if turn.recv_errors > 0 && !brought { self.failures + 1 } else { 0 };
@@ -233,6 +257,11 @@ impl Engine for Uring {
 
     fn queue_drops(&self) -> u64 {
         self.sockets.iter().map(|socket| syscall::queue_drops(socket.as_fd())).sum()
+    }
+
+    /// One descriptor; an earlier one is forgotten.
+    fn watch(&mut self, fd: OwnedFd) {
+        self.watched = Some(fd);
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use snapshot::handover::frames::{PROTOCOL, Reply, Request, Status};
 
 use crate::control::Desk;
+use crate::engine::xdp::Watch;
 use crate::slot::{Slot, Source};
 use crate::stats::Stats;
 use crate::stream::Stream;
@@ -33,10 +34,22 @@ pub(super) struct Fixed {
     pub(super) workers: u32,
 }
 
+impl Fixed {
+    /// Adds how the interfaces of AF_XDP do.
+    pub(super) fn tell(&mut self, watch: &Watch) {
+        if watch.is_serving() {
+            "xdp".clone_into(&mut self.engine);
+        }
+        self.engine_notes.extend(watch.notes());
+    }
+}
+
 /// Answers requests about a plane.
 pub(super) struct PlaneDesk<S: Source> {
     /// What does not change.
     pub(super) fixed: Fixed,
+    /// The interfaces of AF_XDP, until the end.
+    pub(super) watch: Mutex<Option<Watch>>,
     /// When the plane started.
     pub(super) started: Instant,
     /// The view and its loader.
@@ -59,7 +72,10 @@ impl<S: Source> PlaneDesk<S> {
     /// The present status.
     fn status(&self) -> Status {
         let facts = self.slot.facts();
-        let fixed = self.fixed.clone();
+        let mut fixed = self.fixed.clone();
+        if let Some(watch) = self.watch.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            fixed.tell(watch);
+        }
         Status {
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -19,6 +19,8 @@ use crate::bind::{self, Bound, Tenancy};
 use crate::config::{Config, Pinning};
 use crate::control::predecessor::{self, Predecessor};
 use crate::control::{Audience, Claim, Control, ControlError, Desk};
+use crate::engine::Choice;
+use crate::engine::xdp::{self, Seat, Watch};
 use crate::responder::Answer;
 use crate::slot::{self, Slot, Source};
 use crate::stats::Stats;
@@ -66,6 +68,9 @@ pub(super) enum StartError {
         /// What went wrong.
         source: io::Error,
     },
+    /// An interface for AF_XDP.
+    #[error("engine xdp: {0}")]
+    Xdp(String),
     /// An engine or a thread.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -97,7 +102,7 @@ impl<S: Source> Plane<S> {
     ) -> Result<Plane<S>, StartError> {
         let started = Instant::now();
         let predecessor = find_predecessor(config)?;
-        let (bound, control) = claim(config, predecessor.as_ref())?;
+        let Claimed { bound, interfaces, control } = claim(config, predecessor.as_ref())?;
         let stats = Arc::new(Stats::default());
         let (slot, loader) = slot::open(source, stats.block())
             .map_err(|error| StartError::Snapshot { path: config.snapshots.clone(), reason: error.to_string() })?;
@@ -106,7 +111,7 @@ impl<S: Source> Plane<S> {
         let addresses: Vec<_> = bound.iter().map(|bound| bound.addr).collect();
         let (udp, tcp) = divide(bound, config.threads);
         let order = Arc::new(Order::default());
-        let team = start_workers::<S, A>(config, udp, &slot, answer, &stats, &order)?;
+        let team = start_workers::<S, A>(config, udp, interfaces.seats, &slot, answer, &stats, &order)?;
         let limits = Limits { connections_max: stream::connections_max(config.tcp.connections_max), ..config.tcp };
         let stream = Arc::new(stream::start(slot.view(), answer.fork(), stats.block(), limits)?);
         let mut inherited = Vec::new();
@@ -119,10 +124,11 @@ impl<S: Source> Plane<S> {
             fixed: Fixed {
                 directory: config.snapshots.display().to_string(),
                 engine: team.engine,
-                engine_notes: team.notes,
+                engine_notes: [interfaces.notes, team.notes].concat(),
                 listen: addresses.iter().map(SocketAddr::to_string).collect(),
                 workers: u32::try_from(team.threads.len()).unwrap_or(u32::MAX),
             },
+            watch: Mutex::new(interfaces.watch),
             started,
             slot: slot.clone(),
             stats,
@@ -169,6 +175,8 @@ impl<S: Source> Plane<S> {
                 Err(_) => tracing::error!("a worker panicked"),
             }
         }
+        // Before the last connections have ended: a successor waits for the interfaces.
+        drop(self.desk.watch.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.desk.stream.wait();
     }
 }
@@ -184,8 +192,29 @@ fn find_predecessor(config: &Config) -> Result<Option<Predecessor>, StartError> 
     Ok(found)
 }
 
-/// What needs privileges: sockets, the control socket, and giving the privileges up.
-fn claim(config: &Config, predecessor: Option<&Predecessor>) -> Result<(Vec<Bound>, Option<Control>), StartError> {
+/// What was had with privileges.
+struct Claimed {
+    /// Sockets by address.
+    bound: Vec<Bound>,
+    /// Interfaces.
+    interfaces: Interfaces,
+    /// The control socket.
+    control: Option<Control>,
+}
+
+/// What there is of AF_XDP.
+#[derive(Default)]
+struct Interfaces {
+    /// What watches them.
+    watch: Option<Watch>,
+    /// A seat for each worker, if there is any interface.
+    seats: Vec<Seat>,
+    /// Why there is nothing.
+    notes: Vec<String>,
+}
+
+/// What needs privileges: sockets, interfaces, the control socket, and giving the privileges up.
+fn claim(config: &Config, predecessor: Option<&Predecessor>) -> Result<Claimed, StartError> {
     let user_error = |source| StartError::User { user: config.user.clone().unwrap_or_default(), source };
     let audience = match &config.control_group {
         Some(name) => Audience::Group(
@@ -202,6 +231,7 @@ fn claim(config: &Config, predecessor: Option<&Predecessor>) -> Result<(Vec<Boun
     for reason in left_out {
         tracing::warn!("not listening: {reason}");
     }
+    let interfaces = watch_interfaces(config, &bound, tenancy)?;
     let mut control = config.control.as_deref().map(|path| Control::bind(path, claim, audience)).transpose()?;
     if let Some(account) = account {
         if let Some(control) = &control {
@@ -213,7 +243,30 @@ fn claim(config: &Config, predecessor: Option<&Predecessor>) -> Result<(Vec<Boun
     if let Some(control) = &mut control {
         control.rehearse()?;
     }
-    Ok((bound, control))
+    Ok(Claimed { bound, interfaces, control })
+}
+
+/// Takes the interfaces of AF_XDP. With engine `xdp` they must be to be had, unless a predecessor has them still.
+fn watch_interfaces(config: &Config, bound: &[Bound], tenancy: Tenancy) -> Result<Interfaces, StartError> {
+    if config.interfaces.is_empty() {
+        return Ok(Interfaces::default());
+    }
+    let must = config.engine == Choice::Xdp;
+    let started = Watch::start(&xdp::Plan {
+        interfaces: config.interfaces.clone(),
+        listen: bound.iter().map(|bound| bound.addr).collect(),
+        workers: config.threads,
+        drops_privileges: config.user.is_some(),
+        shape: config.shape,
+    });
+    match started {
+        Ok((watch, _)) if must && tenancy == Tenancy::Alone && !watch.is_serving() => {
+            Err(StartError::Xdp(watch.notes().join("; ")))
+        }
+        Ok((watch, seats)) => Ok(Interfaces { watch: Some(watch), seats, notes: Vec::new() }),
+        Err(error) if must => Err(StartError::Xdp(error.to_string())),
+        Err(error) => Ok(Interfaces { notes: vec![format!("xdp is not used: {error}")], ..Interfaces::default() }),
+    }
 }
 
 /// Sockets by worker, and TCP sockets by address.
@@ -245,6 +298,7 @@ struct Team {
 fn start_workers<S: Source, A: Answer<View = S::View>>(
     config: &Config,
     udp: Vec<Vec<UdpSocket>>,
+    seats: Vec<Seat>,
     slot: &Slot<S>,
     answer: &A,
     stats: &Stats,
@@ -255,6 +309,7 @@ fn start_workers<S: Source, A: Answer<View = S::View>>(
         Pinning::Free => Vec::new(),
     };
     let mut team = Team { threads: Vec::new(), pulses: Vec::new(), engine: String::new(), notes: Vec::new() };
+    let mut seats = seats.into_iter();
     for (number, sockets) in udp.into_iter().enumerate() {
         let pulse = Arc::new(Pulse::default());
         let core = (!cores.is_empty()).then(|| cores[number % cores.len()]);
@@ -265,6 +320,7 @@ fn start_workers<S: Source, A: Answer<View = S::View>>(
             number,
             sockets,
             choice: config.engine,
+            seat: seats.next(),
             core,
             view: slot.view(),
             answer: answer.fork(),

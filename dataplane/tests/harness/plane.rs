@@ -4,7 +4,7 @@
 //! broken server meets.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -37,6 +37,14 @@ impl Plane {
     /// # Errors
     /// A server that ends or does not get ready, with its log.
     pub(crate) fn start(script: &Script, dir: &Path, engine: &str) -> Result<Plane, Failure> {
+        Plane::start_on(script, dir, IpAddr::from([127, 0, 0, 1]), &["--engine", engine])
+    }
+
+    /// As [`Plane::start`], on an address of another interface and with other arguments.
+    ///
+    /// # Errors
+    /// As [`Plane::start`].
+    pub(crate) fn start_on(script: &Script, dir: &Path, listen: IpAddr, with: &[&str]) -> Result<Plane, Failure> {
         let (control, config) = (dir.join("control"), dir.join("config.toml"));
         let mut settings = format!("[answer]\nudp_len_max = {}\n", script.udp_len_max);
         if let Some(version) = &script.version {
@@ -48,7 +56,8 @@ impl Plane {
         settings.push_str(&format!("[cookies]\npolicy = \"{}\"\n", format!("{:?}", script.cookies).to_lowercase()));
         std::fs::write(&config, settings)?;
         let mut child = Command::new(env!("CARGO_BIN_EXE_dns-dataplane"))
-            .args(["--listen", "127.0.0.1:0", "--threads", "1", "--engine", engine])
+            .args(["--listen", &SocketAddr::from((listen, 0)).to_string(), "--threads", "1"])
+            .args(with)
             .arg("--snapshots")
             .arg(dir)
             .arg("--control")
@@ -77,7 +86,8 @@ impl Plane {
     /// # Errors
     /// Those of the socket, a timeout included.
     pub(crate) fn ask_udp(&self, query: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        let any = if self.addr.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = UdpSocket::bind(any)?;
         socket.connect(self.addr)?;
         socket.set_read_timeout(Some(DEADLINE))?;
         socket.send(query)?;

@@ -3,6 +3,7 @@
 //!
 //! It prints one line of JSON when it listens, and one with its CPU time and count when SIGTERM or SIGINT ends it.
 
+mod frames;
 mod sockets;
 
 use std::io::{self, Write};
@@ -19,6 +20,9 @@ struct Options {
     /// Where to listen: IP:PORT or `[IPv6]:PORT`; port 0 takes a free one.
     #[arg(long, value_name = "ADDR")]
     listen: SocketAddr,
+    /// Answer on this interface by AF_XDP too: the reflector X.
+    #[arg(long, value_name = "IFACE")]
+    xdp: Option<String>,
     /// Run on this core.
     #[arg(long, value_name = "NUMBER")]
     core: Option<usize>,
@@ -39,7 +43,10 @@ fn main() -> io::Result<()> {
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&ended))?;
     }
-    let count = sockets::reflect(options.listen, options.batch, &ended)?;
+    let count = match &options.xdp {
+        Some(interface) => frames::reflect(options.listen, interface, &ended)?,
+        None => sockets::reflect(options.listen, options.batch, &ended)?,
+    };
     let schedstat = std::fs::read_to_string("/proc/self/schedstat")?;
     let cpu_ns: u64 = schedstat.split(' ').next().unwrap_or_default().parse().map_err(io::Error::other)?;
     writeln!(io::stdout(), "{}", json!({ "datagrams": count, "cpu_ns": cpu_ns }))

@@ -168,6 +168,33 @@ pub(crate) fn open(choice: Choice, sockets: Vec<UdpSocket>, seat: Option<Seat>) 
     })
 }
 
+/// An engine by itself over a socket and the AF_XDP sockets of an interface, for programs that measure what it costs.
+pub struct Attached {
+    /// The engine.
+    pub engine: Box<dyn Engine>,
+    /// Keeps the interface.
+    _watch: xdp::Watch,
+}
+
+/// Opens an engine over `socket` and the interface of this name.
+///
+/// # Errors
+/// If the interface cannot be had, which takes privileges.
+pub fn attach(interface: &str, socket: UdpSocket) -> io::Result<Attached> {
+    let (watch, mut seats) = xdp::Watch::start(&xdp::Plan {
+        interfaces: vec![interface.to_owned()],
+        listen: vec![socket.local_addr()?],
+        workers: 1,
+        drops_privileges: false,
+        shape: xdp::Shape::default(),
+    })?;
+    if !watch.is_serving() {
+        return Err(io::Error::other(watch.notes().join("; ")));
+    }
+    let Opened { engine, .. } = open(Choice::Auto, vec![socket], seats.pop())?;
+    Ok(Attached { engine, _watch: watch })
+}
+
 /// Opens an engine over the kernel's sockets.
 fn open_sockets(choice: Choice, sockets: Vec<UdpSocket>) -> io::Result<Opened> {
     let mut notes = Vec::new();

@@ -7,7 +7,7 @@
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::packet::Packet;
 use xdp::{Seat, Xdp};
@@ -168,6 +168,9 @@ pub(crate) fn open(choice: Choice, sockets: Vec<UdpSocket>, seat: Option<Seat>) 
     })
 }
 
+/// How long [`attach`] tries.
+const ATTACH_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// An engine by itself over a socket and the AF_XDP sockets of an interface, for programs that measure what it costs.
 pub struct Attached {
     /// The engine.
@@ -188,8 +191,13 @@ pub fn attach(interface: &str, socket: UdpSocket) -> io::Result<Attached> {
         drops_privileges: false,
         shape: xdp::Shape::default(),
     })?;
-    if !watch.is_serving() {
-        return Err(io::Error::other(watch.notes().join("; ")));
+    // Who had the interface before may be ending just now; the watch goes on trying.
+    let begun = Instant::now();
+    while !watch.is_serving() {
+        if begun.elapsed() > ATTACH_TIME_MAX {
+            return Err(io::Error::other(watch.notes().join("; ")));
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
     let Opened { engine, .. } = open(Choice::Auto, vec![socket], seats.pop())?;
     Ok(Attached { engine, _watch: watch })

@@ -106,12 +106,12 @@ pub(crate) enum BindError {
 pub(crate) fn bind_all(
     addresses: &[Listen],
     workers: usize,
-    tenancy: Tenancy,
+    tenancy: impl Fn(SocketAddr) -> Tenancy,
 ) -> Result<(Vec<Bound>, Vec<String>), BindError> {
     let mut bound = Vec::new();
     let mut left_out = Vec::new();
     for listen in addresses {
-        match bind(listen.addr, workers, tenancy) {
+        match bind(listen.addr, workers, tenancy(listen.addr)) {
             Ok(sockets) => bound.push(sockets),
             Err(error) if listen.origin == Origin::Default && is_absent(&error) => left_out.push(error.to_string()),
             Err(error) => return Err(error),
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn workers_and_tcp_share_the_chosen_port() {
-        let (bound, left_out) = bind_all(&[any()], 3, Tenancy::Alone).unwrap();
+        let (bound, left_out) = bind_all(&[any()], 3, |_| Tenancy::Alone).unwrap();
         let [bound] = &bound[..] else { panic!("one address") };
         assert_ne!(bound.addr.port(), 0);
         assert!(bound.udp.iter().all(|socket| socket.local_addr().unwrap() == bound.addr));
@@ -275,33 +275,33 @@ mod tests {
 
     #[test]
     fn a_second_server_is_refused_but_a_successor_joins() {
-        let (first, _) = bind_all(&[any()], 2, Tenancy::Alone).unwrap();
+        let (first, _) = bind_all(&[any()], 2, |_| Tenancy::Alone).unwrap();
         let [first] = <[Bound; 1]>::try_from(first).unwrap();
         let again = Listen { addr: first.addr, origin: Origin::Asked };
         let _listening = listen(first.tcp).unwrap();
-        let error = bind_all(&[again], 2, Tenancy::Alone).unwrap_err();
+        let error = bind_all(&[again], 2, |_| Tenancy::Alone).unwrap_err();
         assert!(matches!(error, BindError::Busy { .. }), "{error}");
         assert!(error.to_string().contains("another server"));
-        let (joined, _) = bind_all(&[again], 2, Tenancy::Joining).unwrap();
+        let (joined, _) = bind_all(&[again], 2, |_| Tenancy::Joining).unwrap();
         assert_eq!(joined[0].addr, first.addr);
     }
 
     #[test]
     fn addresses_of_other_hosts_fail_if_asked_for_and_are_left_out_by_default() {
         let addr = "192.0.2.1:0".parse().unwrap();
-        let error = bind_all(&[Listen { addr, origin: Origin::Asked }], 1, Tenancy::Alone).unwrap_err();
+        let error = bind_all(&[Listen { addr, origin: Origin::Asked }], 1, |_| Tenancy::Alone).unwrap_err();
         assert!(matches!(error, BindError::Foreign { .. }), "{error}");
         let listen = [Listen { addr, origin: Origin::Default }, any()];
-        let (bound, left_out) = bind_all(&listen, 1, Tenancy::Alone).unwrap();
+        let (bound, left_out) = bind_all(&listen, 1, |_| Tenancy::Alone).unwrap();
         assert_eq!((bound.len(), left_out.len()), (1, 1));
-        let nothing = bind_all(&listen[..1], 1, Tenancy::Alone).unwrap_err();
+        let nothing = bind_all(&listen[..1], 1, |_| Tenancy::Alone).unwrap_err();
         assert!(matches!(nothing, BindError::Nothing));
     }
 
     #[test]
     fn a_steered_socket_gets_what_arrives_on_its_core() {
         let cores = core_affinity::get_core_ids().unwrap();
-        let (bound, _) = bind_all(&[any()], cores.len(), Tenancy::Alone).unwrap();
+        let (bound, _) = bind_all(&[any()], cores.len(), |_| Tenancy::Alone).unwrap();
         for (socket, core) in bound[0].udp.iter().zip(&cores) {
             steer(std::slice::from_ref(socket), core.id).unwrap();
         }

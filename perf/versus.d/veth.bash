@@ -83,6 +83,8 @@ alone() {
     load - "$server" 0 gun "$WARM_SECS"
     load "$row" "$server" "$round" gun "$secs" "$@"
     stop "$server"
+    # Some leave their program on the interface, where the next one finds it taken.
+    ip -n "$SERVER_SPACE" link set dev "$server_interface" xdp off 2>/dev/null || true
 }
 
 # A row on the pair.
@@ -118,6 +120,7 @@ on_veth() {
             load "$row" "$server" "$round" gun "$SECS" --gso --sockets 12 --no-window \
                 --rate "$(awk -v peak="$peak" -v times=$OVERLOAD 'BEGIN { print peak * times }')"
             stop "$server"
+            ip -n "$SERVER_SPACE" link set dev "$server_interface" xdp off 2>/dev/null || true
         done
     done
     remove_veth

@@ -97,6 +97,22 @@ pub enum Fairness {
     Zones,
 }
 
+impl Settings {
+    /// The same for one of so many workers, each of which gets its share of the queries of a prefix: resolvers, and those
+    /// who pretend to be some, ask from many ports, by which the kernel spreads. A single client asks from few, so what is
+    /// limited by client stays as it is.
+    #[must_use]
+    pub fn shared_by(self, workers: usize) -> Settings {
+        let workers = u32::try_from(workers).unwrap_or(u32::MAX).max(1);
+        let share = |limit: Limit| Limit {
+            per_sec: limit.per_sec.div_ceil(workers).max(1),
+            burst: limit.burst.div_ceil(workers).max(1),
+        };
+        let of_worker = |all: Responses| Responses { kind: share(all.kind), all: share(all.all), ..all };
+        Settings { responses: self.responses.map(of_worker), ..self }
+    }
+}
+
 impl Default for Settings {
     /// No limits; zones get shares.
     fn default() -> Settings {

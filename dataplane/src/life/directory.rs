@@ -5,6 +5,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use snapshot::handover::{Directory, HandoverError, explain};
 use snapshot::image::{Generation, Trust, View};
@@ -14,6 +15,8 @@ use crate::slot::{Facts, Found, Source, Stamp};
 
 /// Generations that crash trial loads, of which more than one is kept in mind.
 const AVOIDED_MAX: usize = 8;
+/// How long a generation is avoided before it is tried again.
+const AVOIDED_TIME: Duration = Duration::from_secs(60);
 /// Loads in a row during which something newer was published.
 const ATTEMPTS_MAX: u32 = 3;
 /// The file that names the newest generation.
@@ -27,8 +30,8 @@ pub(super) struct Following {
     trust: Trust,
     /// What each generation is tried with; `None` loads them untried.
     taster: Option<Taster>,
-    /// Generations that trial loads crashed on.
-    avoided: Vec<Generation>,
+    /// Generations that trial loads crashed on, and when.
+    avoided: Vec<(Generation, Instant)>,
 }
 
 impl Following {
@@ -48,7 +51,12 @@ impl Following {
 
     /// The directory, as far as it may be loaded.
     fn directory(&self) -> Result<Directory, HandoverError> {
-        Ok(Directory::open(&self.path)?.trusting(self.trust.clone()).avoiding(self.avoided.clone()))
+        Ok(Directory::open(&self.path)?.trusting(self.trust.clone()).avoiding(self.avoided()))
+    }
+
+    /// The generations that are not loaded now.
+    fn avoided(&self) -> Vec<Generation> {
+        self.avoided.iter().map(|(generation, _)| *generation).collect()
     }
 
     /// Has what would be loaded tried first; a generation that crashes trial loads is avoided from now on, and without
@@ -58,6 +66,8 @@ impl Following {
     /// One line for people: nothing that is safe to load is left.
     fn taste(&mut self, serving: Option<u64>) -> Result<Option<u64>, String> {
         let Some(mut taster) = self.taster.take() else { return Ok(None) };
+        // It may have been the machine's fault, as when memory was short.
+        self.avoided.retain(|(_, since)| since.elapsed() < AVOIDED_TIME);
         let tasted = self.taste_with(&mut taster, serving);
         self.taster = Some(taster);
         tasted
@@ -68,12 +78,12 @@ impl Following {
         loop {
             let current = Directory::open(&self.path).and_then(|directory| directory.current());
             let newest = current.ok().flatten().map(|current| current.manifest.generation);
-            let is_avoided = newest.is_some_and(|newest| self.avoided.contains(&newest));
+            let is_avoided = newest.is_some_and(|newest| self.avoided().contains(&newest));
             // With a view in service nothing but the newest is loaded, and only if it is another.
             if serving.is_some() && (is_avoided || newest.map(|newest| newest.0) == serving) {
                 return Ok(None);
             }
-            match taster.taste(&self.avoided) {
+            match taster.taste(&self.avoided()) {
                 Verdict::Harmless(generation) => return Ok(generation),
                 Verdict::Unavailable => return Ok(None),
                 Verdict::Deadly => {}
@@ -83,7 +93,7 @@ impl Following {
                     if self.avoided.len() == AVOIDED_MAX {
                         self.avoided.remove(0);
                     }
-                    self.avoided.push(newest);
+                    self.avoided.push((newest, Instant::now()));
                 }
                 None => return Err("trial loads of the newest generation and of the one before it crashed".to_owned()),
             }

@@ -123,7 +123,7 @@ fn serve(config: &Config, program: Option<&[OsString]>) -> Result<(), StartError
         let (path, trust) = (config.snapshots.clone(), config.trust.clone());
         source = source.with_taster(Taster::of_ourselves(program.to_owned(), path, trust));
     }
-    let responder = Responder::guarded(config.settings.clone(), config.guard.clone());
+    let responder = Responder::guarded(config.settings.clone(), config.guard.clone().shared_by(config.threads));
     let retired = move || {
         if occasions.send(Occasion::Retired).is_err() {
             tracing::debug!("the process ends already");

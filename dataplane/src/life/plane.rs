@@ -106,6 +106,11 @@ impl<S: Source> Plane<S> {
         let stats = Arc::new(Stats::default());
         let (slot, loader) = slot::open(source, stats.block())
             .map_err(|error| StartError::Snapshot { path: config.snapshots.clone(), reason: error.to_string() })?;
+        let served = predecessor.as_ref().and_then(|predecessor| predecessor.status.generation);
+        if let (Some(served), None) = (served, slot.facts().generation) {
+            let reason = format!("it is empty, and the process that is to be replaced serves generation {served}");
+            return Err(StartError::Snapshot { path: config.snapshots.clone(), reason });
+        }
         // It ends with the last handle on the slot.
         drop(loader);
         let addresses: Vec<_> = bound.iter().map(|bound| bound.addr).collect();
@@ -227,7 +232,12 @@ fn claim(config: &Config, predecessor: Option<&Predecessor>) -> Result<Claimed, 
         Some(_) => (Tenancy::Joining, Claim::Replace),
         None => (Tenancy::Alone, Claim::IfFree),
     };
-    let (bound, left_out) = bind::bind_all(&config.listen, config.threads, tenancy)?;
+    // What the predecessor answers on is shared with it; any other address must be free, as for a first process.
+    let is_shared = |addr: SocketAddr| {
+        predecessor.is_some_and(|predecessor| predecessor.status.listen.iter().any(|known| known.parse() == Ok(addr)))
+    };
+    let tenancy_of = |addr| if is_shared(addr) { Tenancy::Joining } else { Tenancy::Alone };
+    let (bound, left_out) = bind::bind_all(&config.listen, config.threads, tenancy_of)?;
     for reason in left_out {
         tracing::warn!("not listening: {reason}");
     }

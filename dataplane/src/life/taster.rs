@@ -21,8 +21,8 @@ use crate::responder::Answer;
 
 /// Deaths of which a generation is guilty.
 const DEATHS_MAX: u32 = 2;
-/// A trial load that takes longer hangs, and counts as dead. A hundred million names take less.
-const PATIENCE: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
+/// The longest trial load: ten million names take four seconds.
+const PATIENCE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
 /// Zones of a generation that are asked a question.
 const ZONES_ASKED: usize = 4096;
 /// Type and class of a question for SOA.
@@ -45,6 +45,8 @@ pub(super) struct Taster {
     command: Box<dyn Fn() -> Command + Send>,
     /// The keys whose signatures are asked for.
     trust: Trust,
+    /// How long it may take; then it hangs, and counts as dead.
+    patience: Timespec,
     /// While it runs.
     running: Option<Running>,
 }
@@ -82,7 +84,7 @@ impl Taster {
             command.args(&arguments).args(["--taste", "--snapshots"]).arg(&path).env_remove("NOTIFY_SOCKET");
             command
         };
-        Taster { command: Box::new(command), trust, running: None }
+        Taster { command: Box::new(command), trust, patience: PATIENCE, running: None }
     }
 
     /// Has the newest generation but `avoided` ones loaded on trial, twice if the first process dies.
@@ -98,7 +100,7 @@ impl Taster {
                 }
             }
             let Some(running) = self.running.as_mut() else { return Verdict::Unavailable };
-            if let Some(generation) = running.ask(avoided) {
+            if let Some(generation) = running.ask(avoided, &self.patience) {
                 return Verdict::Harmless(generation);
             }
             let ended = self.running.take().map(Running::end);
@@ -125,12 +127,12 @@ impl Taster {
 
 impl Running {
     /// One trial load; `None` if the process dies or hangs.
-    fn ask(&mut self, avoided: &[Generation]) -> Option<Option<u64>> {
+    fn ask(&mut self, avoided: &[Generation], patience: &Timespec) -> Option<Option<u64>> {
         let numbers: Vec<_> = avoided.iter().map(|generation| generation.0.to_string()).collect();
         writeln!(self.asks, "{}", numbers.join(" ")).ok()?;
         loop {
             let mut polled = [PollFd::new(self.verdicts.get_ref(), PollFlags::IN)];
-            match rustix::event::poll(&mut polled, Some(&PATIENCE)) {
+            match rustix::event::poll(&mut polled, Some(patience)) {
                 Ok(0) => return None,
                 Ok(_) => break,
                 Err(rustix::io::Errno::INTR) => {}
@@ -145,8 +147,12 @@ impl Running {
 
     /// Ends a process that gave no verdict, or says how it ended.
     fn end(mut self) -> ExitStatus {
-        // One whose output ended is about to end; one that hangs is killed, and has crashed for all that we know.
-        if !matches!(self.verdicts.fill_buf(), Ok([])) {
+        // One whose output has ended is about to end; one that hangs is killed, and has crashed for all that we know.
+        let mut polled = [PollFd::new(self.verdicts.get_ref(), PollFlags::IN)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let has_ended = rustix::event::poll(&mut polled, Some(&at_once)).is_ok_and(|ready| ready > 0)
+            && matches!(self.verdicts.fill_buf(), Ok([]));
+        if !has_ended {
             self.child.kill().ok();
         }
         self.child.wait().unwrap_or_default()
@@ -221,7 +227,7 @@ mod tests {
 
     /// A taster that is another program.
     fn made(command: impl Fn() -> Command + Send + 'static) -> Taster {
-        Taster { command: Box::new(command), trust: Trust::default(), running: None }
+        Taster { command: Box::new(command), trust: Trust::default(), patience: PATIENCE, running: None }
     }
 
     #[test]
@@ -243,6 +249,13 @@ mod tests {
             taster.command = scripted("while read x; do echo 7; done").command;
             assert_eq!(taster.taste(&[]), Verdict::Harmless(Some(7)), "{script}");
         }
+    }
+
+    #[test]
+    fn a_trial_load_that_hangs_is_ended() {
+        let mut taster = scripted("read x; kill -STOP $$");
+        taster.patience = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+        assert_eq!(taster.taste(&[]), Verdict::Deadly);
     }
 
     #[test]

@@ -8,9 +8,9 @@ use snapshot::dns::rtype::Rtype;
 use utoipa::ToSchema;
 
 use super::import::query_flag;
-use super::preview::{self, Attempt, Preview};
+use super::preview::{self, Preview};
 use super::verify::Missing;
-use super::{Api, Caller, aside, gates, now_us, refusal};
+use super::{Api, Caller, aside, gates, now_us};
 use crate::change::{self, NewDomain};
 use crate::http::call::Call;
 use crate::http::page::{Direction, Paging, Position};
@@ -238,30 +238,22 @@ async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     });
     let content = drafts.await.map_err(|_| Refusal::internal())??;
     let names_after = content.as_ref().map(|content| preview::name_count(&content.drafts));
-    let replaced = app.replaced(&call, &account, &name, names_after).await?;
+    let place = app.place(&call, &account, &name, names_after).await?;
     let dry_run = query_flag(&call, "dry_run")?;
-    if let Some(replaced) = replaced.as_ref().filter(|_| !dry_run) {
-        replaced.pass(force.as_ref())?;
+    if !dry_run {
+        place.pass(force.as_ref())?;
     }
     let content = content.unwrap_or_default();
     let report = content.report();
     let new = app.new_domain(name, content.drafts);
     let shown = dry_run.then(|| new.clone());
     let actor = change::Actor { account: account.id, limits, ..app.actor(&call, "rest")? };
-    app.writable()?;
-    let attempt = app.store.write(move |txn| Attempt::create(txn, &actor, new, dry_run)).await;
-    match (attempt, shown) {
-        (Ok(created), _) => {
-            app.publisher.forget_file_zone(&created.domain.name);
-            let view = app.new_view(&created.domain);
-            Ok(app.served_all(&call, Reply::json(201, &view), &[created.domain.change, created.change]).await)
-        }
-        (Err(Attempt::DryRun(created)), Some(new)) => {
-            Ok(Reply::json(200, &Preview::of(&created, &new, report, replaced.as_ref())))
-        }
-        (Err(Attempt::DryRun(_)), None) => Err(Refusal::internal()),
-        (Err(Attempt::Refused(refused)), _) => Err(refusal::of_change(refused)),
+    let created = app.make(&place, actor, dry_run, |txn, actor| change::create(txn, actor, new)).await?;
+    if let Some(new) = shown {
+        return Ok(Reply::json(200, &Preview::of(&created, &new, report, place.replaced.as_ref())));
     }
+    let view = app.new_view(&created.domain);
+    Ok(app.served_all(&call, Reply::json(201, &view), &[created.domain.change, created.change]).await)
 }
 
 /// What a new domain holds besides the name servers.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: going back is a change like any other, judged by the same rules and kept in the same history.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -10,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::changes::{EDITS_LEN_MAX, View, id_of, may_see, missing, page_of};
 use super::domains::{self, object};
-use super::{Api, aside, refusal};
+use super::{Api, aside, gates, preview, refusal};
 use crate::change::{self, Committed, Edit, Refusal as ChangeRefusal, Restore};
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
@@ -97,7 +98,7 @@ pub(super) static ROUTES: [Route<Api>; 4] = [
         &[Operation::post(|app, call| Box::pin(revive(app, call)))
             .access(Access::With(Permission::CreateDomain))
             .scopes(&[Scope::DnsApiExpensive])
-            .query(&["wait"])
+            .query(&["wait", "gate", "reason", preview::REPLACE])
             .replies(&[Success::json::<domains::View>(201), Success::json::<domains::View>(202)])
             .refuses(&[403, 409])
             .summary("Makes a deleted domain again with all it held")],
@@ -212,14 +213,25 @@ async fn revive(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let id = id_of(&call, "change")?;
     let set = app.read(|reader| reader.change_set(id))?.filter(|set| may_see(caller, set)).ok_or_else(missing)?;
     let actor = change::Actor { account: set.account, ..app.actor(&call, "rest")? };
+    let Some(account) = app.read(|reader| reader.account(set.account))? else { return Err(Refusal::forbidden()) };
+    let force = gates::of_body(gates::of_query(&call).as_ref())?;
+    let names_after = aside(|| name_count(&set));
+    let place = app.place(&call, &account, &set.name, Some(names_after)).await?;
+    place.pass(force.as_ref())?;
     let blank = app.new_domain(set.name.clone(), Vec::new());
-    let made = app.change(move |txn| match change::revive(txn, &actor, id, |_| blank) {
+    let made = app.make(&place, actor, false, move |txn, actor| match change::revive(txn, actor, id, |_| blank) {
         Err(ChangeRefusal::Taken) => Err(ChangeRefusal::Overtaken(set.name)),
         made => made,
     });
     let made = made.await?;
     let view = app.new_view(&made.domain);
     Ok(app.served_all(&call, Reply::json(201, &view), &[made.domain.change, made.change]).await)
+}
+
+/// How many names a deleted domain had; its own always had records.
+fn name_count(deletion: &ChangeSet) -> usize {
+    let edits: Vec<Edit> = serde_json::from_str(&deletion.edits).unwrap_or_default();
+    edits.iter().map(|edit| &*edit.subname).chain([""]).collect::<HashSet<_>>().len()
 }
 
 #[cfg(test)]

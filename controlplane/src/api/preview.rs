@@ -1,15 +1,16 @@
 //! What stands in the way of a new domain, and what it would be: asked before it is made, and by whoever plans it.
 //!
 //! A zone that was compiled from a file gives way to a new domain of its name. Invariant: that happens only if the domain comes
-//! with content of its own, which passes the gates, or if it is asked for in as many words; and never for tenants.
+//! with content of its own, which passes the gates, or if it is asked for in as many words; and never for tenants. Every door
+//! that makes domains asks [`Api::place`] and comes through [`Api::make`].
 
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
 use super::gates::Names;
-use super::{Api, import};
-use crate::change::{self, Created, NewDomain};
+use super::{Api, import, refusal};
+use crate::change::{self, Actor, Created, NewDomain};
 use crate::gate::{Force, Gate};
 use crate::http::call::Call;
 use crate::http::reply::Refusal;
@@ -51,11 +52,18 @@ pub(super) struct Replaced {
     is_asked: bool,
 }
 
-/// A domain that was made, or would have been.
-pub(super) enum Attempt {
-    /// It would have been; nothing was changed.
+/// Where a domain may be made, which [`Api::place`] found out.
+#[must_use]
+pub(super) struct Place {
+    /// The zone that gives way to it, if there is one.
+    pub(super) replaced: Option<Replaced>,
+}
+
+/// Why a transaction makes no domain.
+enum Attempt {
+    /// It could, but was not to; nothing was changed.
     DryRun(Box<Created>),
-    /// It cannot be.
+    /// It cannot.
     Refused(change::Refusal),
 }
 
@@ -65,32 +73,17 @@ impl From<StoreError> for Attempt {
     }
 }
 
-impl Attempt {
-    /// Makes a domain, or only finds out whether that could be done.
-    pub(super) fn create(
-        txn: &Txn<'_>,
-        actor: &change::Actor,
-        new: NewDomain,
-        dry_run: bool,
-    ) -> Result<Created, Attempt> {
-        let created = change::create(txn, actor, new).map_err(Attempt::Refused)?;
-        // An error takes back what the transaction has done.
-        if dry_run { Err(Attempt::DryRun(Box::new(created))) } else { Ok(created) }
-    }
-}
-
 impl Api {
-    /// The zone that a new domain of this name would take the place of, if there is one. `names_after` is how many names the
-    /// content has that the domain comes with.
-    pub(super) async fn replaced(
+    /// Where a new domain of this name would be. `names_after` is how many names the content has that the domain comes with.
+    pub(super) async fn place(
         &self,
         call: &Call<Api>,
         account: &Account,
         name: &str,
         names_after: Option<usize>,
-    ) -> Result<Option<Replaced>, Refusal> {
+    ) -> Result<Place, Refusal> {
         let is_asked = import::query_flag(call, REPLACE)?;
-        let Some(before) = self.publisher.file_zone(name).await else { return Ok(None) };
+        let Some(before) = self.publisher.file_zone(name).await else { return Ok(Place { replaced: None }) };
         if account.class == Class::Hosting && !call.caller()?.is_admin() {
             return Err(Refusal::field("name", change::Refusal::Policy.to_string()));
         }
@@ -104,7 +97,39 @@ impl Api {
         }
         let names_before = usize::try_from(before).unwrap_or(usize::MAX);
         let gone = names_before.saturating_sub(names_after.unwrap_or(0));
-        Ok(Some(Replaced { before, names: Names { before: names_before, gone }, is_asked }))
+        let replaced = Replaced { before, names: Names { before: names_before, gone }, is_asked };
+        Ok(Place { replaced: Some(replaced) })
+    }
+
+    /// Makes a domain in a place, as every door does that makes one. What a dry run came to is a success, and leaves nothing.
+    pub(super) async fn make(
+        &self,
+        _place: &Place,
+        actor: Actor,
+        dry_run: bool,
+        make: impl FnOnce(&Txn<'_>, &Actor) -> Result<Created, change::Refusal> + Send + 'static,
+    ) -> Result<Created, Refusal> {
+        self.writable()?;
+        let attempt = move |txn: &Txn<'_>| {
+            let created = make(txn, &actor).map_err(Attempt::Refused)?;
+            // An error takes back what the transaction has done.
+            if dry_run { Err(Attempt::DryRun(Box::new(created))) } else { Ok(created) }
+        };
+        match self.store.write(attempt).await {
+            Ok(created) => {
+                self.publisher.forget_file_zone(&created.domain.name);
+                Ok(created)
+            }
+            Err(Attempt::DryRun(created)) => Ok(*created),
+            Err(Attempt::Refused(refused)) => Err(refusal::of_change(refused)),
+        }
+    }
+}
+
+impl Place {
+    /// Refuses what goes through a gate that is not forced.
+    pub(super) fn pass(&self, force: Option<&Force>) -> Result<(), Refusal> {
+        self.replaced.as_ref().map_or(Ok(()), |replaced| replaced.pass(force))
     }
 }
 
@@ -114,8 +139,8 @@ impl Replaced {
         self.names.gate().filter(|_| !self.is_asked)
     }
 
-    /// Refuses what goes through a gate that is not forced.
-    pub(super) fn pass(&self, force: Option<&Force>) -> Result<(), Refusal> {
+    /// See [`Place::pass`].
+    fn pass(&self, force: Option<&Force>) -> Result<(), Refusal> {
         if self.is_asked { Ok(()) } else { self.names.pass(force) }
     }
 }

@@ -115,3 +115,43 @@ fn a_dry_run_of_a_new_domain_tells_what_it_would_hold_and_makes_nothing() {
     assert_eq!(make(&bench, "", &json!({"name": "new.example"})).0, 201);
     assert_eq!(make(&bench, "?dry_run=true", &json!({"name": "new.example"})).0, 400, "it is taken");
 }
+
+/// Copies a database in which nothing waits to be published.
+fn copy(bench: &Bench, state: &Path) {
+    std::fs::create_dir(state).unwrap();
+    let to = state.join(bench.store.path().file_name().unwrap());
+    let from = rusqlite::Connection::open(bench.store.path()).unwrap();
+    from.execute("VACUUM INTO ?1", [to.to_str().unwrap()]).unwrap();
+    rusqlite::Connection::open(to).unwrap().execute("DELETE FROM outbox", []).unwrap();
+}
+
+#[test]
+fn a_deleted_domain_comes_back_over_a_compiled_zone_only_if_told_to() {
+    let bench = Bench::start();
+    let tenant = bench.account_of("tenant@example.org", Class::Hosting);
+    let token = bench.token(&tenant, Full);
+    let mut deletions = Vec::new();
+    for (who, name) in [(Who::Operator, "file.example"), (token.who(), "other.example")] {
+        assert_eq!(bench.post(who, DOMAINS, &json!({ "name": name }).to_string()).status, 201);
+        let deleted = bench.call(who, "DELETE", &format!("{DOMAINS}{name}/"), None);
+        deletions.push((who, deleted.header("petrel-change").unwrap().to_owned()));
+    }
+    let bench = Bench::start_over(|snapshots| {
+        fill(snapshots);
+        copy(&bench, &snapshots.with_file_name("state"));
+    });
+    let revive = |(who, change): &(Who<'_>, String), query: &str| {
+        bench.post(*who, &format!("/api/v1/restore/{change}/{query}"), "")
+    };
+    let refused = revive(&deletions[0], "");
+    assert_eq!((refused.status, &refused.json()["gate"]), (409, &json!("shrink")), "{}", refused.text);
+    for query in ["", "?replace_file_zone=true"] {
+        let refused = revive(&deletions[1], query);
+        assert_eq!((refused.status, refused.json()["name"].is_array()), (400, true), "{}", refused.text);
+    }
+    assert_eq!(bench.served(), "file.example. other.example.");
+    assert_eq!(revive(&deletions[0], "?replace_file_zone=true").status, 201);
+    // The name is the domain's from then on.
+    assert_eq!(bench.call(Who::Operator, "DELETE", &format!("{DOMAINS}file.example/"), None).status, 204);
+    assert_eq!(make(&bench, "", &json!({"name": "file.example"})).0, 201);
+}

@@ -161,9 +161,8 @@ pub(super) async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
         return Err(Refusal::conflict("there is a zone of this name already."));
     }
     // What a zone made here holds besides its SOA and NS records is yet to come.
-    app.replaced(&call, &account, &new.name, None).await?;
-    let created = app.change(move |txn| change::create(txn, &actor, new)).await?;
-    app.publisher.forget_file_zone(&created.domain.name);
+    let place = app.place(&call, &account, &new.name, None).await?;
+    let created = app.make(&place, actor, false, |txn, actor| change::create(txn, actor, new)).await?;
     let reply = Reply::json(201, &app.zone(&created.domain));
     Ok(app.served_all(&call, reply, &[created.domain.change, created.change]).await)
 }

@@ -14,6 +14,7 @@ use crate::change::{self, Actor, Created, NewDomain};
 use crate::gate::{Force, Gate};
 use crate::http::call::Call;
 use crate::http::reply::Refusal;
+use crate::naming::{self, Suffixes};
 use crate::rrset::Draft;
 use crate::store::accounts::{Account, Class};
 use crate::store::{StoreError, Txn};
@@ -83,10 +84,16 @@ impl Api {
         names_after: Option<usize>,
     ) -> Result<Place, Refusal> {
         let is_asked = import::query_flag(call, REPLACE)?;
-        let Some(before) = self.publisher.file_zone(name).await else { return Ok(Place { replaced: None }) };
+        let zone = self.publisher.file_zone(name).await;
         if account.class == Class::Hosting && !call.caller()?.is_admin() {
-            return Err(Refusal::field("name", change::Refusal::Policy.to_string()));
+            // Whoever may not have a domain's name gets no name within it, nor around it.
+            let suffixes = Suffixes { local: &self.settings.local_suffixes };
+            let ancestors: Vec<&str> = naming::ancestors(name, &suffixes).collect();
+            if zone.is_some() || self.publisher.is_near_file_zone(name, &ancestors).await {
+                return Err(Refusal::field("name", change::Refusal::Policy.to_string()));
+            }
         }
+        let Some(before) = zone else { return Ok(Place { replaced: None }) };
         if names_after.is_none() && !is_asked {
             let detail = format!(
                 "{name} is served from a zone file now, with {before} names, and an empty domain would take its place. Import \

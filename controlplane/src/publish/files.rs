@@ -4,16 +4,18 @@
 //! one asks here first. While we hold the lock of the directory nobody else adds any: they are found once, at the start.
 //! Invariant: a zone whose domain was deleted, but is still served, is none of them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound::Excluded;
 use std::sync::{Mutex, PoisonError};
 
 use snapshot::dns::name::Name;
 
+use crate::store::domains::name_key;
 use crate::store::{ChangeId, Reader, StoreError};
 
-/// The zones, each with the number of its names, by name without the dot at its end.
+/// The zones, each with the number of its names, by [`name_key`]: what lies below a name is one range.
 #[derive(Debug, Default)]
-pub(super) struct FileZones(Mutex<HashMap<String, u32>>);
+pub(super) struct FileZones(Mutex<BTreeMap<Vec<u8>, u32>>);
 
 impl FileZones {
     /// Those among the `zones` of the current generation that the database does not know.
@@ -25,16 +27,27 @@ impl FileZones {
         // What was deleted may not have left the generation yet.
         own.extend(reader.outbox(ChangeId(0))?.into_iter().map(|waiting| waiting.name));
         let zones = zones.into_iter().map(|(apex, names)| (apex.to_string().trim_end_matches('.').to_owned(), names));
-        Ok(FileZones(Mutex::new(zones.filter(|(name, _)| !own.contains(name)).collect())))
+        let zones = zones.filter(|(name, _)| !own.contains(name)).map(|(name, names)| (name_key(&name), names));
+        Ok(FileZones(Mutex::new(zones.collect())))
     }
 
     /// How many names the zone has that is served from a file under this name, if one is.
     pub(super) fn names(&self, name: &str) -> Option<u32> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&name_key(name)).copied()
+    }
+
+    /// Whether there is a zone below a name.
+    pub(super) fn has_below(&self, name: &str) -> bool {
+        let low = name_key(name);
+        let mut high = low.clone();
+        // Keys below `name` begin with its key; no octet is 255.
+        high.push(255);
+        let zones = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        zones.range((Excluded(low), Excluded(high))).next().is_some()
     }
 
     /// Notes that a domain has taken the place of a zone.
     pub(super) fn forget(&self, name: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&name_key(name));
     }
 }

@@ -184,10 +184,21 @@ impl Publisher {
     /// How many names the zone has that is served from a file under this name, if one is. Right after the start this waits
     /// until the snapshot directory is read.
     pub async fn file_zone(&self, name: &str) -> Option<u32> {
+        self.file_zones().await?.names(name)
+    }
+
+    /// Whether a zone is served from a file below this name, or under one of its `ancestors`.
+    pub async fn is_near_file_zone(&self, name: &str, ancestors: &[&str]) -> bool {
+        let Some(files) = self.file_zones().await else { return false };
+        files.has_below(name) || ancestors.iter().any(|ancestor| files.names(ancestor).is_some())
+    }
+
+    /// The zones that are served from files, once they are known.
+    async fn file_zones(&self) -> Option<Arc<FileZones>> {
         let mut files = self.files.clone();
         // A directory that cannot be read, or is not published into, has no zones that could be replaced.
         let known = files.wait_for(Option::is_some).await.ok()?;
-        known.as_ref()?.names(name)
+        known.clone()
     }
 
     /// Notes that a domain has taken the place of a zone that was compiled from a file.

@@ -16,6 +16,11 @@ const DOMAINS: &str = "/api/v1/domains/";
 
 /// Compiles the zones `file.example`, of 203 names, and `other.example`.
 fn fill(snapshots: &Path) {
+    fill_with(snapshots, &[("file.example", 200), ("other.example", 0)]);
+}
+
+/// Compiles zones of these names and numbers of hosts.
+fn fill_with(snapshots: &Path, zones: &[(&str, usize)]) {
     let files = tempfile::tempdir().unwrap();
     let source = |name: &str, count: usize| {
         let hosts: String = (0..count).map(|number| format!("n{number} 60 A 192.0.2.1\n")).collect();
@@ -32,7 +37,7 @@ fn fill(snapshots: &Path) {
         force: None,
         created_unix_secs: 1,
     };
-    let sources = [source("file.example", 200), source("other.example", 0)];
+    let sources: Vec<ZoneSource> = zones.iter().map(|(name, count)| source(name, *count)).collect();
     let mut writer = Directory::create(snapshots).unwrap().lock("test").unwrap();
     compile(&mut writer, &sources, &options, &|_| ()).unwrap();
 }
@@ -83,8 +88,9 @@ fn content_of_its_own_takes_the_place_of_a_compiled_zone_through_the_gate() {
 }
 
 #[test]
-fn tenants_do_not_get_names_that_are_served_from_files() {
-    let bench = Bench::start_over(fill);
+fn tenants_do_not_get_names_that_are_served_from_files_nor_any_within_or_around() {
+    let bench = Bench::start_over(|snapshots| fill_with(snapshots, &[("file.example", 0), ("a.b.example.org", 0)]));
+    let served = bench.served();
     let tenant = bench.account_of("tenant@example.org", Class::Hosting);
     let token = bench.token(&tenant, Full);
     for query in ["", "?replace_file_zone=true"] {
@@ -92,7 +98,20 @@ fn tenants_do_not_get_names_that_are_served_from_files() {
         let refused = bench.post(token.who(), &format!("{DOMAINS}{query}"), &body);
         assert_eq!((refused.status, refused.json()["name"].is_array()), (400, true), "{}", refused.text);
     }
-    assert_eq!(bench.served(), "file.example. other.example.");
+    // One account for each name: tenants may not ask as fast as this.
+    let other = |name: &str| bench.token(&bench.account_of(&format!("{name}@example.org"), Class::Hosting), Full);
+    for name in ["www.file.example", "a.www.file.example", "b.example.org", "example.org", "x.a.b.example.org"] {
+        let (token, body) = (other(name), json!({ "name": name }).to_string());
+        let refused = bench.post(token.who(), DOMAINS, &body);
+        assert_eq!((refused.status, refused.json()["name"].is_array()), (400, true), "{name}: {}", refused.text);
+        let refused = bench.post(token.who(), "/api/zones", &body);
+        assert_eq!(refused.status, 400, "{name}: {}", refused.text);
+    }
+    assert_eq!(bench.served(), served);
+    for name in ["profile.example", "le.example", "c.example.org"] {
+        let body = json!({ "name": name }).to_string();
+        assert_eq!(bench.post(other(name).who(), DOMAINS, &body).status, 201, "{name}");
+    }
 }
 
 #[test]

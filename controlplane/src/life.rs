@@ -106,6 +106,7 @@ async fn serve(config: Config, store: Arc<Store>, app: Arc<Api>, stop: watch::Re
     };
     let mut tables = vec![serve::routes(), openapi::routes()];
     tables.extend(api::tables());
+    let unproved = tokio::spawn(api::verify::keep(Arc::clone(&app), stop.clone()));
     let server = Server::new(app, &tables, settings);
     let keep = tokio::spawn(api::throttles::keep(store, Arc::clone(server.shared()), stop.clone()));
     info!("serving http://{addr}");
@@ -115,6 +116,7 @@ async fn serve(config: Config, store: Arc<Store>, app: Arc<Api>, stop: watch::Re
     // They end when told to, as the other does; one that panicked is a bug that has been printed.
     drop(local.await);
     drop(keep.await);
+    drop(unproved.await);
     for poll in polls {
         drop(poll.await);
     }

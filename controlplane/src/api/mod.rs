@@ -25,7 +25,7 @@ mod rrsets;
 mod serials;
 pub mod throttles;
 mod tokens;
-mod verify;
+pub mod verify;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};

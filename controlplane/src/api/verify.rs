@@ -1,24 +1,34 @@
 //! Proof that a domain is its account's: what is asked for, and looking whether it is there.
 //!
 //! What proves it is judged by `verify`. Invariants: a domain that was not proved is published by nobody's hand but the
-//! operator's; however many ask for a look, [`LOOK_COUNT_MAX`] are under way.
+//! operator's; one that is not proved in time goes, and leaves its name to others; however many ask for a look, [`LOOK_COUNT_MAX`] are under way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::watch;
+use tracing::warn;
 use utoipa::ToSchema;
 
 use super::domains::View;
-use super::{Api, now_us};
+use super::{Api, aside, now_us};
 use crate::change::{self, Actor, Grounds};
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Access, Operation, Permission, Resource, Route, Scope, Success};
+use crate::rrset::Limits;
+use crate::store::StoreError;
 use crate::store::domains::Domain;
 use crate::verify::{Challenge, ask};
 
 /// How many looks are under way at once: each may hold a thread for seconds.
 pub(super) const LOOK_COUNT_MAX: usize = 8;
+
+/// How often it is looked for domains that were not proved in time.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+/// How many of them go at once, so that writes of others are not held up; a thousand in ten minutes is more than anybody makes.
+const SWEEP_COUNT_MAX: usize = 1000;
 
 /// What is missing until a domain is published.
 #[derive(Debug, Serialize, ToSchema)]
@@ -84,6 +94,43 @@ impl Api {
         // What is told of its being served is about the domain as it is now.
         call.domain = Some(domain);
         Ok(self.served(&call, reply, change).await)
+    }
+}
+
+/// Deletes domains that nobody has proved in time, now and then until told to end.
+pub async fn keep(app: Arc<Api>, mut stop: watch::Receiver<bool>) {
+    loop {
+        app.expire().await;
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP_INTERVAL) => {}
+            // A sender that is gone can never say stop, and that is an end too.
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+impl Api {
+    /// Deletes the domains that nobody has proved in time. What cannot be deleted is left to the next time.
+    async fn expire(&self) {
+        if !self.house.wants_proof || self.writable().is_err() {
+            return;
+        }
+        let (now_us, house) = (now_us(), Arc::clone(&self.house));
+        let due =
+            aside(|| self.store.read(|reader| reader.unproved_before(change::unproved_since(now_us), SWEEP_COUNT_MAX)));
+        let due = due.unwrap_or_else(|error: StoreError| {
+            warn!("domains that are not proved stay: {error}");
+            Vec::new()
+        });
+        let account = self.operator.id;
+        let actor =
+            Actor { account, token: None, address: None, via: "expiry", now_us, limits: Limits::OPERATOR, house };
+        for domain in due {
+            let actor = actor.clone();
+            if let Err(error) = self.store.write(move |txn| change::expire(txn, &actor, domain)).await {
+                warn!("a domain that is not proved stays: {error}");
+            }
+        }
     }
 }
 

@@ -14,11 +14,14 @@ use crate::store::accounts::Class;
 use crate::store::domains::{Domain, Released, SerialPolicy, Soa, SoaMode};
 use crate::store::rrsets::Record;
 use crate::store::usage::Delta;
-use crate::store::{ChangeId, DomainId, Reader, Txn};
+use crate::store::{AccountId, ChangeId, DomainId, Reader, Txn};
 
 /// For how long the name of a deleted domain is kept from other tenants, in microseconds: resolvers may still be led here
 /// by a delegation that somebody forgot (RFC 9499 "lame delegation").
 const RELEASE_TIME_US: i64 = 7 * 24 * 3600 * 1_000_000;
+/// For how long a domain may wait for its proof, in microseconds: a delegation takes days to change at some registries,
+/// and all that time the name is kept from whoever can prove it.
+const UNPROVED_TIME_US: i64 = 7 * 24 * 3600 * 1_000_000;
 /// TTL of the apex NS RRset in seconds.
 const NS_TTL_SECS: u32 = 3600;
 
@@ -122,12 +125,44 @@ pub fn delete(
     local_suffixes: &[String],
 ) -> Result<Option<ChangeId>, Refusal> {
     let domain = txn.domain_by_name(name)?.filter(|domain| domain.account == actor.account);
-    let Some(mut domain) = domain else { return Ok(None) };
+    let Some(domain) = domain else { return Ok(None) };
     if let Some(token) = living_token(txn, actor)?
         && (!token.perm_delete_domain || token.read_only || !auth::may_delete(&txn.policies(token.id)?, domain.id))
     {
         return Err(Refusal::Forbidden);
     }
+    remove(txn, actor, domain, local_suffixes, (&Plan::named("delete"), Cause::Own)).map(Some)
+}
+
+/// Deletes a domain that nobody has proved within [`UNPROVED_TIME_US`]; `None` if it is proved or gone. `actor` acts for
+/// whatever account has it.
+///
+/// # Errors
+/// [`Refusal::Store`].
+pub fn expire(txn: &Txn<'_>, actor: &Actor, domain: DomainId) -> Result<Option<ChangeId>, Refusal> {
+    let is_due = |row: &Domain| row.unproved.is_some() && row.created_us < unproved_since(actor.now_us);
+    let Some(domain) = txn.domain(domain)?.filter(is_due) else { return Ok(None) };
+    let actor = Actor { account: domain.account, ..actor.clone() };
+    // As a deletion it can be taken back, into a domain that is to be proved as well.
+    let plan = Plan { note: Some("not proved in time".to_owned()), ..Plan::named("delete") };
+    let suffixes = actor.house.local_suffixes.clone();
+    remove(txn, &actor, domain, &suffixes, (&plan, Cause::Others)).map(Some)
+}
+
+/// When a domain must have been made to be kept though it is not proved, both in microseconds since 1970.
+#[must_use]
+pub fn unproved_since(now_us: i64) -> i64 {
+    now_us - UNPROVED_TIME_US
+}
+
+/// Removes a domain, and its delegation if that is ours.
+fn remove(
+    txn: &Txn<'_>,
+    actor: &Actor,
+    mut domain: Domain,
+    local_suffixes: &[String],
+    (plan, cause): (&Plan, Cause),
+) -> Result<ChangeId, Refusal> {
     let (mut edits, mut delta) = (Vec::new(), Delta { domains: -1, ..Delta::default() });
     txn.each_rrset(domain.id, |rrset| {
         delta.count(&rrset, -1);
@@ -136,11 +171,11 @@ pub fn delete(
         Ok::<_, Refusal>(())
     })?;
     domain.change = txn.next_change()?;
-    charge(txn, actor, &delta, Cause::Own)?;
-    record(txn, actor, &domain, &Plan::named("delete"), &edits, None)?;
+    charge(txn, actor, &delta, cause)?;
+    record(txn, actor, &domain, plan, &edits, None)?;
     txn.remove_domain(&domain, actor.now_us)?;
     let parent = delegate(txn, actor, &domain, local_suffixes, None)?;
-    Ok(Some(parent.and_then(|committed| committed.change).unwrap_or(domain.change)))
+    Ok(parent.and_then(|committed| committed.change).unwrap_or(domain.change))
 }
 
 /// Has all domains of an account published anew, after it was stopped or let go on: what is stopped is not served.
@@ -166,19 +201,30 @@ fn is_free_for(txn: &Reader<'_>, actor: &Actor, new: &NewDomain, kept: Option<&R
     if txn.domain_by_name(&new.name)?.is_some() {
         return Err(Refusal::Taken);
     }
-    let suffixes = Suffixes { local: &new.local_suffixes };
+    has_no_neighbours(txn, actor.account, &new.name, &new.local_suffixes)
+}
+
+/// Makes sure that no other account has a domain above or below a name. Domains that are not proved count for nothing:
+/// whoever claims a name that is not theirs keeps nobody from those around it.
+pub(super) fn has_no_neighbours(
+    txn: &Reader<'_>,
+    account: AccountId,
+    name: &str,
+    local_suffixes: &[String],
+) -> Result<(), Refusal> {
+    let suffixes = Suffixes { local: local_suffixes };
     let failed = std::cell::Cell::new(None);
     let neighbours = Neighbours {
         owner_of: |ancestor: &str| match txn.domain_by_name(ancestor) {
-            Ok(domain) => domain.map(|domain| domain.account),
+            Ok(domain) => domain.filter(|domain| domain.unproved.is_none()).map(|domain| domain.account),
             Err(error) => {
                 failed.set(Some(error));
                 None
             }
         },
-        covers_foreign: txn.has_foreign_below(&new.name, actor.account)?,
+        covers_foreign: txn.has_foreign_below(name, account)?,
     };
-    let checked = naming::check_neighbours(&new.name, &actor.account, Class::Hosting, &suffixes, &neighbours);
+    let checked = naming::check_neighbours(name, &account, Class::Hosting, &suffixes, &neighbours);
     match failed.take() {
         Some(error) => Err(error.into()),
         None => checked.map_err(|_| Refusal::Policy),

@@ -1,6 +1,7 @@
 //! A domain that was proved to be its account's is published from then on.
 
 use super::commit::{Plan, living_token, record};
+use super::domain::has_no_neighbours;
 use super::{Actor, Refusal};
 use crate::naming::{self, Suffixes};
 use crate::store::accounts::{Account, Class};
@@ -24,7 +25,8 @@ pub enum Grounds {
 /// Has a domain published; `None` if it is already.
 ///
 /// # Errors
-/// [`Refusal::NoDomain`] if it is gone, or another one of its name was made meanwhile; [`Refusal::Forbidden`].
+/// [`Refusal::NoDomain`] if it is gone, or another one of its name was made meanwhile; [`Refusal::Policy`] if another account
+/// has proved a domain above or below it meanwhile, which only the operator can overrule; [`Refusal::Forbidden`].
 pub fn prove(
     txn: &Txn<'_>,
     actor: &Actor,
@@ -38,7 +40,10 @@ pub fn prove(
     let Some(wanted) = domain.unproved.take() else { return Ok((domain, None)) };
     let note = match grounds {
         Grounds::Shown { token, .. } if token != wanted => return Err(Refusal::NoDomain),
-        Grounds::Shown { how, .. } => how.to_owned(),
+        Grounds::Shown { how, .. } => {
+            has_no_neighbours(txn, domain.account, &domain.name, &actor.house.local_suffixes)?;
+            how.to_owned()
+        }
         Grounds::Fiat(reason) => reason,
     };
     domain.change = txn.next_change()?;

@@ -276,7 +276,7 @@ impl Reader<'_> {
         self.rows("SELECT id FROM domains ORDER BY id", [], |row| Ok(DomainId(row.get(0)?)))
     }
 
-    /// Whether somebody but `account` has a domain below `name`.
+    /// Whether somebody but `account` has a domain below `name`; what nobody has proved is nobody's.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -285,8 +285,18 @@ impl Reader<'_> {
         let mut high = low.clone();
         // Keys below `name` begin with its key; no octet is 255.
         high.push(255);
-        let sql = "SELECT 1 FROM domains WHERE name_key > ?1 AND name_key < ?2 AND account <> ?3 LIMIT 1";
+        let sql = "SELECT 1 FROM domains WHERE name_key > ?1 AND name_key < ?2 AND account <> ?3 AND unproved IS NULL
+            LIMIT 1";
         Ok(self.row(sql, params![low, high, account.0], |_| Ok(()))?.is_some())
+    }
+
+    /// Up to `limit` domains that were made before a time, in microseconds since 1970, and are not proved yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn unproved_before(&self, time_us: i64, limit: usize) -> Result<Vec<DomainId>, StoreError> {
+        let sql = "SELECT id FROM domains WHERE unproved IS NOT NULL AND created < ?1 ORDER BY created LIMIT ?2";
+        self.rows(sql, params![time_us, limit_of(limit)], |row| Ok(DomainId(row.get(0)?)))
     }
 
     /// How many RRsets all domains of an account have together.
@@ -404,12 +414,16 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// Removes a domain with all its rows and notes whose it was and how far its serial had come.
+    /// Removes a domain with all its rows and notes whose it was and how far its serial had come. One that was never proved
+    /// leaves no note: it was nobody's, its serial was not seen, and what is noted of a former owner holds on.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn remove_domain(&self, domain: &Domain, at_us: i64) -> Result<(), StoreError> {
         self.execute("DELETE FROM domains WHERE id = ?1", [domain.id.0])?;
+        if domain.unproved.is_some() {
+            return Ok(());
+        }
         self.execute(
             "INSERT INTO released_names (name, account, at, serial, proved) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (name) DO UPDATE SET account = ?2, at = ?3, serial = ?4, proved = ?5",

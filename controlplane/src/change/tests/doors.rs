@@ -201,3 +201,47 @@ fn t_g4_whoever_gets_a_name_after_others_has_to_show_another_token() {
     unmake(store, &owner, "example.test").unwrap();
     assert!(make(store, &late, "example.test", &[]).unwrap().domain.unproved.is_some());
 }
+
+#[test]
+fn t_g3_a_domain_that_nobody_proved_keeps_nobody_from_its_name_for_long_nor_from_those_around() {
+    let bench = Bench::new();
+    let house = Arc::new(House { wants_proof: true, ..House::clone(&bench.actor.house) });
+    let with = |email| Actor { house: Arc::clone(&house), ..actor(&bench.store, email, Class::Hosting) };
+    let (store, squatter, owner, third) =
+        (&bench.store, with("s@example.test"), with("o@example.test"), with("t@example.test"));
+    let show = |actor: &Actor, domain: &Domain| {
+        let grounds = Grounds::Shown { token: domain.unproved.clone().unwrap(), how: "by a test" };
+        let (actor, id) = (actor.clone(), domain.id);
+        store.write_blocking(move |txn| prove(txn, &actor, id, grounds))
+    };
+    let claimed = make(store, &squatter, "mid.other.test", &[]).unwrap().domain;
+    let above = make(store, &owner, "other.test", &[]).unwrap().domain;
+    let below = make(store, &owner, "low.mid.other.test", &[]).unwrap().domain;
+    show(&owner, &above).unwrap();
+    // Strangers never come to be neighbours, whoever was there first.
+    assert!(matches!(show(&squatter, &claimed), Err(Refusal::Policy)));
+    show(&owner, &below).unwrap();
+    assert!(matches!(make(store, &third, "x.other.test", &[]), Err(Refusal::Policy)));
+    // A claim that is given up leaves the name to anybody.
+    make(store, &squatter, "free.test", &[]).unwrap();
+    unmake(store, &squatter, "free.test").unwrap();
+    make(store, &third, "free.test", &[]).unwrap();
+    // And one that is not goes in the end, but none that was proved.
+    let expire = |after_us: i64, id: DomainId| {
+        let actor = Actor { now_us: third.now_us + after_us, ..third.clone() };
+        store.write_blocking(move |txn| expire(txn, &actor, id)).unwrap()
+    };
+    let days = 24 * 3600 * 1_000_000;
+    assert!(expire(7 * days, claimed.id).is_none(), "not yet");
+    assert!(expire(8 * days, above.id).is_none(), "it is proved");
+    let due = store.read(|reader| reader.unproved_before(unproved_since(third.now_us + 8 * days), 10)).unwrap();
+    assert_eq!((due.len(), due.contains(&claimed.id)), (2, true));
+    let gone = expire(8 * days, claimed.id).unwrap();
+    let set = store.read(|reader| reader.change_set(gone)).unwrap().unwrap();
+    assert_eq!(
+        (&*set.kind, set.account, set.note.as_deref()),
+        ("delete", squatter.account, Some("not proved in time"))
+    );
+    let later = Actor { now_us: third.now_us + 8 * days, ..squatter };
+    assert!(matches!(make(store, &later, "mid.other.test", &[]), Err(Refusal::Policy)), "it is within a domain by now");
+}

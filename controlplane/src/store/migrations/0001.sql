@@ -75,6 +75,7 @@ CREATE TABLE domains (
     UNIQUE (id, account)
 ) STRICT;
 CREATE INDEX domains_newest ON domains (account, created DESC, id DESC);
+CREATE INDEX domains_unproved ON domains (created) WHERE unproved IS NOT NULL;
 
 CREATE TABLE token_policies (
     id         BLOB    PRIMARY KEY,

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::gates::Names;
 use super::{Api, import, refusal};
-use crate::change::{self, Actor, Created, NewDomain};
+use crate::change::{self, Actor, Created, Grounds, NewDomain};
 use crate::gate::{Force, Gate};
 use crate::http::call::Call;
 use crate::http::reply::Refusal;
@@ -111,14 +111,18 @@ impl Api {
     /// Makes a domain in a place, as every door does that makes one. What a dry run came to is a success, and leaves nothing.
     pub(super) async fn make(
         &self,
-        _place: &Place,
+        place: &Place,
         actor: Actor,
         dry_run: bool,
         make: impl FnOnce(&Txn<'_>, &Actor) -> Result<Created, change::Refusal> + Send + 'static,
     ) -> Result<Created, Refusal> {
         self.writable()?;
+        let gives_way = place.replaced.is_some();
         let attempt = move |txn: &Txn<'_>| {
-            let created = make(txn, &actor).map_err(Attempt::Refused)?;
+            let mut created = make(txn, &actor).map_err(Attempt::Refused)?;
+            if gives_way {
+                vouch(txn, &actor, &mut created).map_err(Attempt::Refused)?;
+            }
             // An error takes back what the transaction has done.
             if dry_run { Err(Attempt::DryRun(Box::new(created))) } else { Ok(created) }
         };
@@ -131,6 +135,16 @@ impl Api {
             Err(Attempt::Refused(refused)) => Err(refusal::of_change(refused)),
         }
     }
+}
+
+/// Has a domain published that took the place of a zone file. Only the operator has it do so for a tenant, and the name was
+/// served from here before: to wait for a proof would take it out of service.
+fn vouch(txn: &Txn<'_>, actor: &Actor, created: &mut Created) -> Result<(), change::Refusal> {
+    let grounds = Grounds::Fiat("the operator put it in the place of a zone file".to_owned());
+    let (domain, change) = change::prove(txn, actor, created.domain.id, grounds)?;
+    created.domain = domain;
+    created.change = change.unwrap_or(created.change);
+    Ok(())
 }
 
 impl Place {

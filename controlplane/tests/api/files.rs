@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use controlplane::compile::{CompileOptions, compile};
+use controlplane::config::{Verification, Whose};
 use controlplane::source::{ReadOptions, ZoneSource};
 use controlplane::store::accounts::Class;
 use serde_json::{Value, json};
@@ -173,4 +174,21 @@ fn a_deleted_domain_comes_back_over_a_compiled_zone_only_if_told_to() {
     // The name is the domain's from then on.
     assert_eq!(bench.call(Who::Operator, "DELETE", &format!("{DOMAINS}file.example/"), None).status, 204);
     assert_eq!(make(&bench, "", &json!({"name": "file.example"})).0, 201);
+}
+
+#[test]
+fn a_tenants_domain_that_the_operator_puts_over_a_compiled_zone_needs_no_proof() {
+    let verification = Verification { whose: Whose::Hosting, ..Verification::default() };
+    let bench = Bench::with_over(verification, fill);
+    bench.account_of("tenant@example.org", Class::Hosting);
+    let query = "?account=tenant@example.org&replace_file_zone=true";
+    let body = json!({"name": "file.example"}).to_string();
+    let made = bench.post(Who::Operator, &format!("{DOMAINS}{query}"), &body);
+    assert_eq!((made.status, made.json().get("verification")), (201, None), "{}", made.text);
+    assert_eq!(bench.served(), "file.example. other.example.");
+    let history = bench.get(Who::Operator, &format!("{DOMAINS}file.example/history/")).json();
+    assert_eq!((&history[0]["kind"], &history[1]["kind"]), (&json!("verify"), &json!("create")), "{history}");
+    // Where there was none, the operator vouches in as many words.
+    let made = bench.post(Who::Operator, &format!("{DOMAINS}{query}"), &json!({"name": "new.example"}).to_string());
+    assert_eq!(made.json()["verification"]["state"], "unverified", "{}", made.text);
 }

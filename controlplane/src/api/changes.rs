@@ -49,7 +49,7 @@ pub(super) struct View {
     /// The first generation that has it; none before it is published.
     generation: Option<u64>,
     /// `yes` if every data plane that is attached serves it, and one is; else `no`, also if its zone cannot be published as it
-    /// is and keeps its last good content.
+    /// is and keeps its last good content, or its domain is not proved yet.
     served: &'static str,
     /// What the data planes that are attached serve; only where one change is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,9 +103,8 @@ pub(super) static ROUTES: [Route<Api>; 2] = [
 impl Api {
     /// How a change-set is shown, in lists.
     pub(super) fn change_view(&self, set: ChangeSet, generation: Option<u64>) -> View {
-        let is_held_back = self.is_held_back(set.id);
-        let is_published = self.publisher.has(set.id) && !is_held_back;
-        let is_served = self.publisher.served(set.id) == Served::Yes && !is_held_back;
+        let is_published = self.publisher.has(set.id) && !self.is_withheld(set.id);
+        let is_served = is_published && self.publisher.served(set.id) == Served::Yes;
         View {
             id: set.id.0,
             domain: set.name,

@@ -192,8 +192,7 @@ impl Api {
         let patience = call.wait.unwrap_or(SERVED_TIME);
         let served = self.publisher.wait(last, patience).await;
         let mut reply = reply.change(last.0);
-        let is_held_back = |change: &ChangeId| self.is_held_back(*change) || self.waits_for_proof(call, *change);
-        if served == Served::Yes && !changes.iter().any(is_held_back) {
+        if served == Served::Yes && !changes.iter().any(|change| self.is_withheld(*change)) {
             return reply;
         }
         if served != Served::Nobody && call.wait.is_some() {
@@ -202,32 +201,19 @@ impl Api {
         reply.not_served_yet()
     }
 
-    /// Whether the domain that a change is about must be proved before it is served.
-    fn waits_for_proof(&self, call: &Call<Api>, change: ChangeId) -> bool {
-        match &call.domain {
-            Some(domain) => domain.unproved.is_some(),
-            None if !self.house.wants_proof => false,
-            // It was made just now. What cannot be read is told by the next request.
-            None => {
-                let made = self.store.read(|reader| {
-                    let Some(set) = reader.change_set(change)? else { return Ok(None) };
-                    reader.domain(set.domain)
-                });
-                made.is_ok_and(|made: Option<Domain>| made.is_some_and(|domain| domain.unproved.is_some()))
+    /// Whether a change is not served although later ones are: its domain must be proved before, or its zone could not be
+    /// compiled and keeps its last good content, and so the change waits in the outbox. A database that cannot tell gives no
+    /// reason to promise anything.
+    fn is_withheld(&self, change: ChangeId) -> bool {
+        let refuses_some = self.publisher.refuses_some();
+        let found = self.store.read(|reader| {
+            if reader.is_unproved(change)? {
+                return Ok(true);
             }
-        }
-    }
-
-    /// Whether a change is not served although later ones are: its zone could not be compiled and keeps its last good
-    /// content. Then it waits in the outbox; a database that cannot tell gives no reason to promise anything.
-    fn is_held_back(&self, change: ChangeId) -> bool {
-        if !self.publisher.refuses_some() {
-            return false;
-        }
-        match self.store.read(|reader| reader.waiting(change)) {
-            Ok(name) => name.is_some_and(|name| self.publisher.refuses(&name)),
-            Err::<_, StoreError>(_) => true,
-        }
+            let waiting = if refuses_some { reader.waiting(change)? } else { None };
+            Ok::<_, StoreError>(waiting.is_some_and(|name| self.publisher.refuses(&name)))
+        });
+        found.unwrap_or(true)
     }
 
     /// The SOA record of a new domain.

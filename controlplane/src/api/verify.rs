@@ -87,12 +87,10 @@ impl Api {
     }
 
     /// Publishes a domain on these grounds.
-    pub(super) async fn prove(&self, mut call: Call<Api>, actor: Actor, grounds: Grounds) -> Result<Reply, Refusal> {
+    pub(super) async fn prove(&self, call: Call<Api>, actor: Actor, grounds: Grounds) -> Result<Reply, Refusal> {
         let id = call.domain()?.id;
         let (domain, change) = self.change(move |txn| change::prove(txn, &actor, id, grounds)).await?;
         let reply = Reply::json(200, &self.view(&domain));
-        // What is told of its being served is about the domain as it is now.
-        call.domain = Some(domain);
         Ok(self.served(&call, reply, change).await)
     }
 }

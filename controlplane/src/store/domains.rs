@@ -290,6 +290,16 @@ impl Reader<'_> {
         Ok(self.row(sql, params![low, high, account.0], |_| Ok(()))?.is_some())
     }
 
+    /// Whether a change-set is about a domain that is not proved yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn is_unproved(&self, change: ChangeId) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM change_sets JOIN domains ON domains.id = change_sets.domain
+            WHERE change_sets.id = ?1 AND unproved IS NOT NULL";
+        Ok(self.row(sql, [change.0], |_| Ok(()))?.is_some())
+    }
+
     /// Up to `limit` domains that were made before a time, in microseconds since 1970, and are not proved yet.
     ///
     /// # Errors

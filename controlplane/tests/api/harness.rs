@@ -141,12 +141,17 @@ impl Bench {
 
     /// The same as [`Bench::start`] with a data plane that serves whatever is published.
     pub(crate) fn with_plane() -> Bench {
+        Bench::with_plane_and(Verification::default())
+    }
+
+    /// The same, whose tenants prove their domains like this.
+    pub(crate) fn with_plane_and(verification: Verification) -> Bench {
         let dir = tempfile::tempdir().unwrap();
         let control = dir.path().join("control");
         let listener = UnixListener::bind(&control).unwrap();
         let snapshots = dir.path().join("snapshots");
         std::thread::spawn(move || play_plane(&listener, &snapshots));
-        Bench::start_in(dir, vec![control], Verification::default())
+        Bench::start_in(dir, vec![control], verification)
     }
 
     /// Starts one in a directory that was filled before.

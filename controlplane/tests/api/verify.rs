@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use controlplane::config::{Verification, Whose};
 use controlplane::store::accounts::{Account, Class};
@@ -60,12 +61,17 @@ impl World {
 
     /// A server that looks here.
     fn bench(&self) -> Bench {
-        Bench::with(Verification {
+        Bench::with(self.verification())
+    }
+
+    /// How domains are proved by what is here.
+    fn verification(&self) -> Verification {
+        Verification {
             whose: Whose::Hosting,
             under: Some(UNDER.to_owned()),
             resolver: Some(self.addr),
             authority_port: self.addr.port(),
-        })
+        }
     }
 }
 
@@ -268,4 +274,36 @@ fn t_g4_another_account_does_not_get_the_name_of_a_deleted_domain() {
     let refused = bench.post(second.who(), "/api/v1/domains/", r#"{"name":"example.org"}"#);
     assert_eq!(refused.status, 400, "{}", refused.text);
     assert_eq!(bench.served(), "");
+}
+
+#[test]
+fn t_g3_nothing_says_that_a_change_of_an_unproved_domain_is_served() {
+    let world = World::new();
+    let bench = Bench::with_plane_and(world.verification());
+    let own = bench.token(&bench.account("own@mail.example"), Full);
+    let served = |token: &Issued, change: &str| {
+        let shown = bench.get(token.who(), &format!("/api/v1/changes/{change}/")).json();
+        assert_eq!(shown["generation"].is_u64(), shown["served"] == "yes", "{shown}");
+        shown["served"] == "yes"
+    };
+    // The plane is found a moment after the start.
+    let made = bench.post(own.who(), "/api/v1/domains/", r#"{"name":"first.example"}"#);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !served(&own, made.header("petrel-change").unwrap()) {
+        assert!(Instant::now() < deadline);
+    }
+    let (_, token) = tenant(&bench, "owner@mail.example");
+    let secret = make(&bench, &token, "example.org");
+    let rrset = r#"{"subname":"www","type":"A","ttl":3600,"records":["192.0.2.1"]}"#;
+    let written = bench.post(token.who(), "/api/v1/domains/example.org/rrsets/", rrset);
+    assert_eq!((written.status, written.header("petrel-served")), (201, Some("no")));
+    let change = written.header("petrel-change").unwrap();
+    assert!(!served(&token, change));
+    let history = || bench.get(token.who(), "/api/v1/domains/example.org/history/").json();
+    let all = |state: &str| history().as_array().unwrap().iter().all(|change| change["served"] == *state);
+    assert!(all("no"), "{}", history());
+    world.publish_text("_petrel-verify.example.org.", &secret);
+    let proved = bench.call(token.who(), "POST", "/api/v1/domains/example.org/verify/", None);
+    assert_eq!((proved.status, proved.header("petrel-served")), (200, None), "{}", proved.text);
+    assert!(served(&token, change) && all("yes"), "{}", history());
 }

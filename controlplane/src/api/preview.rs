@@ -15,6 +15,7 @@ use crate::gate::{Force, Gate};
 use crate::http::call::Call;
 use crate::http::reply::Refusal;
 use crate::naming::{self, Suffixes};
+use crate::publish::FilesUnknown;
 use crate::rrset::Draft;
 use crate::store::accounts::{Account, Class};
 use crate::store::{StoreError, Txn};
@@ -84,12 +85,13 @@ impl Api {
         names_after: Option<usize>,
     ) -> Result<Place, Refusal> {
         let is_asked = import::query_flag(call, REPLACE)?;
-        let zone = self.publisher.file_zone(name).await;
+        self.writable()?;
+        let zone = self.publisher.file_zone(name).await.map_err(unknown)?;
         if account.class == Class::Hosting && !call.caller()?.is_admin() {
             // Whoever may not have a domain's name gets no name within it, nor around it.
             let suffixes = Suffixes { local: &self.settings.local_suffixes };
             let ancestors: Vec<&str> = naming::ancestors(name, &suffixes).collect();
-            if zone.is_some() || self.publisher.is_near_file_zone(name, &ancestors).await {
+            if zone.is_some() || self.publisher.is_near_file_zone(name, &ancestors).await.map_err(unknown)? {
                 return Err(Refusal::field("name", change::Refusal::Policy.to_string()));
             }
         }
@@ -135,6 +137,11 @@ impl Api {
             Err(Attempt::Refused(refused)) => Err(refusal::of_change(refused)),
         }
     }
+}
+
+/// 503: to take a name that may be served from a file cannot be taken back.
+fn unknown(unknown: FilesUnknown) -> Refusal {
+    Refusal::detail(503, format!("No domains can be made at the moment: {unknown}."))
 }
 
 /// Has a domain published that took the place of a zone file. Only the operator has it do so for a tenant, and the name was

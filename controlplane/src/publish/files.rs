@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound::Excluded;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use snapshot::dns::name::Name;
 
@@ -16,6 +16,22 @@ use crate::store::{ChangeId, Reader, StoreError};
 /// The zones, each with the number of its names, by [`name_key`]: what lies below a name is one range.
 #[derive(Debug, Default)]
 pub(super) struct FileZones(Mutex<BTreeMap<Vec<u8>, u32>>);
+
+/// What is known of them.
+#[derive(Debug)]
+pub(super) enum Knowledge {
+    /// Nothing yet: the directory is being read.
+    Pending,
+    /// Nothing: it could not be read, which is tried again.
+    Unknown,
+    /// All of them.
+    Found(Arc<FileZones>),
+}
+
+/// Whether a name is served from a file cannot be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("zones that were compiled from files are not known")]
+pub struct FilesUnknown;
 
 impl FileZones {
     /// Those among the `zones` of the current generation that the database does not know.

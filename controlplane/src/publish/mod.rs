@@ -25,7 +25,8 @@ use tokio::sync::watch;
 
 use crate::store::{ChangeId, Store, StoreError};
 
-use files::FileZones;
+pub use files::FilesUnknown;
+use files::{FileZones, Knowledge};
 pub use guard::{Quarantine, accept, compare};
 
 /// How the publisher starts.
@@ -125,7 +126,7 @@ pub struct Publisher {
     /// Why the database is not trusted, if it is not.
     quarantine: Option<Quarantine>,
     /// The zones that were compiled from files, once they are known.
-    files: watch::Receiver<Option<Arc<FileZones>>>,
+    files: watch::Receiver<Knowledge>,
     /// The threads.
     threads: worker::Threads,
 }
@@ -183,27 +184,35 @@ impl Publisher {
 
     /// How many names the zone has that is served from a file under this name, if one is. Right after the start this waits
     /// until the snapshot directory is read.
-    pub async fn file_zone(&self, name: &str) -> Option<u32> {
-        self.file_zones().await?.names(name)
+    ///
+    /// # Errors
+    /// [`FilesUnknown`] while it cannot be read, and if it is not published into.
+    pub async fn file_zone(&self, name: &str) -> Result<Option<u32>, FilesUnknown> {
+        Ok(self.file_zones().await?.names(name))
     }
 
     /// Whether a zone is served from a file below this name, or under one of its `ancestors`.
-    pub async fn is_near_file_zone(&self, name: &str, ancestors: &[&str]) -> bool {
-        let Some(files) = self.file_zones().await else { return false };
-        files.has_below(name) || ancestors.iter().any(|ancestor| files.names(ancestor).is_some())
+    ///
+    /// # Errors
+    /// [`FilesUnknown`].
+    pub async fn is_near_file_zone(&self, name: &str, ancestors: &[&str]) -> Result<bool, FilesUnknown> {
+        let files = self.file_zones().await?;
+        Ok(files.has_below(name) || ancestors.iter().any(|ancestor| files.names(ancestor).is_some()))
     }
 
-    /// The zones that are served from files, once they are known.
-    async fn file_zones(&self) -> Option<Arc<FileZones>> {
+    /// The zones that are served from files.
+    async fn file_zones(&self) -> Result<Arc<FileZones>, FilesUnknown> {
         let mut files = self.files.clone();
-        // A directory that cannot be read, or is not published into, has no zones that could be replaced.
-        let known = files.wait_for(Option::is_some).await.ok()?;
-        known.clone()
+        let known = files.wait_for(|known| !matches!(known, Knowledge::Pending)).await;
+        match known.as_deref() {
+            Ok(Knowledge::Found(files)) => Ok(Arc::clone(files)),
+            _ => Err(FilesUnknown),
+        }
     }
 
     /// Notes that a domain has taken the place of a zone that was compiled from a file.
     pub fn forget_file_zone(&self, name: &str) {
-        if let Some(files) = &*self.files.borrow() {
+        if let Knowledge::Found(files) = &*self.files.borrow() {
             files.forget(name);
         }
     }

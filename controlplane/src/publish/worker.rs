@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::big::BigZones;
-use super::files::FileZones;
+use super::files::{FileZones, Knowledge};
 use super::link::{Link, News};
 use super::round::{Due, Refused, Round};
 use super::{PlaneProgress, Progress, Publisher, Settings, StartError, guard};
@@ -28,6 +28,8 @@ const HOLDER: &str = "dns-controlplane";
 const RETRY: Duration = Duration::from_millis(500);
 /// How long zones that could not be compiled rest before they are tried again: what ailed a read may be over.
 const REFUSED_RETRY: Duration = Duration::from_secs(5);
+/// How long it rests, at most, before a directory is read again whose zones are not known: no domains are made meanwhile.
+const REREAD: Duration = Duration::from_secs(2);
 /// How many generations are kept on disk.
 const GENERATIONS_KEPT: usize = 8;
 /// Old generations are collected after so many new ones.
@@ -36,7 +38,7 @@ const COLLECT_EVERY: u64 = 64;
 const PACK_SEGMENTS_LEN_MAX: u64 = 256 << 20;
 
 /// Where the zones go that were compiled from files.
-type FilesSender = watch::Sender<Option<Arc<FileZones>>>;
+type FilesSender = watch::Sender<Knowledge>;
 
 /// The threads of the publisher.
 pub(super) struct Threads {
@@ -94,7 +96,7 @@ pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher,
     }
     let (stop, stopping) = channel::bounded(0);
     let wakes = store.wakes();
-    let (found, files) = watch::channel(None);
+    let (found, files) = watch::channel(Knowledge::Pending);
     // A directory that is empty, or was compiled from files, gets all domains.
     let is_whole = done == ChangeId(0);
     let worker = Worker {
@@ -183,27 +185,33 @@ struct Worker {
 }
 
 impl Worker {
-    /// Finds the zones that were compiled from files.
-    fn find_files(&mut self, found: &FilesSender) {
-        let zones = match self.writer.zones() {
-            Ok(zones) => zones,
-            Err(error) => return warn!("zones that were compiled from files are not known: {}", explain(&error)),
+    /// Finds the zones that were compiled from files, and whether it could.
+    fn find_files(&mut self, found: &FilesSender) -> bool {
+        let zones = self.writer.zones().map_err(|error| explain(&error));
+        let files = zones.and_then(|zones| {
+            let files = self.store.read(|reader| FileZones::find(reader, zones));
+            files.map_err(|error: StoreError| error.to_string())
+        });
+        let (knowledge, cause) = match files {
+            Ok(files) => (Knowledge::Found(Arc::new(files)), None),
+            Err(cause) => (Knowledge::Unknown, Some(cause)),
         };
-        match self.store.read(|reader| FileZones::find(reader, zones)) {
-            Ok(files) => drop(found.send_replace(Some(Arc::new(files)))),
-            Err(error) => warn!("zones that were compiled from files are not known: {error}"),
+        let before = found.send_replace(knowledge);
+        if let (Some(cause), Knowledge::Pending) = (&cause, before) {
+            warn!("no domains are made, as zones that were compiled from files are not known: {cause}");
         }
+        cause.is_none()
     }
 
     /// Publishes until the publisher is dropped, once it has told what it `found`.
     fn run(mut self, found: FilesSender, wakes: &Receiver<()>, stopping: &Receiver<()>, is_stopped: bool) {
-        if !is_stopped {
-            self.find_files(&found);
-        }
-        drop(found);
+        let mut unread = Some(found).filter(|_| !is_stopped);
         // What a crash left in the outbox comes first.
         let mut is_due = !is_stopped;
         loop {
+            if unread.as_ref().is_some_and(|found| self.find_files(found)) {
+                unread = None;
+            }
             if is_due && let Err(cause) = self.round() {
                 error!("publishing failed: {cause}");
                 self.progress.send_modify(|progress| progress.counts.failures += 1);
@@ -214,8 +222,10 @@ impl Worker {
             }
             let (folded, compacted) = (self.big.folded(), self.compactions.1.clone());
             let again = if self.refused.is_empty() { channel::never() } else { channel::at(self.refused_until) };
+            let reread = if unread.is_none() { channel::never() } else { channel::after(REREAD) };
             is_due = false;
             crossbeam::select! {
+                recv(reread) -> _ => {}
                 recv(stopping) -> _ => return,
                 recv(folded) -> folded => {
                     self.ready.extend(folded.ok().and_then(|folded| self.big.accept(folded)));

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use controlplane::compile::{CompileOptions, compile};
 use controlplane::config::{Verification, Whose};
@@ -191,4 +192,31 @@ fn a_tenants_domain_that_the_operator_puts_over_a_compiled_zone_needs_no_proof()
     // Where there was none, the operator vouches in as many words.
     let made = bench.post(Who::Operator, &format!("{DOMAINS}{query}"), &json!({"name": "new.example"}).to_string());
     assert_eq!(made.json()["verification"]["state"], "unverified", "{}", made.text);
+}
+
+#[test]
+fn no_domain_is_made_while_the_zones_of_files_are_not_known() {
+    let moved = tempfile::tempdir().unwrap();
+    let mut packs = Vec::new();
+    let bench = Bench::start_over(|snapshots| {
+        fill(snapshots);
+        let names = std::fs::read_dir(snapshots).unwrap().map(|file| file.unwrap().file_name());
+        packs.extend(names.filter(|name| name.to_str().unwrap().starts_with("pack-")));
+        for pack in &packs {
+            std::fs::rename(snapshots.join(pack), moved.path().join(pack)).unwrap();
+        }
+    });
+    for name in ["file.example", "new.example"] {
+        let (status, refused) = make(&bench, "", &json!({ "name": name }));
+        assert_eq!(status, 503, "{refused}");
+        assert!(refused["detail"].as_str().unwrap().contains("not known"), "{refused}");
+    }
+    for pack in packs {
+        std::fs::rename(moved.path().join(&pack), bench.dir().join("snapshots").join(&pack)).unwrap();
+    }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while make(&bench, "", &json!({"name": "new.example"})).0 != 201 {
+        assert!(Instant::now() < deadline);
+    }
+    assert_eq!(make(&bench, "", &json!({"name": "file.example"})).0, 409);
 }

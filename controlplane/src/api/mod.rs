@@ -31,8 +31,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
 use crate::change::{self, Actor, House, Precondition, Refusal as ChangeRefusal};
 use crate::clock::now_us;
 use crate::config::{Domains, Whose};
@@ -79,8 +77,8 @@ pub struct Api {
     operator: Account,
     /// When tokens were last noted as used, so that busy ones are written once a second.
     used: Mutex<std::collections::HashMap<uuid::Uuid, i64>>,
-    /// Looks for the proof of a domain that may begin now.
-    looks: Semaphore,
+    /// Looks for the proof of a domain that are under way.
+    looks: verify::Looks,
 }
 
 /// The rows of all resources.
@@ -120,7 +118,7 @@ impl Api {
         };
         let wants_proof = settings.verification.whose == Whose::Hosting;
         let house = Arc::new(House { local_suffixes: settings.local_suffixes.clone(), wants_proof });
-        let looks = Semaphore::new(verify::LOOK_COUNT_MAX);
+        let looks = verify::Looks::default();
         Ok(Api { store, publisher, planes, settings, house, operator, used: Mutex::default(), looks })
     }
 

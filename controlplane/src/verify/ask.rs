@@ -16,7 +16,7 @@ use snapshot::dns::rtype::Rtype;
 use super::{Challenge, Proof};
 
 /// How long it may take altogether.
-const TIME_MAX: Duration = Duration::from_secs(5);
+pub const TIME_MAX: Duration = Duration::from_secs(5);
 /// How often a question is sent.
 const TRY_COUNT: u32 = 3;
 /// How long an answer is waited for each time.

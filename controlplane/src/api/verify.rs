@@ -171,8 +171,9 @@ impl Api {
 /// POST.
 async fn verify(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let domain = call.domain()?;
-    let Some((challenge, token)) = app.challenge(domain).zip(domain.unproved.clone()) else {
-        return Ok(Reply::json(200, &app.view(domain)));
+    let Some(token) = domain.unproved.clone() else { return Ok(Reply::json(200, &app.view(domain))) };
+    let Some(challenge) = app.challenge(domain) else {
+        return Err(Refusal::conflict("the name is too long for a record that proves it; ask the operator."));
     };
     app.writable()?;
     let Some(servers) = app.settings.verification.servers() else {

@@ -172,6 +172,17 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_name_of_a_domain_can_be_proved() {
+        // A domain's name has 191 characters at most.
+        let label = "a".repeat(63);
+        let longest = [&*label; 3].join(".");
+        let token = "k".repeat(32);
+        let challenge = Challenge::new(&longest, &token, Some("verify.petrel.test.")).unwrap();
+        assert_eq!((longest.len(), challenge.server().is_some()), (191, true));
+        assert!(Challenge::new(&format!("{longest}.{}", &label[..50]), &token, None).is_none());
+    }
+
+    #[test]
     fn t_g3_a_delegation_to_the_names_that_all_share_proves_nothing() {
         for (rr, expected) in [
             (ns("example.org.", "k7.verify.petrel.test."), true),

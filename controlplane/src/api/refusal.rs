@@ -47,7 +47,9 @@ pub(super) fn of_change(refused: change::Refusal) -> Refusal {
     match refused {
         R::NoDomain | R::NoRrset | R::NoChange => Refusal::not_found(text),
         R::Forbidden | R::Limit(_) => Refusal::detail(403, text),
-        R::Throttled { secs, .. } => Refusal::detail(429, text).header(RETRY_AFTER, &secs.to_string()),
+        R::Throttled { secs, .. } | R::Remembered { secs, .. } => {
+            Refusal::detail(429, text).header(RETRY_AFTER, &secs.to_string())
+        }
         R::Precondition => Refusal::precondition_failed(),
         R::Body(body) => Refusal::json(400, body),
         R::Rules(texts) => Refusal::json(400, serde_json::json!(texts)),

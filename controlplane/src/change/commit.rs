@@ -6,7 +6,7 @@ use snapshot::dns::name::Name;
 use snapshot::dns::rtype::Rtype;
 
 use super::apply::{Applied, apply, node_of};
-use super::quota::{Cause, charge};
+use super::quota::{Cause, Cost, charge};
 use super::{Actor, Change, Committed, Edit, Edits, NS_LOCKED, Precondition, Refusal, Target, Verb, serial};
 use crate::auth;
 use crate::rrset::bulk::Bulk;
@@ -16,6 +16,7 @@ use crate::store::changes::{ChangeSet, Node};
 use crate::store::domains::{Domain, Soa};
 use crate::store::rrsets::{Record, Rrset};
 use crate::store::tokens::Token;
+use crate::store::usage::Delta;
 use crate::store::{ChangeId, DomainId, Reader, Txn};
 
 /// Makes a change, or says why not. Costs O(edits), whatever the size of the zone.
@@ -133,11 +134,10 @@ pub(super) fn carry_out(
         }
         domain.change = txn.next_change()?;
         change = Some(domain.change);
-        charge(txn, actor, &delta, plan.cause())?;
         if changes_soa {
             edits.push(Edit::of_soa(&former, &domain));
         }
-        record(txn, actor, &domain, plan, &edits, Some(&nodes))?;
+        book(txn, actor, &domain, plan, &edits, Some(&nodes), &delta)?;
     }
     txn.update_domain(&domain)?;
     if change.is_some() {
@@ -146,7 +146,24 @@ pub(super) fn carry_out(
     Ok(Committed { change, domain, rrsets, edits })
 }
 
-/// Writes the change-set of what was done.
+/// Charges the account for what was done, and writes its change-set.
+pub(super) fn book(
+    txn: &Txn<'_>,
+    actor: &Actor,
+    domain: &Domain,
+    plan: &Plan,
+    edits: &[Edit],
+    nodes: Option<&[Node]>,
+    delta: &Delta,
+) -> Result<(), Refusal> {
+    let text = text_of(edits)?;
+    let history_len = text.len() + plan.note.as_ref().map_or(0, String::len);
+    let adds = delta.domains > 0 || !edits.iter().all(Edit::takes_away);
+    charge(txn, actor, &Cost { delta, history_len, adds }, plan.cause())?;
+    add(txn, actor, domain, plan, text, nodes)
+}
+
+/// Writes the change-set of what was done, which costs the account nothing.
 pub(super) fn record(
     txn: &Txn<'_>,
     actor: &Actor,
@@ -155,8 +172,23 @@ pub(super) fn record(
     edits: &[Edit],
     nodes: Option<&[Node]>,
 ) -> Result<(), Refusal> {
-    let edits =
-        serde_json::to_string(edits).map_err(|_| Refusal::Rules(vec!["the change cannot be written".into()]))?;
+    add(txn, actor, domain, plan, text_of(edits)?, nodes)
+}
+
+/// Edits as they are remembered.
+fn text_of(edits: &[Edit]) -> Result<String, Refusal> {
+    serde_json::to_string(edits).map_err(|_| Refusal::Rules(vec!["the change cannot be written".into()]))
+}
+
+/// Writes a change-set.
+fn add(
+    txn: &Txn<'_>,
+    actor: &Actor,
+    domain: &Domain,
+    plan: &Plan,
+    edits: String,
+    nodes: Option<&[Node]>,
+) -> Result<(), Refusal> {
     let change = ChangeSet {
         id: domain.change,
         account: domain.account,

@@ -3,8 +3,8 @@
 use snapshot::dns::rtype::Rtype;
 
 use super::apply::apply;
-use super::commit::{Plan, authorise, carry_out, exclusivity, living_token, record, structure_of};
-use super::quota::{self, Cause, charge};
+use super::commit::{Plan, authorise, book, carry_out, exclusivity, living_token, record, structure_of};
+use super::quota::{self, Cause, Cost, charge};
 use super::{Actor, Committed, NS_LOCKED, Refusal, Target, prove, serial};
 use crate::auth;
 use crate::naming::{self, Neighbours, Suffixes};
@@ -106,8 +106,8 @@ pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, R
     exclusivity(txn, &domain, &targets)?;
     structure_of(&targets, actor)?;
     let applied = apply(txn, actor, &mut domain, targets)?;
-    charge(txn, actor, &Delta { domains: 1, ..applied.delta }, Cause::Own)?;
-    record(txn, actor, &domain, &Plan::named("create"), &applied.edits, None)?;
+    let delta = Delta { domains: 1, ..applied.delta };
+    book(txn, actor, &domain, &Plan::named("create"), &applied.edits, None, &delta)?;
     txn.update_domain(&domain)?;
     let parent = delegate(txn, actor, &domain, &new.local_suffixes, Some(&new.nameservers))?;
     let change = parent.and_then(|committed| committed.change).unwrap_or(domain.change);
@@ -171,8 +171,13 @@ fn remove(
         Ok::<_, Refusal>(())
     })?;
     domain.change = txn.next_change()?;
-    charge(txn, actor, &delta, cause)?;
-    record(txn, actor, &domain, plan, &edits, None)?;
+    match cause {
+        Cause::Own => book(txn, actor, &domain, plan, &edits, None, &delta)?,
+        Cause::Others => {
+            charge(txn, actor, &Cost { delta: &delta, history_len: 0, adds: false }, cause)?;
+            record(txn, actor, &domain, plan, &edits, None)?;
+        }
+    }
     txn.remove_domain(&domain, actor.now_us)?;
     let parent = delegate(txn, actor, &domain, local_suffixes, None)?;
     Ok(parent.and_then(|committed| committed.change).unwrap_or(domain.change))

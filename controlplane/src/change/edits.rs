@@ -57,6 +57,19 @@ impl Edit {
         Edit { subname: String::new(), rtype: Rtype::SOA.to_string(), before: state(before), after: state(after) }
     }
 
+    /// Whether it only takes away: the RRset, or some of its records.
+    pub(super) fn takes_away(&self) -> bool {
+        match (&self.before, &self.after) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(before), Some(after)) => {
+                // Both are in the order of their text.
+                let mut left = before.records.iter();
+                before.ttl == after.ttl && after.records.iter().all(|record| left.any(|other| other == record))
+            }
+        }
+    }
+
     /// Whether this is of the SOA record, which has no row.
     pub(super) fn is_of_soa(&self) -> bool {
         self.subname.is_empty() && self.rtype == Rtype::SOA.to_string()

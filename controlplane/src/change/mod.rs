@@ -202,6 +202,18 @@ pub enum Refusal {
         /// When there is room again.
         secs: u64,
     },
+    /// The account has written as much as is remembered of it in a day.
+    #[error(
+        "History limit exceeded: {used} of {max} bytes of changes in this day. Expected available in {secs} seconds."
+    )]
+    Remembered {
+        /// How many bytes it has.
+        used: u64,
+        /// How many it may.
+        max: u32,
+        /// When there is room again.
+        secs: u64,
+    },
     /// The name is taken.
     #[error("domain with this name already exists.")]
     Taken,

@@ -3,7 +3,7 @@
 use rusqlite::{Row, params};
 use uuid::Uuid;
 
-use super::usage::{Quotas, Usage, Writes, usage};
+use super::usage::{History, Quotas, Usage, Writes, usage};
 use super::{AccountId, Reader, StoreError, Txn};
 pub use crate::value::Class;
 
@@ -30,6 +30,8 @@ pub struct Account {
     pub usage: Usage,
     /// How often it has written.
     pub writes: Writes,
+    /// How much is remembered of what it wrote.
+    pub history: History,
 }
 
 /// What is known of a new account.
@@ -52,7 +54,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, uuid, email, class, created, active, outreach, limit_domains, limit_rrsets, limit_records, ",
-            "limit_bytes, limit_writes, domain_count, rrset_count, record_count, rdata_bytes, hour_began, hour_writes ",
+            "limit_bytes, limit_writes, limit_history, domain_count, rrset_count, record_count, rdata_bytes, hour_began, ",
+            "hour_writes, day_began, day_history ",
             "FROM accounts ",
             $rest
         )
@@ -77,9 +80,11 @@ fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
             records: row.get(9)?,
             bytes: row.get(10)?,
             writes_per_hour: row.get(11)?,
+            history_per_day: row.get(12)?,
         },
-        usage: usage(row, 12)?,
-        writes: Writes { since_us: row.get(16)?, count: row.get(17)? },
+        usage: usage(row, 13)?,
+        writes: Writes { since_us: row.get(17)?, count: row.get(18)? },
+        history: History { since_us: row.get(19)?, bytes: row.get(20)? },
     })
 }
 
@@ -116,13 +121,13 @@ impl Txn<'_> {
     /// [`StoreError`].
     pub fn add_account(&self, new: &NewAccount) -> Result<Option<Account>, StoreError> {
         let NewAccount { uuid, email, class, created_us, limit_domains } = new;
-        let Quotas { domains, rrsets, records, bytes, writes_per_hour } = Quotas::of(*class);
+        let Quotas { domains, rrsets, records, bytes, writes_per_hour, history_per_day } = Quotas::of(*class);
         let domains = limit_domains.or(domains);
         self.room()?;
         let added = self.execute(
             "INSERT INTO accounts (uuid, email, class, created, limit_domains, limit_rrsets, limit_records, limit_bytes,
-                limit_writes)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (email) DO NOTHING",
+                limit_writes, limit_history)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (email) DO NOTHING",
             params![
                 uuid.as_bytes(),
                 email,
@@ -132,7 +137,8 @@ impl Txn<'_> {
                 rrsets,
                 records,
                 bytes,
-                writes_per_hour
+                writes_per_hour,
+                history_per_day
             ],
         )?;
         if added == 0 { Ok(None) } else { self.account_by_email(email) }
@@ -144,12 +150,23 @@ impl Txn<'_> {
     /// [`StoreError`].
     pub fn update_account(&self, account: &Account) -> Result<(), StoreError> {
         let Account { id, class, active, outreach, quotas, .. } = account;
-        let Quotas { domains, rrsets, records, bytes, writes_per_hour } = quotas;
+        let Quotas { domains, rrsets, records, bytes, writes_per_hour, history_per_day } = quotas;
         self.execute(
             "UPDATE accounts SET class = ?2, active = ?3, outreach = ?4, limit_domains = ?5, limit_rrsets = ?6,
-                limit_records = ?7, limit_bytes = ?8, limit_writes = ?9
+                limit_records = ?7, limit_bytes = ?8, limit_writes = ?9, limit_history = ?10
              WHERE id = ?1",
-            params![id.0, class.as_str(), active, outreach, domains, rrsets, records, bytes, writes_per_hour],
+            params![
+                id.0,
+                class.as_str(),
+                active,
+                outreach,
+                domains,
+                rrsets,
+                records,
+                bytes,
+                writes_per_hour,
+                history_per_day
+            ],
         )?;
         Ok(())
     }

@@ -10,6 +10,12 @@ use crate::value::Class;
 
 /// Microseconds of the hour in which writes are counted.
 pub const HOUR_US: i64 = 3_600_000_000;
+/// Microseconds of the day in which the bytes of change-sets are counted.
+pub const DAY_US: i64 = 24 * HOUR_US;
+/// The most bytes of change-sets that an account of class `hosting` adds in a day, unless something else is said: enough to
+/// swap all it may hold once, which is remembered before and after, each half as long again as its RDATA. They are kept, so
+/// this is what bounds the growth of the database by a tenant who swaps the same few records all day.
+const HISTORY_PER_DAY: u32 = 64 << 20;
 
 /// How much an account may have; `None` for as much as it likes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,10 +26,12 @@ pub struct Quotas {
     pub rrsets: Option<u32>,
     /// Records in all its domains together.
     pub records: Option<u32>,
-    /// Bytes of RDATA in all its domains together.
+    /// Bytes of RDATA and comments in all its domains together.
     pub bytes: Option<u32>,
     /// Changes that are published, in an hour.
     pub writes_per_hour: Option<u32>,
+    /// Bytes of change-sets, in a day; one that begins below it may end above.
+    pub history_per_day: Option<u32>,
 }
 
 impl Quotas {
@@ -34,16 +42,28 @@ impl Quotas {
     /// | domains | any | the operator says it per tenant, as version 1 of the API knows it |
     /// | RRsets | any | the records bound them |
     /// | records | 100,000 | ten times the largest zone that people write by hand; some 20 MB of database |
-    /// | bytes of RDATA | 16 MiB | 160 a record, where an address has 4 and a long key 400 |
+    /// | bytes of RDATA and comments | 16 MiB | 160 a record, where an address has 4 and a long key 400 |
     /// | writes an hour | 2,000 | the requests that its throttle lets through in a day: it bounds the doors that are not throttled |
+    /// | bytes of history a day | 64 MiB | all it may hold, swapped once |
     #[must_use]
     pub const fn of(class: Class) -> Quotas {
-        let none = Quotas { domains: None, rrsets: None, records: None, bytes: None, writes_per_hour: None };
+        let none = Quotas {
+            domains: None,
+            rrsets: None,
+            records: None,
+            bytes: None,
+            writes_per_hour: None,
+            history_per_day: None,
+        };
         match class {
             Class::Operator => none,
-            Class::Hosting => {
-                Quotas { records: Some(100_000), bytes: Some(16 << 20), writes_per_hour: Some(2000), ..none }
-            }
+            Class::Hosting => Quotas {
+                records: Some(100_000),
+                bytes: Some(16 << 20),
+                writes_per_hour: Some(2000),
+                history_per_day: Some(HISTORY_PER_DAY),
+                ..none
+            },
         }
     }
 }
@@ -57,7 +77,7 @@ pub struct Usage {
     pub rrsets: u64,
     /// Records, disabled ones too.
     pub records: u64,
-    /// Bytes of their RDATA.
+    /// Bytes of their RDATA and comments.
     pub bytes: u64,
 }
 
@@ -76,6 +96,24 @@ impl Writes {
     pub fn at(self, now_us: i64) -> Writes {
         let is_now = (self.since_us..self.since_us.saturating_add(HOUR_US)).contains(&now_us);
         if is_now { self } else { Writes { since_us: now_us, count: 0 } }
+    }
+}
+
+/// The bytes of change-sets that an account added in its last day of writing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct History {
+    /// When that day began, in microseconds since 1970.
+    pub since_us: i64,
+    /// How many.
+    pub bytes: u64,
+}
+
+impl History {
+    /// Those that count at a time, as with [`Writes::at`].
+    #[must_use]
+    pub fn at(self, now_us: i64) -> History {
+        let is_now = (self.since_us..self.since_us.saturating_add(DAY_US)).contains(&now_us);
+        if is_now { self } else { History { since_us: now_us, bytes: 0 } }
     }
 }
 
@@ -98,7 +136,8 @@ impl Delta {
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.rrsets += sign;
         self.records += sign * count(rrset.records.len());
-        self.bytes += sign * count(rrset.records.iter().map(|record| record.rdata.len()).sum());
+        let len = |record: &super::rrsets::Record| record.rdata.len() + record.comment.as_ref().map_or(0, String::len);
+        self.bytes += sign * count(rrset.records.iter().map(len).sum());
     }
 }
 
@@ -133,7 +172,7 @@ impl Reader<'_> {
     pub fn recounted(&self, account: AccountId) -> Result<Usage, StoreError> {
         let sql = "SELECT (SELECT count(*) FROM domains WHERE account = ?1),
                           (SELECT count(*) FROM domains d CROSS JOIN rrsets s ON s.domain = d.id WHERE d.account = ?1),
-                          count(*), ifnull(sum(octet_length(r.rdata)), 0)
+                          count(*), ifnull(sum(octet_length(r.rdata) + ifnull(octet_length(r.comment), 0)), 0)
                    FROM domains d CROSS JOIN rrsets s ON s.domain = d.id CROSS JOIN records r ON r.rrset = s.id
                    WHERE d.account = ?1";
         Ok(self.row(sql, [account.0], |row| usage(row, 0))?.unwrap_or_default())
@@ -160,13 +199,29 @@ impl Txn<'_> {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn set_usage(&self, account: AccountId, usage: &Usage, writes: Writes) -> Result<(), StoreError> {
+    pub fn set_usage(
+        &self,
+        account: AccountId,
+        usage: &Usage,
+        writes: Writes,
+        history: History,
+    ) -> Result<(), StoreError> {
         let Usage { domains, rrsets, records, bytes } = usage;
         self.execute(
             "UPDATE accounts SET domain_count = ?2, rrset_count = ?3, record_count = ?4, rdata_bytes = ?5,
-                hour_began = ?6, hour_writes = ?7
+                hour_began = ?6, hour_writes = ?7, day_began = ?8, day_history = ?9
              WHERE id = ?1",
-            params![account.0, domains, rrsets, records, bytes, writes.since_us, writes.count],
+            params![
+                account.0,
+                domains,
+                rrsets,
+                records,
+                bytes,
+                writes.since_us,
+                writes.count,
+                history.since_us,
+                history.bytes
+            ],
         )?;
         Ok(())
     }

@@ -83,6 +83,14 @@ fn t_g7_what_is_beyond_a_quota_is_refused_in_the_shapes_that_clients_know() {
     assert_eq!((&shown["records"], &shown["writes_in_hour"]), (&2.into(), &3.into()), "{shown}");
     assert_eq!(limit(r#"{"limit_writes_per_hour":null}"#).status, 200);
     assert_eq!(bench.post(token.who(), rrsets, &body("a", r#""192.0.2.1""#)).status, 201);
+    let shown = limit(r#"{"limit_history_per_day":9,"limit_records":null}"#).json();
+    assert!(shown["history_in_day"].as_u64().unwrap() > 99 && shown["limit_history_per_day"] == 9, "{shown}");
+    let late = bench.post(token.who(), rrsets, &body("b", r#""192.0.2.1""#));
+    assert_eq!(late.status, 429, "{}", late.text);
+    let secs: u64 = late.header("retry-after").unwrap().parse().unwrap();
+    assert!((86_300..=86_400).contains(&secs), "{secs}");
+    assert!(late.json()["detail"].as_str().unwrap().starts_with("History limit exceeded: "), "{}", late.text);
+    assert_eq!(bench.call(token.who(), "DELETE", &format!("{rrsets}a/A/"), None).status, 204);
     assert_eq!(bench.get(Who::Operator, "/api/admin/doctor/").json()["damages"], serde_json::json!([]));
 }
 

@@ -112,6 +112,7 @@ fn smuggled(usual: &Value) -> String {
         "limit_records": 1,
         "limit_bytes": 1,
         "limit_writes_per_hour": 1,
+        "limit_history_per_day": 1,
         "verification": null,
         "unproved": null,
         "minimum_ttl": 1,
@@ -152,7 +153,8 @@ fn fields_that_clients_cannot_write_are_ignored() {
     let id = account.id;
     let now = bench.store.read(|reader| reader.account(id)).unwrap().unwrap();
     // What it has made counts, and that is all that is new.
-    assert_eq!(Account { usage: account.usage, writes: account.writes, ..now }, account);
+    let (usage, writes, history) = (account.usage, account.writes, account.history);
+    assert_eq!(Account { usage, writes, history, ..now }, account);
     let tokens = bench.store.read(|reader| reader.tokens(id)).unwrap();
     assert!(tokens.iter().all(|token| !token.read_only), "{tokens:?}");
     let admin = bench.post(Who::Operator, "/api/admin/accounts/", &smuggled(&json!({"email": "new@example.org"})));

@@ -369,7 +369,7 @@ mod tests {
             "__controlplane --parent 1 --snapshots d",
             "--dir d account add a@b.test --class hosting --limit 3 --token --json",
             "account limit a@b.test none --url http://h",
-            "account limit a@b.test --domains 3 --rrsets 9 --records none --bytes 7 --writes-per-hour 60",
+            "account limit a@b.test --domains 3 --rrsets 9 --records none --bytes 7 --writes-per-hour 60 --history-per-day 9",
             "account show a@b.test",
             "--dir d token --account a@b.test add certbot --allow 192.0.2.0/24 --max-age 3600",
             "token audit --socket s",

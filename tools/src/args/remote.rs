@@ -112,12 +112,15 @@ pub(crate) struct Quotas {
     /// How many records in all its domains together.
     #[arg(long, value_name = "N", value_parser = limit)]
     pub(crate) records: Option<Limit>,
-    /// How many bytes of RDATA in all its domains together.
+    /// How many bytes of RDATA and comments in all its domains together.
     #[arg(long, value_name = "N", value_parser = limit)]
     pub(crate) bytes: Option<Limit>,
     /// How many changes it may publish in an hour.
     #[arg(long, value_name = "N", value_parser = limit)]
     pub(crate) writes_per_hour: Option<Limit>,
+    /// How many bytes of history its changes may add in a day.
+    #[arg(long, value_name = "N", value_parser = limit)]
+    pub(crate) history_per_day: Option<Limit>,
 }
 
 /// Reads a number or `none`.

@@ -45,7 +45,7 @@ fn fields() -> [Column; 6] {
 }
 
 /// What is shown of one account.
-fn details() -> [Column; 14] {
+fn details() -> [Column; 16] {
     columns([
         ("email", "email"),
         ("class", "class"),
@@ -56,23 +56,26 @@ fn details() -> [Column; 14] {
         ("limit_rrsets", "RRsets at most"),
         ("records", "records"),
         ("limit_records", "records at most"),
-        ("bytes", "bytes of RDATA"),
+        ("bytes", "bytes of RDATA and comments"),
         ("limit_bytes", "bytes at most"),
         ("writes_in_hour", "writes in its hour"),
         ("limit_writes_per_hour", "writes an hour at most"),
+        ("history_in_day", "bytes of history in its day"),
+        ("limit_history_per_day", "bytes of history a day at most"),
         ("created", "created"),
     ])
 }
 
 /// The limits that were given, as the API takes them.
 fn limits(quotas: &Quotas) -> Value {
-    let Quotas { domain_count, domains, rrsets, records, bytes, writes_per_hour } = quotas;
+    let Quotas { domain_count, domains, rrsets, records, bytes, writes_per_hour, history_per_day } = quotas;
     let given = [
         ("limit_domains", domain_count.or(*domains)),
         ("limit_rrsets", *rrsets),
         ("limit_records", *records),
         ("limit_bytes", *bytes),
         ("limit_writes_per_hour", *writes_per_hour),
+        ("limit_history_per_day", *history_per_day),
     ];
     let given = given.into_iter().filter_map(|(key, limit)| limit.map(|Limit(limit)| (key.to_owned(), json!(limit))));
     Value::Object(given.collect())

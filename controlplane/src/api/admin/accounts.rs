@@ -47,20 +47,24 @@ struct View {
     limit_rrsets: Option<u32>,
     /// How many records all its domains may have together.
     limit_records: Option<u32>,
-    /// How many bytes of RDATA all its domains may have together.
+    /// How many bytes of RDATA and comments all its domains may have together.
     limit_bytes: Option<u32>,
     /// How many changes it may publish in an hour.
     limit_writes_per_hour: Option<u32>,
+    /// How many bytes of history its changes may add in a day.
+    limit_history_per_day: Option<u32>,
     /// How many domains it has.
     domains: u64,
     /// How many RRsets all its domains have together.
     rrsets: u64,
     /// How many records all its domains have together.
     records: u64,
-    /// How many bytes of RDATA all its domains have together.
+    /// How many bytes of RDATA and comments all its domains have together.
     bytes: u64,
     /// How many changes it has published in its hour.
     writes_in_hour: u32,
+    /// How many bytes of history its changes have added in its day.
+    history_in_day: u64,
     /// How many tokens it has.
     tokens: usize,
     /// The secret of its first token; only in the reply that makes it.
@@ -96,10 +100,12 @@ struct AdminAccountBody {
     limit_rrsets: Option<u32>,
     /// How many records all its domains may have together.
     limit_records: Option<u32>,
-    /// How many bytes of RDATA all its domains may have together.
+    /// How many bytes of RDATA and comments all its domains may have together.
     limit_bytes: Option<u32>,
     /// How many changes it may publish in an hour.
     limit_writes_per_hour: Option<u32>,
+    /// How many bytes of history its changes may add in a day.
+    limit_history_per_day: Option<u32>,
 }
 
 /// The rows.
@@ -163,11 +169,13 @@ fn view(app: &Api, account: &Account) -> Result<View, Refusal> {
         limit_records: quotas.records,
         limit_bytes: quotas.bytes,
         limit_writes_per_hour: quotas.writes_per_hour,
+        limit_history_per_day: quotas.history_per_day,
         domains: usage.domains,
         rrsets: usage.rrsets,
         records: usage.records,
         bytes: usage.bytes,
         writes_in_hour: account.writes.at(now_us()).count,
+        history_in_day: account.history.at(now_us()).bytes,
         tokens,
         token: None,
     })
@@ -235,18 +243,20 @@ async fn show(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
 }
 
 /// What may be limited of an account.
-const LIMITS: [&str; 5] = ["limit_domains", "limit_rrsets", "limit_records", "limit_bytes", "limit_writes_per_hour"];
+const LIMITS: [&str; 6] =
+    ["limit_domains", "limit_rrsets", "limit_records", "limit_bytes", "limit_writes_per_hour", "limit_history_per_day"];
 /// What may be changed of an account.
-const CHANGEABLE: [&str; 7] = ["class", "active", LIMITS[0], LIMITS[1], LIMITS[2], LIMITS[3], LIMITS[4]];
+const CHANGEABLE: [&str; 8] = ["class", "active", LIMITS[0], LIMITS[1], LIMITS[2], LIMITS[3], LIMITS[4], LIMITS[5]];
 
 /// Quotas after new [`LIMITS`]; what is not said stays.
-fn limited(quotas: Quotas, [domains, rrsets, records, bytes, writes]: [Option<Option<u32>>; 5]) -> Quotas {
+fn limited(quotas: Quotas, [domains, rrsets, records, bytes, writes, history]: [Option<Option<u32>>; 6]) -> Quotas {
     Quotas {
         domains: domains.unwrap_or(quotas.domains),
         rrsets: rrsets.unwrap_or(quotas.rrsets),
         records: records.unwrap_or(quotas.records),
         bytes: bytes.unwrap_or(quotas.bytes),
         writes_per_hour: writes.unwrap_or(quotas.writes_per_hour),
+        history_per_day: history.unwrap_or(quotas.history_per_day),
     }
 }
 

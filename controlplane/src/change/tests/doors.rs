@@ -9,7 +9,7 @@ use crate::store::tokens::Token;
 type Special = fn(&mut Token);
 
 /// Gives an account a token that may do everything but what `special` takes from it.
-fn token(store: &Store, actor: &Actor, special: impl FnOnce(&mut Token)) -> Actor {
+pub(super) fn token(store: &Store, actor: &Actor, special: impl FnOnce(&mut Token)) -> Actor {
     let mut token = Token {
         id: Uuid::new_v4(),
         account: actor.account,

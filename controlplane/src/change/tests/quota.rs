@@ -2,8 +2,10 @@
 
 use proptest::prelude::*;
 
+use super::doors::token;
 use super::*;
-use crate::store::usage::{HOUR_US, Quotas, Usage};
+use crate::store::rrsets::Record;
+use crate::store::usage::{DAY_US, HOUR_US, Quotas, Usage};
 
 /// Gives the account of a bench other quotas.
 fn allow(bench: &Bench, quotas: Quotas) {
@@ -48,7 +50,7 @@ fn t_g7_each_quota_ends_growth_names_itself_and_lets_shrink() {
         (
             Quotas { bytes: Some(60), ..none },
             "b TXT 60 \"1234567890123456789\"",
-            "RDATA limit exceeded: the account has 52 of 60 bytes of RDATA, and this adds 10.",
+            "RDATA limit exceeded: the account has 52 of 60 bytes of RDATA and comments, and this adds 10.",
         ),
     ] {
         allow(&bench, quotas);
@@ -87,6 +89,53 @@ fn t_g7_writes_of_an_hour_are_bounded_and_the_wait_is_told() {
 }
 
 #[test]
+fn t_g7_history_of_a_day_is_bounded_and_neither_removals_nor_the_operator_are() {
+    let mut bench = Bench::new();
+    bench.actor = token(&bench.store, &bench.actor, |_| ());
+    let tenant = bench.actor.token;
+    // Swapped again and again, each of these stays within all limits of what there is now.
+    let long = |owner: &str, letter: &str| format!("{owner} TXT 60 \"{}\"", letter.repeat(200));
+    allow(&bench, Quotas { history_per_day: Some(250), ..Quotas::default() });
+    bench.edit(Verb::Put, &[&long("a", "x"), &long("b", "x")]).expect("one change may end above the limit");
+    let refused = bench.edit(Verb::Put, &[&long("a", "y")]).unwrap_err();
+    let Refusal::Remembered { used, max: 250, secs: 86_397 } = refused else { panic!("{refused}") };
+    assert!((400..800).contains(&used), "{used}");
+    bench.edit(Verb::Put, &["a TXT 60 :"]).expect("what takes away is never refused");
+    bench.actor.token = None;
+    bench.edit(Verb::Put, &[&long("a", "z")]).expect("the operator helps a tenant");
+    let account = bench.store.read(|reader| reader.account(bench.actor.account)).unwrap().unwrap();
+    bench.actor.token = tenant;
+    assert!(matches!(bench.edit(Verb::Put, &[&long("b", "y")]), Err(Refusal::Remembered { .. })));
+    let removed = account.history.bytes - used;
+    assert!((200..400).contains(&removed), "the removal is counted and the operator's write is not: {removed}");
+    bench.actor.now_us += DAY_US;
+    bench.edit(Verb::Put, &[&long("b", "y")]).unwrap();
+    check_counters(&bench);
+}
+
+#[test]
+fn t_g7_comments_are_bytes_of_the_account() {
+    let mut bench = Bench::new();
+    bench.edit(Verb::Put, &["a A 60 192.0.2.1"]).unwrap();
+    let comment = |text: &str| {
+        let content = canonical(Rtype::A, "192.0.2.1").unwrap();
+        let record = Record { comment: Some(text.to_owned()), ..Record::new(content.text, content.rdata) };
+        let target = Target { subname: "a".into(), rtype: Rtype::A, state: Some((60, vec![record])) };
+        Edits::Targets { kind: "comment", undoes: None, note: None, targets: vec![target], soa: None }
+    };
+    let before = usage(&bench).bytes;
+    allow(&bench, Quotas { bytes: Some(u32::try_from(before).unwrap() + 9), ..Quotas::default() });
+    bench.commit(comment("12345")).unwrap();
+    assert_eq!(usage(&bench).bytes, before + 5);
+    let refused = said(bench.commit(comment("1234567890")));
+    assert!(refused.starts_with("RDATA limit exceeded:"), "{refused}");
+    check_counters(&bench);
+    bench.edit(Verb::Put, &["a A 60 :"]).unwrap();
+    assert_eq!(usage(&bench).bytes, before - 4);
+    check_counters(&bench);
+}
+
+#[test]
 fn t_g7_tenants_have_quotas_from_the_start_and_the_operator_has_none() {
     let bench = Bench::new();
     let quotas = |class| {
@@ -95,6 +144,7 @@ fn t_g7_tenants_have_quotas_from_the_start_and_the_operator_has_none() {
     };
     let hosting = quotas(Class::Hosting);
     assert!(hosting.records.is_some() && hosting.bytes.is_some() && hosting.writes_per_hour.is_some(), "{hosting:?}");
+    assert!(hosting.history_per_day.is_some(), "{hosting:?}");
     assert_eq!(quotas(Class::Operator), Quotas { domains: Some(2), ..Quotas::default() });
 }
 

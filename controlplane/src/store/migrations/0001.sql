@@ -6,7 +6,8 @@ CREATE TABLE settings (
     value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The counts are what the account has now, changed with each change; `hour_writes` are the writes since `hour_began`.
+-- The counts are what the account has now, changed with each change; `hour_writes` are the writes since `hour_began`,
+-- `day_history` the bytes of change-sets since `day_began`.
 CREATE TABLE accounts (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     uuid          BLOB    NOT NULL UNIQUE,
@@ -20,12 +21,15 @@ CREATE TABLE accounts (
     limit_records INTEGER CHECK (limit_records >= 0),
     limit_bytes   INTEGER CHECK (limit_bytes >= 0),
     limit_writes  INTEGER CHECK (limit_writes >= 0),
+    limit_history INTEGER CHECK (limit_history >= 0),
     domain_count  INTEGER NOT NULL DEFAULT 0,
     rrset_count   INTEGER NOT NULL DEFAULT 0,
     record_count  INTEGER NOT NULL DEFAULT 0,
     rdata_bytes   INTEGER NOT NULL DEFAULT 0,
     hour_began    INTEGER NOT NULL DEFAULT 0,
-    hour_writes   INTEGER NOT NULL DEFAULT 0
+    hour_writes   INTEGER NOT NULL DEFAULT 0,
+    day_began     INTEGER NOT NULL DEFAULT 0,
+    day_history   INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE TABLE tokens (

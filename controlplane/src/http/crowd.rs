@@ -2,7 +2,7 @@
 //!
 //! A connection that sends nothing costs its peer nothing, so whoever comes must not wait for those: the one that has been
 //! waited for longest gives way, first of those that never asked for anything. It knows no sockets. Invariant: there are
-//! never more than so many at a time, and one with a request under way is never told to go.
+//! never more than so many at a time, and one whose request is under way or whose answer is being taken is never told to go.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +13,8 @@ use tokio::time::{Instant, timeout};
 
 /// How long a connection that was told to go is waited for before another one is.
 const LEAVE_TIME: Duration = Duration::from_millis(20);
+/// How long a peer may take nothing of its answer before its connection counts as idle; one that is merely slow takes some.
+const STALL_TIME: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub(super) struct Crowd {
@@ -39,12 +41,21 @@ struct Member {
     under_way: u32,
     /// Whether there ever was one.
     has_asked: bool,
-    /// Since when it is idle, if it is.
+    /// Whether an answer is being sent.
+    is_sending: bool,
+    /// Since when it is idle, if it is; else when the peer last took something.
     since: Instant,
     /// Tells it to go.
     leave: Arc<Notify>,
     /// Whether it was told.
     is_told: bool,
+}
+
+impl Member {
+    /// Whether a request is under way or its answer being taken.
+    fn is_busy(&self) -> bool {
+        self.under_way > 0 || (self.is_sending && self.since.elapsed() < STALL_TIME)
+    }
 }
 
 /// The place of a connection; it is free again when this is dropped.
@@ -99,7 +110,14 @@ impl Crowd {
         let (number, leave) = (members.next, Arc::new(Notify::new()));
         members.next += 1;
         let told = Arc::clone(&leave);
-        let member = Member { under_way: 0, has_asked: false, since: Instant::now(), leave: told, is_told: false };
+        let member = Member {
+            under_way: 0,
+            has_asked: false,
+            is_sending: false,
+            since: Instant::now(),
+            leave: told,
+            is_told: false,
+        };
         members.all.insert(number, member);
         Some(Place { crowd: Arc::clone(self), number, leave })
     }
@@ -113,7 +131,7 @@ impl Crowd {
 impl Members {
     /// Tells the one to go that has been idle for longest.
     fn tell_idlest(&mut self) {
-        let idle = self.all.values_mut().filter(|member| member.under_way == 0 && !member.is_told);
+        let idle = self.all.values_mut().filter(|member| !member.is_busy() && !member.is_told);
         if let Some(idlest) = idle.min_by_key(|member| (member.has_asked, member.since)) {
             idlest.is_told = true;
             idlest.leave.notify_one();
@@ -136,13 +154,33 @@ impl Place {
         }
         UnderWay(self)
     }
+
+    /// Whether a request is under way or its answer being taken.
+    pub(super) fn is_busy(&self) -> bool {
+        self.crowd.members().all.get(&self.number).is_some_and(Member::is_busy)
+    }
+
+    /// Notes that something is sent, and that the peer takes it.
+    pub(super) fn sends(&self) {
+        if let Some(member) = self.crowd.members().all.get_mut(&self.number) {
+            (member.is_sending, member.since) = (true, Instant::now());
+        }
+    }
+
+    /// Notes that all there is to send was sent.
+    pub(super) fn has_sent(&self) {
+        if let Some(member) = self.crowd.members().all.get_mut(&self.number) {
+            (member.is_sending, member.since) = (false, Instant::now());
+        }
+    }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         if let Some(member) = self.0.crowd.members().all.get_mut(&self.0.number) {
             member.under_way = member.under_way.saturating_sub(1);
-            member.since = Instant::now();
+            // Its answer is about to be sent, and nobody must find it idle in between.
+            (member.is_sending, member.since) = (true, Instant::now());
         }
     }
 }
@@ -165,6 +203,7 @@ mod tests {
             let crowd = Crowd::new(3);
             let kept = crowd.enter().await;
             drop(kept.begin());
+            kept.has_sent();
             let silent = crowd.enter().await;
             let busy = crowd.enter().await;
             let work = busy.begin();
@@ -182,6 +221,9 @@ mod tests {
             }
             assert!(timeout(LEAVE_TIME * 3, crowd.enter()).await.is_err());
             drop(work);
+            assert!(busy.is_busy() && timeout(LEAVE_TIME * 3, crowd.enter()).await.is_err(), "its answer is not sent");
+            busy.has_sent();
+            assert!(!busy.is_busy());
             drop(busy);
             assert!(timeout(Duration::from_secs(30), crowd.enter()).await.is_ok());
         });

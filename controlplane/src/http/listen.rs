@@ -28,6 +28,7 @@ use super::crowd::{Crowd, Place};
 use super::framing::Strict;
 use super::origin::Peer;
 use super::route::LARGE_BODY_LEN_MAX;
+use super::sending::Sending;
 use super::server::Server;
 
 /// The most header fields in a head.
@@ -210,7 +211,8 @@ async fn connection<A: App>(
     // Whoever has sent all may close that half and still gets the answer.
     http.half_close(true).timer(TokioTimer::new()).header_read_timeout(limits.head_time);
     http.max_buf_size(limits.head_len).max_headers(HEADER_COUNT_MAX);
-    let mut open = pin!(http.serve_connection(TokioIo::new(Strict::new(stream, limits.head_len)), service));
+    let stream = Sending::new(Strict::new(stream, limits.head_len), Arc::clone(&place));
+    let mut open = pin!(http.serve_connection(TokioIo::new(stream), service));
     let drain_time = tokio::select! {
         // What a peer does wrong was answered by hyper or ended the connection; it is no fact for the log.
         _ = open.as_mut() => return,
@@ -219,7 +221,10 @@ async fn connection<A: App>(
         has_asked = place.left() => if has_asked { limits.drain_time.min(GIVE_WAY_TIME) } else { return },
     };
     open.as_mut().graceful_shutdown();
-    drop(timeout(drain_time, open).await);
+    if timeout(drain_time, open.as_mut()).await.is_err() && place.is_busy() {
+        // It was told while it was idle, and a request came just then: that may still be waiting for its answer.
+        drop(timeout(limits.drain_time.saturating_sub(drain_time), open).await);
+    }
 }
 
 #[cfg(test)]

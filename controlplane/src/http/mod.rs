@@ -62,6 +62,7 @@ mod origin;
 pub mod page;
 pub mod reply;
 pub mod route;
+mod sending;
 pub mod server;
 pub mod shared;
 pub mod tags;

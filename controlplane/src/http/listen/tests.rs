@@ -214,6 +214,33 @@ fn peers_that_send_nothing_hold_up_nobody() {
 }
 
 #[test]
+fn who_takes_a_long_answer_slowly_does_not_give_way() {
+    /// More than the buffers of both sockets hold.
+    const LEN: usize = 16 << 20;
+    let limits = Limits { connection_count: 2, ..Limits::default() };
+    with_server(Settings { limits, ..Settings::default() }, |addr, _| {
+        let mut begin = [0; 12];
+        let mut slow = TcpStream::connect(addr).unwrap();
+        let head = "POST /api/v1/domains/ HTTP/1.1\r\nHost: a\r\nAuthorization: Token good\r\nConnection: close\r\n";
+        let body = format!("\"{}\"", "x".repeat(LEN));
+        let fields = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+        slow.write_all(format!("{head}{fields}{body}").as_bytes()).unwrap();
+        slow.read_exact(&mut begin).unwrap();
+        assert_eq!(&begin, b"HTTP/1.1 200");
+        // The other place is held by one that is idle for less long.
+        let mut kept = TcpStream::connect(addr).unwrap();
+        kept.write_all(b"GET /api/v1/ HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        kept.read_exact(&mut begin).unwrap();
+        for _ in 0..2 {
+            assert!(talk(addr, b"GET /api/v1/ HTTP/1.1\r\nHost: a\r\n\r\n").starts_with("HTTP/1.1 200"));
+        }
+        assert!(read_all(kept).ends_with('}'));
+        let rest = read_all(slow);
+        assert!(rest.len() > LEN && rest.ends_with('}'), "{} of {LEN} octets", rest.len());
+    });
+}
+
+#[test]
 fn who_sends_too_much_or_the_wrong_thing_can_read_why() {
     let post = "POST /api/v1/domains/ HTTP/1.1\r\nHost: a\r\nAuthorization: Token good\r\n";
     let long = 40 << 20;

@@ -1,7 +1,8 @@
 //! What an account may have, judged and counted in the transaction of the change.
 //!
 //! O(change): the counters of the account's row are read and written once, nothing is counted over rows. Invariant: what
-//! takes away is never refused, so an account above a limit that was lowered can come back below it.
+//! only takes away is never refused, neither for size nor for rate, so an account above a limit that was lowered can come
+//! back below it. What the operator does for an account keeps to its sizes and counts against none of its rates.
 
 use super::{Actor, Refusal};
 use crate::store::Txn;
@@ -11,7 +12,7 @@ use crate::store::usage::{DAY_US, Delta, HOUR_US, History, Usage, Writes};
 /// Whether a change is the doing of the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// It is: quotas bind it, and it counts as a write.
+    /// It is: quotas bind it, and it counts as a write, unless the operator does it.
     Own,
     /// It follows from what others do, or the operator brings back what was there: it is counted and never refused.
     Others,
@@ -39,14 +40,14 @@ pub(super) fn charge(txn: &Txn<'_>, actor: &Actor, cost: &Cost<'_>, cause: Cause
     let mut history = account.history.at(actor.now_us);
     if cause == Cause::Own {
         sizes(&account, cost.delta, &after)?;
-        rate(&account, writes, actor.now_us)?;
-        writes.count = writes.count.saturating_add(1);
     }
     // What the operator does for an account is not what the account wrote.
     if cause == Cause::Own && actor.token.is_some() {
         if cost.adds {
+            rate(&account, writes, actor.now_us)?;
             remembered(&account, history, actor.now_us)?;
         }
+        writes.count = writes.count.saturating_add(1);
         history.bytes = history.bytes.saturating_add(cost.history_len as u64);
     }
     Ok(txn.set_usage(account.id, &after, writes, history)?)

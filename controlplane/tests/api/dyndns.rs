@@ -7,7 +7,7 @@ use controlplane::store::accounts::{Class, NewAccount};
 use controlplane::store::policies::Policy;
 use uuid::Uuid;
 
-use crate::harness::{Answer, Bench, Full, Issued};
+use crate::harness::{Answer, Bench, Full, Issued, Who};
 
 /// A server with an account of two domains.
 struct Home {
@@ -219,6 +219,32 @@ fn tenants_update_twice_in_two_minutes_and_what_policies_forbid_does_not_count()
     check(&refused, 429, "Request was throttled. Expected available in 120 seconds.");
     assert_eq!(refused.header("retry-after"), Some("120"));
     check(&home.update("", "hostname=b.dyn.petrel.test&myip=192.0.2.1&myipv6=preserve"), 200, "good");
+}
+
+#[test]
+fn quotas_are_told_in_plain_text() {
+    let home = Home::new();
+    let limit = |body: &str| {
+        let account = "/api/admin/accounts/jo@mail.example/";
+        assert_eq!(home.bench.call(Who::Operator, "PATCH", account, Some(body)).status, 200);
+    };
+    let update = |address: &str| home.update("", &format!("hostname=d.example&myip={address}&myipv6=preserve"));
+    check(&update("192.0.2.1"), 200, "good");
+    let plain = "text/plain; charset=utf-8";
+    for (limits, begin) in [
+        (r#"{"limit_writes_per_hour":1}"#, "Write limit exceeded: "),
+        (r#"{"limit_writes_per_hour":null,"limit_history_per_day":1}"#, "History limit exceeded: "),
+    ] {
+        limit(limits);
+        let refused = update("192.0.2.2");
+        assert_eq!((refused.status, refused.header("content-type")), (429, Some(plain)), "{}", refused.text);
+        assert!(refused.text.starts_with(begin), "{}", refused.text);
+        assert!(refused.header("retry-after").is_some_and(|secs| secs.parse::<u64>().is_ok()));
+    }
+    limit(r#"{"limit_history_per_day":null,"limit_records":0}"#);
+    let refused = home.update("", "hostname=new.d.example&myip=192.0.2.2&myipv6=preserve");
+    assert_eq!((refused.status, refused.header("content-type")), (403, Some(plain)), "{}", refused.text);
+    assert!(refused.text.starts_with("Record limit exceeded: "), "{}", refused.text);
 }
 
 #[test]

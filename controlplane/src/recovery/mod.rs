@@ -6,13 +6,15 @@
 
 mod salvage;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use snapshot::handover::{Directory, HandoverError, LockError};
 
 use crate::api::OPERATOR;
-use crate::change::{Refusal, Republish, republish};
+use crate::change::{Actor, Grounds, House, Refusal, Republish, prove, republish};
+use crate::rrset::Limits;
 use crate::publish::{Quarantine, accept, compare};
 use crate::store::accounts::{Class, NewAccount};
 use crate::store::{self, AccountId, ChangeId, Store, StoreError, Txn};
@@ -59,6 +61,8 @@ pub struct Recovered {
     pub gone: Vec<String>,
     /// Domains that the database lacked and were made for the operator's account.
     pub made: Vec<String>,
+    /// Domains that were in service while the database waits for a proof of them: they stay in service and count as proved.
+    pub proved: Vec<String>,
 }
 
 /// Puts a backup in place of the database in `state`; see [`store::replace`].
@@ -119,7 +123,9 @@ pub fn recover(
             let names = lost.iter().map(|(_, name)| name.clone()).collect();
             let domain_count = txn.domain_ids()?.len() as u64;
             let published = ChangeId(current.manifest.change);
+            let served = serials.keys().cloned().collect::<HashSet<String>>();
             let last = republish(txn, Republish { published, serials, gone: lost, now_us })?;
+            let proved = keep_proofs(txn, &served, now_us)?;
             accept(txn, &current.manifest)?;
             let made = if salvaged.is_empty() {
                 Vec::new()
@@ -128,12 +134,33 @@ pub fn recover(
             };
             let change = last.0.max(txn.head()?.change.0);
             let domain_count = domain_count + made.len() as u64;
-            Ok::<_, Refusal>(Some(Recovered { cause, change, domain_count, gone: names, made }))
+            Ok::<_, Refusal>(Some(Recovered { cause, change, domain_count, gone: names, made, proved }))
         })
         .map_err(|refused| match refused {
             Refusal::Store(error) => error.into(),
             other => RecoverError::Content(other.to_string()),
         })
+}
+
+/// Takes for proved what is in service: it was proved after the state that the database is in, and to wait for that again
+/// would take it out of service. The names of those domains.
+fn keep_proofs(txn: &Txn<'_>, served: &HashSet<String>, now_us: i64) -> Result<Vec<String>, Refusal> {
+    let mut proved = Vec::new();
+    for id in txn.domain_ids()? {
+        let waits = txn.domain(id)?.filter(|domain| domain.unproved.is_some() && served.contains(&domain.name));
+        let Some(domain) = waits else { continue };
+        let grounds = Grounds::Fiat("it was in service".to_owned());
+        prove(txn, &actor(domain.account, &Arc::default(), now_us), id, grounds)?;
+        proved.push(domain.name);
+    }
+    proved.sort();
+    Ok(proved)
+}
+
+/// Whoever recovers, in the place of an account.
+fn actor(account: AccountId, house: &Arc<House>, now_us: i64) -> Actor {
+    let (limits, house) = (Limits::OPERATOR, Arc::clone(house));
+    Actor { account, token: None, address: None, via: "recover", now_us, limits, house }
 }
 
 /// The operator's account, made if it is not there.
@@ -151,3 +178,6 @@ fn operator(txn: &Txn<'_>, now_us: i64) -> Result<AccountId, StoreError> {
     let made = txn.add_account(&new)?;
     made.map(|account| account.id).ok_or(StoreError::Damaged("the operator's account"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,7 @@ use snapshot::dns::rdata::write_text;
 use snapshot::dns::rtype::Rtype;
 use snapshot::image::{RrsetBody, View, Zone};
 
-use crate::change::{self, Actor, Change, Edits, House, NewDomain, Refusal, Target};
-use crate::rrset::Limits;
+use crate::change::{self, Change, Edits, House, NewDomain, Refusal, Target};
 use crate::store::domains::{SerialPolicy, Soa, SoaMode};
 use crate::store::rrsets::Record;
 use crate::store::{AccountId, StoreError, Txn};
@@ -117,11 +116,8 @@ pub(super) fn adopt(
 ) -> Result<Vec<String>, Refusal> {
     let mut made = Vec::new();
     for Salvaged { name, soa, mut targets } in zones {
-        let (limits, house) = (Limits::OPERATOR, Arc::<House>::default());
-        let actor = |account| {
-            let house = Arc::clone(&house);
-            Actor { account, token: None, address: None, via: "recover", now_us, limits, house }
-        };
+        let house = Arc::<House>::default();
+        let actor = |account| super::actor(account, &house, now_us);
         let domain = match txn.domain_by_name(&name)? {
             Some(domain) => domain,
             None => {

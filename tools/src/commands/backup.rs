@@ -94,7 +94,7 @@ fn places(rest: &Rest, dir: Option<&Path>) -> Result<(PathBuf, PathBuf), Failure
 
 /// What a recovery did, for people.
 fn told(recovered: &Recovered) -> String {
-    let Recovered { cause, change, domain_count, gone, made } = recovered;
+    let Recovered { cause, change, domain_count, gone, made, proved } = recovered;
     let mut text = format!("accepted: {cause}\n");
     text.push_str(&format!("{domain_count} domains will be published again when the control plane starts; "));
     text.push_str(&format!("changes go on after number {change}\n"));
@@ -104,13 +104,17 @@ fn told(recovered: &Recovered) -> String {
     for name in made {
         text.push_str(&format!("made for the operator's account: {name}\n"));
     }
+    for name in proved {
+        text.push_str(&format!("in service, and proved from now on: {name}\n"));
+    }
     text
 }
 
 /// The same for programs.
 fn document(recovered: &Recovered) -> serde_json::Value {
-    let Recovered { cause, change, domain_count, gone, made } = recovered;
-    json!({ "cause": cause.to_string(), "change": change, "domains": domain_count, "gone": gone, "made": made })
+    let Recovered { cause, change, domain_count, gone, made, proved } = recovered;
+    let cause = cause.to_string();
+    json!({ "cause": cause, "change": change, "domains": domain_count, "gone": gone, "made": made, "proved": proved })
 }
 
 /// What to do with a database that will not be published.

@@ -1,0 +1,71 @@
+//! Recovery on a real disk: a database put back, a snapshot that has more, and what is served afterwards.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use snapshot::handover::Directory;
+
+use super::*;
+use crate::change::{NewDomain, create, testing};
+use crate::publish::{Publisher, Settings};
+use crate::store::domains::{SerialPolicy, SoaMode};
+
+/// The serial of the zone in service, once all that waits is published; `None` if it is not served.
+fn serial_served(state: &Path, snapshots: &Path) -> Option<u32> {
+    let store = Arc::new(Store::open(state).unwrap());
+    let head = store.read(|reader| reader.head()).unwrap().change;
+    let settings = Settings { snapshots: snapshots.to_owned(), planes: Vec::new(), sign: None };
+    let publisher = Publisher::start(store, &settings).unwrap();
+    assert_eq!(publisher.quarantine(), None);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(publisher.wait(head, Duration::from_secs(30)));
+    assert!(publisher.has(head));
+    publisher.stop();
+    let view = Directory::open(snapshots).unwrap().load(None).unwrap().unwrap().view;
+    view.zones().first().map(|facts| facts.serial)
+}
+
+/// Makes a domain that has to be proved, copies the database, proves the domain, publishes it, loses that by the copy,
+/// and recovers with this content.
+fn check_stays_in_service(content: Content) {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, snapshots, backup) = (dir.path().join("state"), dir.path().join("snapshots"), dir.path().join("backup"));
+    let store = Store::open(&state).unwrap();
+    let (uuid, email) = (uuid::Uuid::new_v4(), "a@example.test".to_owned());
+    let new = NewAccount { uuid, email, class: Class::Hosting, created_us: 1, limit_domains: None };
+    let account = store.write_blocking(move |txn| txn.add_account(&new)).unwrap().unwrap().id;
+    let house = Arc::new(House { wants_proof: true, ..House::default() });
+    let tenant = actor(account, &house, 1_000_000);
+    let new = NewDomain {
+        name: "proved.test".to_owned(),
+        nameservers: vec!["ns1.petrel.test.".into()],
+        soa: testing::soa(),
+        soa_mode: SoaMode::Managed,
+        serial_policy: SerialPolicy::Increment,
+        minimum_ttl_secs: 0,
+        drafts: Vec::new(),
+        local_suffixes: Vec::new(),
+    };
+    let who = tenant.clone();
+    let made = store.write_blocking(move |txn| create(txn, &who, new)).unwrap().domain;
+    assert!(made.unproved.is_some());
+    store.back_up(&backup).unwrap();
+    let grounds = Grounds::Fiat("by a test".into());
+    store.write_blocking(move |txn| prove(txn, &tenant, made.id, grounds)).unwrap();
+    drop(store);
+    let before = serial_served(&state, &snapshots).unwrap();
+
+    restore(&state, &backup, "1").unwrap();
+    assert!(examine(&state, &snapshots).unwrap().is_some());
+    let recovered = recover(&state, &snapshots, content, 2_000_000).unwrap().unwrap();
+    assert_eq!((recovered.proved, recovered.gone), (vec!["proved.test".to_owned()], Vec::new()));
+    let after = serial_served(&state, &snapshots).expect("it is served on");
+    assert!(after > before, "{after} after {before}");
+}
+
+#[test]
+fn a_domain_in_service_whose_proof_the_database_lost_stays_in_service() {
+    for content in [Content::Database, Content::Snapshot] {
+        check_stays_in_service(content);
+    }
+}

@@ -41,12 +41,13 @@ fn nothing_happens_to_a_domain_that_has_changed_since_it_was_seen() {
     let list = r#"[{"subname":"x","type":"A","ttl":3600,"records":["192.0.2.9"]}]"#;
     let record = r#"{"name":"y","type":"A","rdata":"192.0.2.9"}"#;
     let import = json!({"zonefile": "z 3600 IN A 192.0.2.9\n", "mode": "merge"}).to_string();
-    let writes: [((&str, &str), &str); 7] = [
+    let writes: [((&str, &str), &str); 8] = [
         (("POST", &undo), "{}"),
         (("POST", &restore), &to),
         (("PATCH", "/api/v1/domains/d.example/rrsets/"), list),
         (("POST", "/api/zones/d.example/records"), record),
         (("POST", "/api/v1/domains/d.example/import/"), &import),
+        (("POST", "/api/zones/d.example/import"), "v 3600 IN A 192.0.2.9\n"),
         (("DELETE", "/api/zones/d.example"), ""),
         (("DELETE", DOMAIN), ""),
     ];

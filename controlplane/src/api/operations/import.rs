@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::super::gates::{self, Names};
 use super::super::{Api, aside};
-use crate::change::{self, Actor, Change, Committed, Edits, Target, soa_of};
+use crate::change::{self, Actor, Change, Committed, Edits, Precondition, Target, soa_of};
 use crate::gate::Force;
 use crate::http::call::{Body, Call};
 use crate::http::reply::{Refusal, Reply};
@@ -60,6 +60,16 @@ const CUSTOMS: Customs = Customs {
     ttl_secs_max: i32::MAX as u32,
 };
 
+/// What is asked of an import besides its content.
+struct Terms {
+    /// What becomes of the rest of the zone.
+    mode: Mode,
+    /// Gates that are forced.
+    force: Option<Force>,
+    /// What `If-Match` asks for.
+    precondition: Option<Precondition>,
+}
+
 /// POST.
 pub(super) async fn import(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let domain = call.domain()?.clone();
@@ -84,7 +94,8 @@ pub(super) async fn import(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
     let report = import.report();
     let actor = app.actor(&call, "operations")?;
     let drafts = import.drafts;
-    let committed = app.write(move |txn| take_over(txn, actor, &domain, drafts, (mode, force))).await?;
+    let terms = Terms { mode, force, precondition: app.precondition(&call, &domain)? };
+    let committed = app.write(move |txn| take_over(txn, actor, &domain, drafts, terms)).await?;
     let is_gone = |edit: &&change::Edit| edit.after.is_none();
     let removed = committed.edits.iter().filter(is_gone).count();
     let imported = Imported {
@@ -105,8 +116,9 @@ fn take_over(
     actor: Actor,
     domain: &Domain,
     drafts: Vec<Draft>,
-    (mode, force): (Mode, Option<Force>),
+    terms: Terms,
 ) -> Result<Committed, Refusal> {
+    let Terms { mode, force, precondition } = terms;
     let mut soa: Option<Soa> = None;
     let mut kept: BTreeSet<(Vec<u8>, Rtype)> = BTreeSet::new();
     let mut targets = Vec::with_capacity(drafts.len());
@@ -146,5 +158,5 @@ fn take_over(
     }
     let note = force.map(|force| force.reason.into());
     let edits = Edits::Targets { kind: "import", undoes: None, note, targets, soa };
-    Ok(change::commit(txn, Change { actor, domain: domain.id, precondition: None, edits, dry_run: false })?)
+    Ok(change::commit(txn, Change { actor, domain: domain.id, precondition, edits, dry_run: false })?)
 }

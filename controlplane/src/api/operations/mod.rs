@@ -107,7 +107,7 @@ pub(super) static ROUTES: [Route<Api>; 7] = [
             .large()
             .query(&["replace", "gate", "reason", "wait"])
             .replies(&[Success::json::<import::Imported>(200), Success::json::<import::Imported>(202)])
-            .refuses(&[409, 507])
+            .refuses(&[409, 412, 507])
             .summary("Takes over the records of a zone file")],
     )
     .style(Style::Operations),

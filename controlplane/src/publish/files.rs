@@ -34,14 +34,22 @@ pub(super) enum Knowledge {
 pub struct FilesUnknown;
 
 impl FileZones {
-    /// Those among the `zones` of the current generation that the database does not know.
+    /// Those among the `zones` of the current generation that the database does not know. If the generation is an old one,
+    /// `behind` is the change it goes up to.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(super) fn find(reader: &Reader<'_>, zones: Vec<(Name, u32)>) -> Result<FileZones, StoreError> {
+    pub(super) fn find(
+        reader: &Reader<'_>,
+        zones: Vec<(Name, u32)>,
+        behind: Option<ChangeId>,
+    ) -> Result<FileZones, StoreError> {
         let mut own: HashSet<String> = reader.domain_names()?.into_iter().collect();
         // What was deleted may not have left the generation yet.
         own.extend(reader.outbox(ChangeId(0))?.into_iter().map(|waiting| waiting.name));
+        if let Some(change) = behind {
+            own.extend(reader.changed_after(change)?.into_iter().map(|(_, name)| name));
+        }
         let zones = zones.into_iter().map(|(apex, names)| (apex.to_string().trim_end_matches('.').to_owned(), names));
         let zones = zones.filter(|(name, _)| !own.contains(name)).map(|(name, names)| (name_key(&name), names));
         Ok(FileZones(Mutex::new(zones.collect())))

@@ -79,6 +79,17 @@ pub fn compare(reader: &Reader<'_>, manifest: &Manifest) -> Result<Option<Quaran
     Ok((!is_same).then_some(Quarantine::Diverged { change: published }))
 }
 
+/// The change up to which `manifest` goes, if more was published once: the directory was lost since, and an old copy put in
+/// its place. The outbox lacks what was published then, so it does not lead from there to the state of the database.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) fn behind(reader: &Reader<'_>, manifest: &Manifest) -> Result<Option<ChangeId>, StoreError> {
+    let change = ChangeId(manifest.change);
+    // One that was compiled from files gets all domains in any case.
+    Ok((change != ChangeId(0) && change < reader.last_published()?).then_some(change))
+}
+
 /// Notes that the operator knows what `manifest` has beyond the database, and gives it up.
 ///
 /// # Errors

@@ -48,6 +48,8 @@ pub(super) struct Due<'d> {
     pub(super) after: ChangeId,
     /// Every domain.
     pub(super) is_whole: bool,
+    /// Besides, the domains that changed after this change, whatever the outbox has: also those that are gone.
+    pub(super) behind: Option<ChangeId>,
     /// Domains whose new base is ready.
     pub(super) ready: Vec<DomainId>,
     /// Zones that could not be compiled before, with their domains.
@@ -90,6 +92,11 @@ impl Round {
             if let Some(row) = reader.domain(domain)? {
                 let touched = || Touched { nodes: Some(Vec::new()), domain: Some(domain) };
                 zones.entry(row.name).or_insert_with(touched);
+            }
+        }
+        if let Some(change) = due.behind {
+            for (domain, name) in reader.changed_after(change)? {
+                zones.insert(name, Touched { nodes: None, domain: Some(domain) });
             }
         }
         if due.is_whole {

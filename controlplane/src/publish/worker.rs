@@ -71,11 +71,14 @@ pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher,
     store.fence(epoch.unwrap_or(0));
     let writer = writer.with_epoch(epoch.unwrap_or(of_directory))?;
     let current = writer.directory().current()?;
+    let mut behind = None;
     if let Some(current) = &current {
         let compared = store.read(|reader| guard::compare(reader, &current.manifest));
         let compared = guard::or_quarantine(compared, &mut quarantine)?.flatten();
         quarantine = quarantine.or(compared);
+        behind = guard::or_quarantine(store.read(|reader| guard::behind(reader, &current.manifest)), &mut quarantine)?;
     }
+    let behind = behind.flatten();
     let done = current.as_ref().map_or(ChangeId(0), |current| ChangeId(current.manifest.change));
     let (progress, watching) = watch::channel(Progress {
         change: done,
@@ -98,7 +101,7 @@ pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher,
     let wakes = store.wakes();
     let (found, files) = watch::channel(Knowledge::Pending);
     // A directory that is empty, or was compiled from files, gets all domains.
-    let is_whole = done == ChangeId(0);
+    let is_whole = done == ChangeId(0) || behind.is_some();
     let worker = Worker {
         big: BigZones::new(Arc::clone(&store)),
         store,
@@ -110,6 +113,7 @@ pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher,
         // Zones that an earlier process could not compile are still in the outbox.
         taken: ChangeId(0),
         is_whole,
+        behind,
         is_surveyed: false,
         refused: BTreeMap::new(),
         refused_until: Instant::now(),
@@ -172,6 +176,8 @@ struct Worker {
     refused_until: Instant,
     /// Whether the next generation needs every domain, not only those that changed.
     is_whole: bool,
+    /// The change up to which the published generation goes, if that is older than what was published before.
+    behind: Option<ChangeId>,
     /// Whether the published generation was read for what the next one can be laid on.
     is_surveyed: bool,
     /// Zones that are not compiled whole for each change.
@@ -189,7 +195,7 @@ impl Worker {
     fn find_files(&mut self, found: &FilesSender) -> bool {
         let zones = self.writer.zones().map_err(|error| explain(&error));
         let files = zones.and_then(|zones| {
-            let files = self.store.read(|reader| FileZones::find(reader, zones));
+            let files = self.store.read(|reader| FileZones::find(reader, zones, self.behind));
             files.map_err(|error: StoreError| error.to_string())
         });
         let (knowledge, cause) = match files {
@@ -205,6 +211,9 @@ impl Worker {
 
     /// Publishes until the publisher is dropped, once it has told what it `found`.
     fn run(mut self, found: FilesSender, wakes: &Receiver<()>, stopping: &Receiver<()>, is_stopped: bool) {
+        if let Some(ChangeId(change)) = self.behind.filter(|_| !is_stopped) {
+            warn!("the snapshots are an old copy that goes up to change {change}: everything is published anew");
+        }
         let mut unread = Some(found).filter(|_| !is_stopped);
         // What a crash left in the outbox comes first.
         let mut is_due = !is_stopped;
@@ -261,7 +270,8 @@ impl Worker {
     /// Reads the published generation, unless that was done, so that the first change of a big zone need not compile all of
     /// it. What fails here shows again, and is told, when something is published.
     fn survey(&mut self) {
-        if std::mem::replace(&mut self.is_surveyed, true) {
+        // What is compiled whole needs no base, and those of an old copy are none.
+        if std::mem::replace(&mut self.is_surveyed, true) || self.is_whole {
             return;
         }
         let survey = match self.writer.survey() {
@@ -277,7 +287,8 @@ impl Worker {
     /// As [`Worker::round`], with the zones to be tried `again`.
     fn round_with(&mut self, again: &BTreeMap<String, Option<DomainId>>) -> Result<(), String> {
         let begun = Instant::now();
-        let due = Due { after: self.taken, is_whole: self.is_whole, ready: std::mem::take(&mut self.ready), again };
+        let (ready, is_whole, behind) = (std::mem::take(&mut self.ready), self.is_whole, self.behind);
+        let due = Due { after: self.taken, is_whole, behind, ready, again };
         let (epoch, big) = (self.writer.epoch(), &mut self.big);
         let round = self.store.read(|reader| {
             let found = reader.epoch()?;
@@ -304,7 +315,7 @@ impl Worker {
         let generation = manifest.generation.0;
         self.done = head.change;
         self.taken = head.change;
-        self.is_whole = false;
+        (self.is_whole, self.behind) = (false, None);
         self.refused.retain(|name, _| !names.contains(name));
         self.progress.send_modify(|progress| {
             progress.change = head.change;

@@ -230,6 +230,25 @@ impl Reader<'_> {
         Ok(self.row(sql, params![domain.0, after.0, after_us], |row| row.get(0))?.unwrap_or(0))
     }
 
+    /// The last change of which the journal of generations says that it was published; 0 if it says nothing. The outbox
+    /// holds nothing up to there but zones that could not be published.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn last_published(&self) -> Result<ChangeId, StoreError> {
+        let last = self.row("SELECT ifnull(max(change), 0) FROM generations", [], |row| row.get(0))?;
+        Ok(ChangeId(last.unwrap_or(0)))
+    }
+
+    /// The domains that changed after a change, each time they did, in the order of the changes; also those that are gone.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn changed_after(&self, change: ChangeId) -> Result<Vec<(DomainId, String)>, StoreError> {
+        let sql = "SELECT domain, name FROM change_sets WHERE id > ?1 ORDER BY id";
+        self.rows(sql, [change.0], |row| Ok((DomainId(row.get(0)?), row.get(1)?)))
+    }
+
     /// The domain's name of a change that waits to be published, or of a zone that could not be.
     ///
     /// # Errors
@@ -317,7 +336,7 @@ impl Txn<'_> {
         let PublishedGeneration { generation, epoch, change, digest, at_us } = generation;
         self.execute(
             "INSERT INTO generations (generation, epoch, change, digest, at) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (generation) DO NOTHING",
+             ON CONFLICT (generation) DO UPDATE SET epoch = ?2, change = ?3, digest = ?4, at = ?5",
             params![generation, epoch, change.0, digest, at_us],
         )?;
         Ok(())

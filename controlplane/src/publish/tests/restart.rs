@@ -108,3 +108,47 @@ fn a_domain_made_anew_under_the_name_of_a_big_one_has_nothing_of_it() {
     publisher.stop();
     check_whole(&bench, last);
 }
+
+/// Copies the files of a directory.
+fn copy_files(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_old_copy_of_the_snapshot_directory_gets_everything_anew() {
+    let bench = Bench::new();
+    let (snapshots, copy) = (bench.dir.path().join("snapshots"), bench.dir.path().join("copy"));
+    let publisher = bench.publisher();
+    let (domain, _) = bench.create("big.test");
+    bench.fill(domain, 400);
+    let (_, change) = bench.create("gone.test");
+    published(&publisher, change);
+    publisher.stop();
+    copy_files(&snapshots, &copy);
+    let publisher = bench.publisher();
+    bench.edit(domain, &[("n1", None), ("new", Some("192.0.2.2"))]);
+    let actor = bench.actor.clone();
+    let deleted = bench.store.write_blocking(move |txn| delete(txn, &actor, "gone.test", &[])).unwrap().unwrap();
+    published(&publisher, deleted);
+    publisher.stop();
+    // What was published is forgotten with the next write at the latest.
+    bench.store.write_blocking(|txn| txn.set("x", b"")).unwrap();
+    assert_eq!(bench.store.read(|reader| reader.outbox(ChangeId(0))).unwrap(), []);
+
+    std::fs::remove_dir_all(&snapshots).unwrap();
+    std::fs::rename(&copy, &snapshots).unwrap();
+    assert!(bench.served().contains("gone.test."));
+    let publisher = bench.publisher();
+    let last = bench.edit(domain, &[("n2", Some("192.0.2.3"))]);
+    published(&publisher, last);
+    let nodes = bench.nodes();
+    assert!(nodes.contains("new.big.test.") && !nodes.contains("n1.big.test."), "{nodes}");
+    assert!(!bench.served().contains("gone.test."), "{}", bench.served());
+    publisher.stop();
+    check_whole(&bench, last);
+}

@@ -33,6 +33,8 @@ const MESSAGE_LINES_MAX: usize = 50;
 pub struct CompileOptions {
     /// What stays of the current generation.
     pub keep: Keep,
+    /// Zones that stay in any case, unless they are given: those of a database, which no file speaks for.
+    pub stay: HashSet<Name>,
     /// How many threads work on zones.
     pub jobs: NonZeroUsize,
     /// What zone files may do.
@@ -198,7 +200,7 @@ pub fn compile(
     let mut segments: Vec<Segment> = ready.into_iter().map(|ready| ready.segment).collect();
     let after: Vec<(Name, u32)> =
         segments.iter().map(|Segment { facts, .. }| (facts.apex.clone(), facts.names)).collect();
-    let verdict = shrink::judge(&before, &after, options.keep, options.force.as_ref());
+    let verdict = shrink::judge(&before, &after, (options.keep, &options.stay), options.force.as_ref());
     let Verdict { refused, forced, remove, keep } = verdict.map_err(CompileError::Gates)?;
     let stay: HashSet<&Name> = refused.iter().filter_map(|loss| loss.zone.as_ref()).collect();
     segments.retain(|segment| !stay.contains(&segment.facts.apex));

@@ -23,14 +23,15 @@ pub(super) struct Verdict {
     pub(super) keep: Keep,
 }
 
-/// Compares the names of the zones there were with those of the zones that were compiled.
+/// Compares the names of the zones there were with those of the zones that were compiled. Zones of `stay` are no loss if they
+/// are not given.
 ///
 /// # Errors
 /// The losses because of which nothing may be published: that of all zones together.
 pub(super) fn judge(
     before: &[(Name, u32)],
     after: &[(Name, u32)],
-    keep: Keep,
+    (keep, stay): (Keep, &HashSet<Name>),
     force: Option<&Force>,
 ) -> Result<Verdict, Vec<Loss>> {
     let opens = |gate| force.is_some_and(|force| force.opens(gate));
@@ -42,7 +43,13 @@ pub(super) fn judge(
     let had: HashSet<&Name> = before.iter().map(|(apex, _)| apex).collect();
     total_after +=
         after.iter().filter(|(apex, _)| !had.contains(apex)).map(|(_, names)| u64::from(*names)).sum::<u64>();
+    let mut some_stay = false;
     for (apex, names_before) in before {
+        if keep == Keep::Nothing && stay.contains(apex) && !given.contains_key(apex) {
+            // Counted on neither side: they would hide what the others lose.
+            some_stay = true;
+            continue;
+        }
         let names_before = u64::from(*names_before);
         let names = match (given.get(apex), keep) {
             (Some(&names), _) => u64::from(names),
@@ -74,8 +81,8 @@ pub(super) fn judge(
         None => {}
     }
     verdict.forced.sort_by_cached_key(sort_key);
-    if !verdict.refused.is_empty() {
-        // The refused zones stay, so the others have to be removed one by one.
+    if !verdict.refused.is_empty() || some_stay {
+        // Some zones stay, so the others have to be removed one by one.
         verdict.keep = Keep::Others;
         verdict.remove = gone;
     }
@@ -115,7 +122,7 @@ mod tests {
             };
             losses.iter().map(word).collect::<Vec<_>>().join(" ")
         };
-        let parts = match judge(&zones(before), &zones(after), keep, Some(&force)) {
+        let parts = match judge(&zones(before), &zones(after), (keep, &HashSet::new()), Some(&force)) {
             Err(losses) => vec![format!("nothing: {}", words(&losses))],
             Ok(Verdict { refused, forced, remove, keep: kept }) => {
                 assert_eq!(kept == keep, refused.is_empty() || keep == Keep::Others);
@@ -153,6 +160,22 @@ mod tests {
         check(Keep::Nothing, "a=101 b=1000", "b=1000", &[Gate::Shrink], "forced: a=101-0");
         check(Keep::Nothing, "a=101 b=9 c=500", "c=1", &[Gate::Shrink], "forced: a=101-0 c=500-1");
         check(Keep::Others, "a=101 b=1000", "b=1000", &[], "");
+    }
+
+    #[test]
+    fn zones_that_stay_in_any_case_are_no_loss_and_hide_none() {
+        let stay: HashSet<Name> = zones("a=1 b=1").into_iter().map(|(apex, _)| apex).collect();
+        let check = |before: &str, after: &str| {
+            judge(&zones(before), &zones(after), (Keep::Nothing, &stay), None).map(|verdict| {
+                let remove: Vec<String> = verdict.remove.iter().map(ToString::to_string).collect();
+                (verdict.refused.len(), remove.join(" "), verdict.keep)
+            })
+        };
+        assert_eq!(check("a=1000 b=9 c=9 d=9", "d=9").unwrap(), (0, "c.".into(), Keep::Others));
+        assert_eq!(check("c=9 d=9", "d=9").unwrap(), (0, String::new(), Keep::Nothing));
+        // A zone that is given is compared like any other, and so is what does not stay.
+        assert_eq!(check("a=1000 b=9", "a=1").unwrap(), (1, String::new(), Keep::Others));
+        assert!(check("a=1000 c=100 d=100", "d=9").is_err());
     }
 
     #[test]

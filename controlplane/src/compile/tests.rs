@@ -48,6 +48,7 @@ impl Bench {
         let jobs = NonZeroUsize::new(jobs).unwrap();
         let options = CompileOptions {
             keep,
+            stay: HashSet::new(),
             jobs,
             read: ReadOptions::default(),
             keep_going: false,
@@ -61,8 +62,15 @@ impl Bench {
     /// Compiles all zone files that are sound: how many, and the messages of the others.
     fn compile_sound(&self) -> (u64, Vec<String>) {
         let (jobs, read) = (NonZeroUsize::new(2).unwrap(), ReadOptions::default());
-        let options =
-            CompileOptions { keep: Keep::Nothing, jobs, read, keep_going: true, force: None, created_unix_secs: 7 };
+        let options = CompileOptions {
+            keep: Keep::Nothing,
+            stay: HashSet::new(),
+            jobs,
+            read,
+            keep_going: true,
+            force: None,
+            created_unix_secs: 7,
+        };
         let mut writer = self.out().lock("test").unwrap();
         let sources = sources_in(&self.zones()).unwrap();
         let compiled = compile(&mut writer, &sources, &options, &|_| ()).unwrap();
@@ -209,8 +217,15 @@ fn progress_ends_with_everything_done() {
     let seen = Mutex::new(Vec::new());
     let sources = sources_in(&bench.zones()).unwrap();
     let (keep, read) = (Keep::Nothing, ReadOptions::default());
-    let options =
-        CompileOptions { keep, jobs: NonZeroUsize::MIN, read, keep_going: false, force: None, created_unix_secs: 0 };
+    let options = CompileOptions {
+        keep,
+        stay: HashSet::new(),
+        jobs: NonZeroUsize::MIN,
+        read,
+        keep_going: false,
+        force: None,
+        created_unix_secs: 0,
+    };
     let mut writer = bench.out().lock("test").unwrap();
     compile(&mut writer, &sources, &options, &|progress| seen.lock().unwrap().push(progress)).unwrap();
     let seen = seen.into_inner().unwrap();
@@ -229,7 +244,8 @@ fn zone_of(names: usize) -> String {
 /// Compiles all zone files; the losses that were refused or forced, or the error.
 fn gated(bench: &Bench, keep: Keep, force: Option<Force>) -> (String, String) {
     let (jobs, read) = (NonZeroUsize::MIN, ReadOptions::default());
-    let options = CompileOptions { keep, jobs, read, keep_going: true, force, created_unix_secs: 7 };
+    let options =
+        CompileOptions { keep, stay: HashSet::new(), jobs, read, keep_going: true, force, created_unix_secs: 7 };
     let mut writer = bench.out().lock("test").unwrap();
     let done = compile(&mut writer, &sources_in(&bench.zones()).unwrap(), &options, &|_| ());
     let told = match done {

@@ -14,8 +14,8 @@ use snapshot::handover::{Directory, HandoverError, LockError};
 
 use crate::api::OPERATOR;
 use crate::change::{Actor, Grounds, House, Refusal, Republish, prove, republish};
-use crate::rrset::Limits;
 use crate::publish::{Quarantine, accept, compare};
+use crate::rrset::Limits;
 use crate::store::accounts::{Class, NewAccount};
 use crate::store::{self, AccountId, ChangeId, Store, StoreError, Txn};
 

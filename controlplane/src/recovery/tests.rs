@@ -29,7 +29,8 @@ fn serial_served(state: &Path, snapshots: &Path) -> Option<u32> {
 /// and recovers with this content.
 fn check_stays_in_service(content: Content) {
     let dir = tempfile::tempdir().unwrap();
-    let (state, snapshots, backup) = (dir.path().join("state"), dir.path().join("snapshots"), dir.path().join("backup"));
+    let (state, snapshots, backup) =
+        (dir.path().join("state"), dir.path().join("snapshots"), dir.path().join("backup"));
     let store = Store::open(&state).unwrap();
     let (uuid, email) = (uuid::Uuid::new_v4(), "a@example.test".to_owned());
     let new = NewAccount { uuid, email, class: Class::Hosting, created_us: 1, limit_domains: None };

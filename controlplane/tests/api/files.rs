@@ -33,6 +33,7 @@ fn fill_with(snapshots: &Path, zones: &[(&str, usize)]) {
     };
     let options = CompileOptions {
         keep: Keep::Nothing,
+        stay: Default::default(),
         jobs: NonZeroUsize::MIN,
         read: ReadOptions::default(),
         keep_going: false,

@@ -239,8 +239,8 @@ pub(crate) struct Status {
 
 /// Arguments of `up`.
 ///
-/// The directory is --dir, or `petrel-data` below the current one. Zones given replace those it serves; without any, it
-/// serves what it holds, and a new one gets the sample zone example.test.
+/// The directory is --dir, or `petrel-data` below the current one. Zones given replace those it serves, but for domains made
+/// with the control plane; without any, it serves what it holds, and a new one gets the sample zone example.test.
 #[derive(Debug, Args)]
 pub(crate) struct Up {
     /// Zone file to serve (repeatable).

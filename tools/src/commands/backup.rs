@@ -19,7 +19,7 @@ use crate::remote::{Ask, Method, Remote};
 use crate::table::Shown;
 
 /// The database in the directory of the snapshots, unless it is said where.
-const STATE: &str = "state";
+pub(super) const STATE: &str = "state";
 
 /// Runs `backup`.
 ///

@@ -3,6 +3,7 @@
 //! The work is `controlplane::compile`'s; here are the arguments, the lock, what is shown, and the garbage collection
 //! afterwards. Invariant: on any failure the directory serves what it served before.
 
+use std::collections::HashSet;
 use std::fmt::{self, Display};
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -14,6 +15,7 @@ use controlplane::gate::Force;
 use controlplane::source::{ReadOptions, ZoneSource, sources_in};
 use controlplane::zonelist::read_zone_list;
 use serde::Serialize;
+use snapshot::dns::name::Name;
 use snapshot::handover::{Directory, GENERATIONS_KEPT, HandoverError, Keep, LockError, Published, Writer, explain};
 use snapshot::image::{Generation, SigningKey};
 
@@ -39,6 +41,8 @@ pub(super) struct Order<'o> {
     pub(super) sources: Vec<ZoneSource>,
     /// What stays of the current generation.
     pub(super) keep: Keep,
+    /// Zones that stay in any case, unless they are given.
+    pub(super) stay: HashSet<Name>,
     /// How many zones are compiled side by side.
     pub(super) jobs: NonZeroUsize,
     /// How zone files are read.
@@ -117,6 +121,7 @@ pub(crate) fn run(args: &args::Compile, global: Option<&Path>, output: &mut Outp
         out,
         sources,
         keep: if args.merge { Keep::Others } else { Keep::Nothing },
+        stay: HashSet::new(),
         jobs: args.jobs.unwrap_or_else(jobs_default),
         read: read_options(&args.language),
         keep_going: args.keep_going,
@@ -156,7 +161,8 @@ impl<'o> Order<'o> {
     pub(super) fn of(out: &'o Path, sources: Vec<ZoneSource>, holder: &'static str) -> Order<'o> {
         let (keep, jobs, read) = (Keep::Nothing, jobs_default(), ReadOptions::default());
         let (sign, generations_kept) = (None, GENERATIONS_KEPT);
-        Order { out, sources, keep, jobs, read, keep_going: false, force: None, generations_kept, sign, holder }
+        let (stay, keep_going, force) = (HashSet::new(), false, None);
+        Order { out, sources, keep, stay, jobs, read, keep_going, force, generations_kept, sign, holder }
     }
 }
 
@@ -178,6 +184,7 @@ pub(super) fn publish(order: &Order<'_>, output: &mut Output<'_>) -> Result<Repo
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let options = CompileOptions {
         keep: order.keep,
+        stay: order.stay.clone(),
         jobs: order.jobs,
         read: order.read.clone(),
         keep_going: order.keep_going,

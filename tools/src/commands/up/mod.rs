@@ -2,13 +2,14 @@
 //!
 //! It is a starter, not a supervisor: when a child ends, everything ends. Invariants: nothing is started before it is
 //! known that the ports are free and the zones compile and pass the gates; no child outlives `up` (see `child`); the directory keeps what
-//! it holds unless zones are given.
+//! it holds unless zones are given, and the domains of its database even then.
 
 mod banner;
 pub(crate) mod child;
 mod children;
 mod events;
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -16,8 +17,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use controlplane::source::ZoneSource;
+use controlplane::store::Store;
+use snapshot::dns::name::Name;
 use snapshot::handover::frames::Status;
 
+use super::backup::STATE;
 use super::compile::{Order, publish};
 use super::{gate, load, open_directory};
 use crate::args;
@@ -127,7 +131,8 @@ fn prepare(args: &args::Up, dir: &Path, output: &mut Output<'_>) -> Result<Optio
     };
     let sources = paths.iter().map(|path| ZoneSource { path: path.clone(), origin: None }).collect();
     let force = gate::force_of(&args.force)?;
-    let report = publish(&Order { force, ..Order::of(dir, sources, "dnsctl up") }, output)?;
+    let stay = domains(dir)?;
+    let report = publish(&Order { force, stay, ..Order::of(dir, sources, "dnsctl up") }, output)?;
     if let Some(refusal) = report.refusal() {
         return Err(refusal);
     }
@@ -135,6 +140,19 @@ fn prepare(args: &args::Up, dir: &Path, output: &mut Output<'_>) -> Result<Optio
         output.note(report.to_string().trim_end());
     }
     Ok(paths.into_iter().next())
+}
+
+/// The domains of the database that the control plane of this directory has had, if it has: they stay in service whatever
+/// zone files are given.
+fn domains(dir: &Path) -> Result<HashSet<Name>, Failure> {
+    let state = dir.join(STATE);
+    if !state.is_dir() {
+        return Ok(HashSet::new());
+    }
+    let names = Store::open(&state).and_then(|store| store.read(|reader| reader.domain_names()));
+    let names = names.map_err(|cause| Failure::Unable(snapshot::handover::explain(&cause)))?;
+    // One that is no name is no zone in service either.
+    Ok(names.iter().filter_map(|name| format!("{name}.").parse().ok()).collect())
 }
 
 /// Whether a directory is there and holds something to serve.

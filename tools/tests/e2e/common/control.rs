@@ -23,8 +23,16 @@ pub(crate) struct Up {
 impl Up {
     /// Starts them and waits until they are ready.
     pub(crate) fn start(dir: &Path) -> Up {
+        Up::start_with(dir, &[])
+    }
+
+    /// As [`Up::start`], with these zone files.
+    pub(crate) fn start_with(dir: &Path, zones: &[&Path]) -> Up {
         let mut command = Command::new(DNSCTL);
         command.args(["up", "--json", "--dns", "127.0.0.1:0", "--api", "127.0.0.1:0", "--dir"]).arg(dir);
+        for zone in zones {
+            command.arg("--zone").arg(zone);
+        }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

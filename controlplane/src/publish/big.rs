@@ -31,6 +31,8 @@ pub(super) struct BigZones {
     zones: HashMap<DomainId, Big>,
     /// Those that were not, as they are published.
     published: PublishedZones,
+    /// Those that were compiled for the generation that is being made.
+    fresh: Vec<DomainId>,
     /// For threads that fold.
     store: Arc<Store>,
     /// Where they put what they made.
@@ -84,8 +86,8 @@ impl BigZones {
     /// None yet.
     pub(super) fn new(store: Arc<Store>) -> BigZones {
         let (done, folded) = channel::unbounded();
-        let (zones, published) = (HashMap::new(), PublishedZones::default());
-        BigZones { zones, published, store, done, folded, fold_count: 0, is_folding: false }
+        let (zones, published, fresh) = (HashMap::new(), PublishedZones::default(), Vec::new());
+        BigZones { zones, published, fresh, store, done, folded, fold_count: 0, is_folding: false }
     }
 
     /// Learns the bases of the published generation, if the database is the one that it was made of.
@@ -124,10 +126,16 @@ impl BigZones {
         }
     }
 
-    /// Forgets all zones: each is compiled whole when it changes next.
-    pub(super) fn forget_all(&mut self) {
-        self.zones.clear();
-        self.published = PublishedZones::default();
+    /// Notes that what was compiled is published.
+    pub(super) fn keep_fresh(&mut self) {
+        self.fresh.clear();
+    }
+
+    /// Forgets what was compiled for a generation that did not come about: those zones are compiled whole next.
+    pub(super) fn forget_fresh(&mut self) {
+        for domain in self.fresh.drain(..) {
+            self.zones.remove(&domain);
+        }
     }
 
     /// Forgets a zone that is gone; its number may not be known.
@@ -148,6 +156,7 @@ impl BigZones {
         domain: &Domain,
         nodes: Option<Vec<Node>>,
     ) -> Result<Vec<Segment>, ZoneError> {
+        self.fresh.push(domain.id);
         let published = self.published.take(reader, domain)?;
         let known = self.zones.remove(&domain.id).or(published);
         if let (Some(nodes), Some(big)) = (nodes, known) {

@@ -24,8 +24,12 @@ use crate::store::{ChangeId, DomainId, Store, StoreError};
 
 /// How the lock of the snapshot directory names us.
 const HOLDER: &str = "dns-controlplane";
-/// How long a failed publication rests before the next attempt.
+/// How long a failed publication rests before the next attempt, at least.
 const RETRY: Duration = Duration::from_millis(500);
+/// The same at most.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// The same as a multiple of what it took.
+const RETRY_SHARE: u32 = 4;
 /// How long zones that could not be compiled rest before they are tried again: what ailed a read may be over.
 const REFUSED_RETRY: Duration = Duration::from_secs(5);
 /// How long it rests, at most, before a directory is read again whose zones are not known: no domains are made meanwhile.
@@ -114,7 +118,6 @@ pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher,
         taken: ChangeId(0),
         is_whole,
         behind,
-        is_surveyed: false,
         refused: BTreeMap::new(),
         refused_until: Instant::now(),
         ready: Vec::new(),
@@ -178,8 +181,6 @@ struct Worker {
     is_whole: bool,
     /// The change up to which the published generation goes, if that is older than what was published before.
     behind: Option<ChangeId>,
-    /// Whether the published generation was read for what the next one can be laid on.
-    is_surveyed: bool,
     /// Zones that are not compiled whole for each change.
     big: BigZones,
     /// Domains whose new base is ready.
@@ -211,8 +212,12 @@ impl Worker {
 
     /// Publishes until the publisher is dropped, once it has told what it `found`.
     fn run(mut self, found: FilesSender, wakes: &Receiver<()>, stopping: &Receiver<()>, is_stopped: bool) {
-        if let Some(ChangeId(change)) = self.behind.filter(|_| !is_stopped) {
-            warn!("the snapshots are an old copy that goes up to change {change}: everything is published anew");
+        if !is_stopped {
+            if let Some(ChangeId(change)) = self.behind {
+                warn!("the snapshots are an old copy that goes up to change {change}: everything is published anew");
+            }
+            // Before the zones are looked for, so that the packs are read once.
+            self.survey();
         }
         let mut unread = Some(found).filter(|_| !is_stopped);
         // What a crash left in the outbox comes first.
@@ -221,10 +226,13 @@ impl Worker {
             if unread.as_ref().is_some_and(|found| self.find_files(found)) {
                 unread = None;
             }
+            let begun = Instant::now();
             if is_due && let Err(cause) = self.round() {
                 error!("publishing failed: {cause}");
                 self.progress.send_modify(|progress| progress.counts.failures += 1);
-                if stopping.recv_timeout(RETRY) != Err(channel::RecvTimeoutError::Timeout) {
+                // What fails for long must not keep a core and the disk busy: it may have read all packs.
+                let rest = begun.elapsed().saturating_mul(RETRY_SHARE).clamp(RETRY, RETRY_MAX);
+                if stopping.recv_timeout(rest) != Err(channel::RecvTimeoutError::Timeout) {
                     return;
                 }
                 continue;
@@ -257,21 +265,21 @@ impl Worker {
     fn round(&mut self) -> Result<(), String> {
         let is_again = self.refused_until <= Instant::now();
         let again = if is_again { std::mem::take(&mut self.refused) } else { BTreeMap::new() };
-        self.survey();
         let outcome = self.round_with(&again);
         if outcome.is_err() {
-            self.big.forget_all();
-            self.is_surveyed = false;
+            self.big.forget_fresh();
             self.refused.extend(again);
+        } else {
+            self.big.keep_fresh();
         }
         outcome
     }
 
-    /// Reads the published generation, unless that was done, so that the first change of a big zone need not compile all of
-    /// it. What fails here shows again, and is told, when something is published.
+    /// Reads the published generation, so that the first change of a big zone need not compile all of it. What fails here
+    /// shows again, and is told, when something is published.
     fn survey(&mut self) {
         // What is compiled whole needs no base, and those of an old copy are none.
-        if std::mem::replace(&mut self.is_surveyed, true) || self.is_whole {
+        if self.is_whole {
             return;
         }
         let survey = match self.writer.survey() {

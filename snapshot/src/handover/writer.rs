@@ -205,12 +205,13 @@ impl Writer {
     /// [`HandoverError`] if the current generation is damaged.
     pub fn zones(&mut self) -> Result<Vec<(Name, u32)>, HandoverError> {
         // Whoever only looks signs nothing.
-        let key = self.key.take();
+        let (key, era) = (self.key.take(), self.era);
         let draft = self.draft(Keep::Others);
         self.key = key;
         let draft = draft?;
         let zones = draft.index.zones().collect();
-        if self.key.is_none() {
+        // What was known before has the signatures it should have.
+        if self.key.is_none() || self.era == era {
             self.keep_known(draft);
         }
         Ok(zones)

@@ -77,6 +77,14 @@ pub enum StoreError {
         /// The newest form of this binary.
         known: usize,
     },
+    /// A binary that was never released has made it, and its tables are others.
+    #[error("{} was made by an unreleased version: it has no {lacks}", path.display())]
+    Unreleased {
+        /// The file.
+        path: PathBuf,
+        /// The column it lacks, as `table.column`.
+        lacks: String,
+    },
     /// A file that was to be put in place of the database is none.
     #[error("{} is no backup of a database: {why}", path.display())]
     NoBackup {

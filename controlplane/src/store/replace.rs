@@ -129,7 +129,10 @@ fn examine(copy: &Path, from: &Path) -> Result<(), StoreError> {
     if verdict != "ok" {
         return Err(none("it is damaged"));
     }
-    schema::migrate(&mut connection, copy)?;
+    schema::migrate(&mut connection, copy).map_err(|error| match error {
+        StoreError::Unreleased { .. } => none("an unreleased version made it"),
+        other => other,
+    })?;
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     connection.close().map_err(|(_, error)| error)?;
     Ok(())

@@ -4,6 +4,7 @@
 //! migration; all migrations of an open are one transaction; a database of a newer binary is refused, and one of an older
 //! binary is copied beside itself before it is changed.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -16,9 +17,28 @@ const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
 /// Brings an open database to the form of this binary.
 ///
 /// # Errors
-/// [`StoreError::Newer`] if a newer binary has migrated it, else what SQLite says; it is unchanged then.
+/// [`StoreError::Newer`] if a newer binary has migrated it, [`StoreError::Unreleased`] if one between two releases has, else what SQLite says; it is unchanged then.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    migrate_with(connection, path, MIGRATIONS)
+    migrate_with(connection, path, MIGRATIONS)?;
+    compare(connection, path)
+}
+
+/// Makes sure that the columns are there which the migrations make: before the first release the files of SQL were edited,
+/// and a database of then has the right number all the same.
+fn compare(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let mut model = Connection::open_in_memory()?;
+    migrate_with(&mut model, path, MIGRATIONS)?;
+    let found = columns(connection)?;
+    let lacks = columns(&model)?.into_iter().find(|column| !found.contains(column));
+    lacks.map_or(Ok(()), |lacks| Err(StoreError::Unreleased { path: path.to_owned(), lacks }))
+}
+
+/// All columns as `table.column`.
+fn columns(connection: &Connection) -> Result<BTreeSet<String>, StoreError> {
+    let sql = "SELECT t.name || '.' || c.name FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.type = 'table'";
+    let mut statement = connection.prepare(sql)?;
+    let columns = statement.query_map([], |row| row.get(0))?;
+    Ok(columns.collect::<Result<_, _>>()?)
 }
 
 /// As [`migrate`], with migrations of the caller.
@@ -117,6 +137,16 @@ mod tests {
         assert!(connection.prepare("SELECT * FROM b").is_err());
         let newer = migrate_with(&mut connection, &path, &[]).unwrap_err();
         assert!(newer.to_string().contains("newer"), "{newer}");
+    }
+
+    #[test]
+    fn a_database_that_lacks_a_column_is_refused_with_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut connection, path) = open(&dir);
+        migrate(&mut connection, &path).unwrap();
+        connection.execute_batch("ALTER TABLE domains DROP COLUMN unproved").unwrap();
+        let refused = migrate(&mut connection, &path).unwrap_err().to_string();
+        assert!(refused.ends_with("made by an unreleased version: it has no domains.unproved"), "{refused}");
     }
 
     #[test]

@@ -185,6 +185,19 @@ pub(crate) fn read_zone_counted(
     read_records(input, origins, source, options)
 }
 
+/// The apex that a zone file is meant to have, whatever is wrong with its records; `None` if not even that can be told.
+#[must_use]
+pub fn meant_by(source: &ZoneSource) -> Option<Name> {
+    let mut head = Vec::new();
+    if std::fs::metadata(&source.path).is_ok_and(|metadata| metadata.is_file())
+        && let Ok(file) = File::open(&source.path)
+    {
+        // A file that cannot be read may still have a telling name.
+        file.take(BUFFER_LEN_MIN as u64).read_to_end(&mut head).ok();
+    }
+    apex_of(source, &head).ok()
+}
+
 /// Reads all records of an open file.
 fn read_records(
     input: impl BufRead,

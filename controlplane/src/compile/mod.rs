@@ -20,7 +20,7 @@ use snapshot::image::{BuildError, PackFile, Segment};
 
 use crate::check::{Finding, Severity, check, prune};
 use crate::gate::{Force, Loss};
-use crate::source::{ReadError, ReadOptions, ZoneSource, read_zone_counted};
+use crate::source::{ReadError, ReadOptions, ZoneSource, meant_by, read_zone_counted};
 use shrink::Verdict;
 
 /// Bytes of segments in one pack: half of what the format allows, so that a pack is copied and hashed in good time.
@@ -39,7 +39,7 @@ pub struct CompileOptions {
     pub jobs: NonZeroUsize,
     /// What zone files may do.
     pub read: ReadOptions,
-    /// Whether to publish the sound zones when others fail, even if none is left.
+    /// Whether to publish the sound zones when others fail, even if none is left; those that fail keep what they have.
     pub keep_going: bool,
     /// Gates that are forced.
     pub force: Option<Force>,
@@ -200,7 +200,10 @@ pub fn compile(
     let mut segments: Vec<Segment> = ready.into_iter().map(|ready| ready.segment).collect();
     let after: Vec<(Name, u32)> =
         segments.iter().map(|Segment { facts, .. }| (facts.apex.clone(), facts.names)).collect();
-    let verdict = shrink::judge(&before, &after, (options.keep, &options.stay), options.force.as_ref());
+    // A zone whose file has a mistake now keeps what it has.
+    let failed = failures.iter().filter_map(|failure| meant_by(&sources[failure.source_idx]));
+    let stay: HashSet<Name> = options.stay.iter().cloned().chain(failed).collect();
+    let verdict = shrink::judge(&before, &after, (options.keep, &stay), options.force.as_ref());
     let Verdict { refused, forced, remove, keep } = verdict.map_err(CompileError::Gates)?;
     let stay: HashSet<&Name> = refused.iter().filter_map(|loss| loss.zone.as_ref()).collect();
     segments.retain(|segment| !stay.contains(&segment.facts.apex));

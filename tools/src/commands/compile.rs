@@ -41,8 +41,8 @@ pub(super) struct Order<'o> {
     pub(super) sources: Vec<ZoneSource>,
     /// What stays of the current generation.
     pub(super) keep: Keep,
-    /// Zones that stay in any case, unless they are given.
-    pub(super) stay: HashSet<Name>,
+    /// Zones that stay in any case, unless they are given: the domains of the control plane; `None` if they are not known.
+    pub(super) stay: Option<HashSet<Name>>,
     /// How many zones are compiled side by side.
     pub(super) jobs: NonZeroUsize,
     /// How zone files are read.
@@ -102,6 +102,12 @@ pub(super) struct Report {
     error: Option<String>,
 }
 
+/// Whether a control plane published what a directory serves: then it has zones that no file speaks for.
+fn holds_domains(directory: &Directory) -> bool {
+    // What cannot be read is told by the compile.
+    directory.current().ok().flatten().is_some_and(|current| current.manifest.change > 0)
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -121,7 +127,7 @@ pub(crate) fn run(args: &args::Compile, global: Option<&Path>, output: &mut Outp
         out,
         sources,
         keep: if args.merge { Keep::Others } else { Keep::Nothing },
-        stay: HashSet::new(),
+        stay: None,
         jobs: args.jobs.unwrap_or_else(jobs_default),
         read: read_options(&args.language),
         keep_going: args.keep_going,
@@ -161,7 +167,7 @@ impl<'o> Order<'o> {
     pub(super) fn of(out: &'o Path, sources: Vec<ZoneSource>, holder: &'static str) -> Order<'o> {
         let (keep, jobs, read) = (Keep::Nothing, jobs_default(), ReadOptions::default());
         let (sign, generations_kept) = (None, GENERATIONS_KEPT);
-        let (stay, keep_going, force) = (HashSet::new(), false, None);
+        let (stay, keep_going, force) = (None, false, None);
         Order { out, sources, keep, stay, jobs, read, keep_going, force, generations_kept, sign, holder }
     }
 }
@@ -178,13 +184,20 @@ pub(super) fn publish(order: &Order<'_>, output: &mut Output<'_>) -> Result<Repo
         LockError::Held { by } => Failure::Unable(held(order.out, &by)),
         other => unable(&other),
     })?;
+    if order.keep == Keep::Nothing && order.stay.is_none() && holds_domains(&directory) {
+        return Err(Failure::Input(format!(
+            "{} has domains of a control plane, which would go out of service: add --merge to keep them, or give the \
+             control plane the file with `dnsctl domain import`",
+            order.out.display()
+        )));
+    }
     if let Some(path) = order.sign {
         writer = writer.with_key(SigningKey::read(path).map_err(|cause| Failure::Input(explain(&cause)))?);
     }
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let options = CompileOptions {
         keep: order.keep,
-        stay: order.stay.clone(),
+        stay: order.stay.clone().unwrap_or_default(),
         jobs: order.jobs,
         read: order.read.clone(),
         keep_going: order.keep_going,

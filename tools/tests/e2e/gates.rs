@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use snapshot::handover::{Directory, Keep, Publication};
 
 use super::common::tool::{Ended, dnsctl};
 
@@ -138,4 +139,34 @@ fn up_does_not_start_with_a_zone_that_shrinks() {
     let told = "zone big.test. would shrink from 200 to 9 names (gate `shrink`)";
     check(&dnsctl(&words), 1, &[told, "nothing is published; to force it: dnsctl up --dir"]);
     assert_eq!(fixture.served(), "big.test.200");
+}
+
+#[test]
+fn a_zone_whose_file_has_a_mistake_keeps_its_content_when_others_go_on() {
+    let fixture = Fixture::new();
+    fixture.write("small.test", 10);
+    fixture.write("other.test", 20);
+    check(&fixture.compile(&[]), 0, &[]);
+    fs::write(fixture.path("zones/small.test.zone"), "x A bad\n").unwrap();
+    fixture.write("other.test", 21);
+    check(&fixture.compile(&["--keep-going"]), 0, &["small.test"]);
+    assert_eq!(fixture.served(), "other.test.21 small.test.10");
+    // A file that is no longer there is another thing: its zone goes.
+    fs::remove_file(fixture.path("zones/small.test.zone")).unwrap();
+    check(&fixture.compile(&["--keep-going"]), 0, &[]);
+    assert_eq!(fixture.served(), "other.test.21");
+}
+
+#[test]
+fn a_directory_of_a_control_plane_is_compiled_into_only_with_its_domains_kept() {
+    let fixture = Fixture::new();
+    fixture.write("file.test", 10);
+    fs::create_dir(fixture.path("snap")).unwrap();
+    // As a control plane publishes: with the last change of its database.
+    let directory = Directory::open(&fixture.path("snap")).unwrap();
+    let publication = Publication::of(vec![], Keep::Nothing, 0);
+    directory.lock("test").unwrap().publish(Publication { change: 7, ..publication }).unwrap();
+    check(&fixture.compile(&[]), 1, &["has domains of a control plane", "--merge", "dnsctl domain import"]);
+    check(&fixture.compile(&["--merge"]), 0, &[]);
+    assert_eq!(fixture.served(), "file.test.10");
 }

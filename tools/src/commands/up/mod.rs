@@ -131,7 +131,7 @@ fn prepare(args: &args::Up, dir: &Path, output: &mut Output<'_>) -> Result<Optio
     };
     let sources = paths.iter().map(|path| ZoneSource { path: path.clone(), origin: None }).collect();
     let force = gate::force_of(&args.force)?;
-    let stay = domains(dir)?;
+    let stay = Some(domains(dir)?);
     let report = publish(&Order { force, stay, ..Order::of(dir, sources, "dnsctl up") }, output)?;
     if let Some(refusal) = report.refusal() {
         return Err(refusal);

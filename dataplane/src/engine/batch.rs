@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 
 use nix::sys::socket::{setsockopt, sockopt::UdpGroSegment};
 
+use super::buffers::ROOM_LEN;
 use super::lanes::{LANE_COUNT, Lanes, MERGED_MAX, PAYLOAD_LEN};
 use super::outbox::{Outbox, Reply};
 use super::{Serve, TURN_LEN, Turn, peer};
@@ -51,6 +52,8 @@ pub(super) struct Batch {
     outbox: Outbox,
     /// Whether receives should be merged.
     appetite: Appetite,
+    /// How many buffers the kernel may hold.
+    buffer_count: usize,
 }
 
 /// Finds out whether it pays to receive datagrams merged (`UDP_GRO`): for clients whose replies leave merged it does.
@@ -59,6 +62,8 @@ pub(super) struct Batch {
 enum Appetite {
     /// So many busy turns in a row had most of their replies merged.
     Growing(u32),
+    /// It will be asked for when so many receives have used up the short buffers that the kernel still has.
+    Waiting(usize),
     /// It was asked for. There is no way back: what is queued merged then would come without its lengths.
     Asked,
 }
@@ -70,27 +75,40 @@ const BUSY_LEN: u32 = 16;
 
 impl Appetite {
     /// Takes a turn into account; returns whether to ask now.
-    fn feed(&mut self, turn: &Turn) -> bool {
-        let Appetite::Growing(turns) = *self else { return false };
-        if turn.received < BUSY_LEN {
-            return false;
+    fn feed(&mut self, turn: &Turn, buffer_count: usize) -> bool {
+        match *self {
+            Appetite::Asked => return false,
+            Appetite::Growing(_) if turn.received < BUSY_LEN => return false,
+            Appetite::Growing(turns) => {
+                let turns = if turn.merged * 2 > turn.sent { turns + 1 } else { 0 };
+                *self = if turns == BUSY_TURNS { Appetite::Waiting(buffer_count) } else { Appetite::Growing(turns) };
+            }
+            Appetite::Waiting(left) => {
+                let left = left.saturating_sub(turn.received as usize);
+                *self = if left == 0 { Appetite::Asked } else { Appetite::Waiting(left) };
+            }
         }
-        let turns = if turn.merged * 2 > turn.sent { turns + 1 } else { 0 };
-        *self = if turns == BUSY_TURNS { Appetite::Asked } else { Appetite::Growing(turns) };
         *self == Appetite::Asked
     }
 }
 
 impl Batch {
-    /// An empty batch.
-    pub(super) fn new() -> Batch {
+    /// An empty batch of an engine with so many buffers.
+    pub(super) fn new(buffer_count: usize) -> Batch {
         Batch {
             lanes: Lanes::new(),
             datagrams: Vec::with_capacity(LANE_COUNT),
             packets: Vec::with_capacity(LANE_COUNT),
             outbox: Outbox::new(),
             appetite: Appetite::Growing(0),
+            buffer_count,
         }
+    }
+
+    /// How much of a buffer the kernel may fill: all of it only where merged datagrams come, so that nobody makes us touch
+    /// more memory by sending long ones.
+    pub(super) fn room_len(&self) -> usize {
+        if matches!(self.appetite, Appetite::Growing(_)) { PAYLOAD_LEN } else { ROOM_LEN }
     }
 
     /// Whether it holds nothing to answer.
@@ -164,7 +182,7 @@ impl Batch {
             self.outbox.flush(socket.as_fd(), &mut self.lanes, turn);
         }
         self.datagrams.clear();
-        if self.appetite.feed(turn) {
+        if self.appetite.feed(turn, self.buffer_count) {
             ask_for_merged(sockets);
         }
         Ok(())

@@ -55,7 +55,16 @@ impl Socket {
             .map(|idx| libc::iovec { iov_base: buffers.ptr(idx).wrapping_add(PAYLOAD_OFF).cast(), iov_len: ROOM_LEN })
             .collect();
         let headers = vec![outbox::empty_header(); buffers.count()];
-        Ok(Socket { sockets, buffers, headers, parts, batch: Batch::new(), first: 0, failures: 0, watched: Vec::new() })
+        Ok(Socket {
+            sockets,
+            buffers,
+            headers,
+            parts,
+            batch: Batch::new(TURN_LEN),
+            first: 0,
+            failures: 0,
+            watched: Vec::new(),
+        })
     }
 
     /// Aims the first `count` headers at their buffers: the kernel overwrites lengths and flags.
@@ -67,6 +76,7 @@ impl Socket {
             message.msg_namelen = libc::socklen_t::try_from(NAME_LEN).unwrap_or(0);
             message.msg_control = base.wrapping_add(CONTROL_OFF).cast();
             message.msg_controllen = CONTROL_LEN as _;
+            self.parts[idx].iov_len = self.batch.room_len();
             message.msg_iov = &raw mut self.parts[idx];
             message.msg_iovlen = 1;
             message.msg_flags = 0;

@@ -15,7 +15,8 @@ use io_uring::types::{BufRingEntry, CancelBuilder, Fd, Fixed, SubmitArgs, Timesp
 use io_uring::{IoUring, cqueue, opcode};
 
 use super::batch::{Batch, Received};
-use super::buffers::{BUFFER_LEN, Buffers, CONTROL_LEN, CONTROL_OFF, NAME_LEN, NAME_OFF, PAYLOAD_OFF, Pages};
+use super::buffers::{Buffers, CONTROL_LEN, CONTROL_OFF, NAME_LEN, NAME_OFF, PAYLOAD_OFF, Pages, ROOM_LEN};
+use super::lanes::PAYLOAD_LEN;
 use super::{Engine, Serve, Turn, outbox, syscall};
 
 /// The only buffer group of a ring.
@@ -90,7 +91,7 @@ impl Uring {
         let mut provided = BufferRing::new(shape.buffer_count)?;
         provided.register(&ring)?;
         for buffer in 0..shape.buffer_count {
-            provided.give(&buffers, buffer);
+            provided.give(&buffers, buffer, PAYLOAD_LEN);
         }
         provided.publish();
         let mut header = Box::new(outbox::empty_header().msg_hdr);
@@ -103,7 +104,7 @@ impl Uring {
             provided,
             buffers,
             sockets,
-            batch: Batch::new(),
+            batch: Batch::new(usize::from(shape.buffer_count)),
             failures: 0,
             watched: None,
             watching: false,
@@ -199,7 +200,7 @@ impl Uring {
                 _ => turn.recv_errors += 1,
             }
             if let Some(buffer) = buffer {
-                self.provided.give(&self.buffers, buffer);
+                self.provided.give(&self.buffers, buffer, self.batch.room_len());
                 brought = true;
             }
         }
@@ -322,15 +323,15 @@ impl BufferRing {
         unsafe { ring.submitter().register_buf_ring_with_flags(base, self.mask + 1, GROUP, 0) }
     }
 
-    /// Puts buffer `buffer` back; the kernel sees it after [`BufferRing::publish`].
-    fn give(&mut self, buffers: &Buffers, buffer: u16) {
+    /// Puts buffer `buffer` back, with room for so long a payload; the kernel sees it after [`BufferRing::publish`].
+    fn give(&mut self, buffers: &Buffers, buffer: u16, room_len: usize) {
         let idx = usize::from(self.tail & self.mask);
         // SAFETY: `entries`, so the offset stays inside the pages.
         let entry = unsafe { self.pages.as_ptr().cast::<BufRingEntry>().add(idx) };
         // SAFETY: `quiet`, and zeroed pages are valid entries.
         let entry = unsafe { &mut *entry };
         entry.set_addr(buffers.ptr(usize::from(buffer)) as u64);
-        entry.set_len(u32::try_from(BUFFER_LEN).unwrap_or(0));
+        entry.set_len(u32::try_from(PAYLOAD_OFF + room_len.min(ROOM_LEN)).unwrap_or(0));
         entry.set_bid(buffer);
         self.tail = self.tail.wrapping_add(1);
     }

@@ -2,6 +2,7 @@
 
 use snapshot::dns::rtype::Rtype;
 
+use super::NewDomain;
 use crate::store::domains::{Domain, SerialPolicy, Soa, SoaMode};
 use crate::store::rrsets::{Record, Rrset};
 use crate::store::{AccountId, ChangeId, DomainId};
@@ -16,6 +17,20 @@ pub(crate) fn soa() -> Soa {
         retry_secs: 3600,
         expire_secs: 2_419_200,
         minimum_secs: 3600,
+    }
+}
+
+/// A domain to be made, with one name server and nothing else.
+pub(crate) fn new_domain(name: &str) -> NewDomain {
+    NewDomain {
+        name: name.to_owned(),
+        nameservers: vec!["ns1.petrel.test.".into()],
+        soa: soa(),
+        soa_mode: SoaMode::Managed,
+        serial_policy: SerialPolicy::Increment,
+        minimum_ttl_secs: 0,
+        drafts: Vec::new(),
+        local_suffixes: Vec::new(),
     }
 }
 

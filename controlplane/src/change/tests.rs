@@ -12,7 +12,6 @@ use crate::rrset::canonical::canonical;
 use crate::rrset::{Method, Rules, bulk};
 use crate::store::Store;
 use crate::store::accounts::{Class, NewAccount};
-use crate::store::domains::{SerialPolicy, SoaMode};
 use crate::store::rrsets::Filter;
 
 /// A database with one account and one domain `example.test`, whose RRsets are edited by lines.
@@ -27,17 +26,13 @@ struct Bench {
     domain: DomainId,
 }
 
-/// A domain to be made.
+/// A domain to be made by a tenant.
 fn new_domain(name: &str) -> NewDomain {
     NewDomain {
-        name: name.to_owned(),
         nameservers: vec!["ns1.petrel.test.".into(), "ns2.petrel.test.".into()],
-        soa: testing::soa(),
-        soa_mode: SoaMode::Managed,
-        serial_policy: SerialPolicy::Increment,
         minimum_ttl_secs: 3600,
-        drafts: Vec::new(),
         local_suffixes: vec!["dedyn.test".into()],
+        ..testing::new_domain(name)
     }
 }
 

@@ -6,10 +6,9 @@ mod restart;
 use snapshot::handover::Directory;
 
 use super::*;
-use crate::change::{Actor, Change, Edits, NewDomain, Target, commit, create, delete, testing};
+use crate::change::{Actor, Change, Edits, Target, commit, create, delete, testing};
 use crate::rrset::Limits;
 use crate::store::accounts::{Class, NewAccount};
-use crate::store::domains::{SerialPolicy, SoaMode};
 use crate::store::{DomainId, Store};
 
 /// A database, a directory, and who writes.
@@ -45,16 +44,7 @@ impl Bench {
     /// Makes a domain.
     fn create(&self, name: &str) -> (DomainId, ChangeId) {
         let actor = self.actor.clone();
-        let new = NewDomain {
-            name: name.to_owned(),
-            nameservers: vec!["ns1.petrel.test.".into()],
-            soa: testing::soa(),
-            soa_mode: SoaMode::Managed,
-            serial_policy: SerialPolicy::Increment,
-            minimum_ttl_secs: 0,
-            drafts: Vec::new(),
-            local_suffixes: Vec::new(),
-        };
+        let new = testing::new_domain(name);
         let created = self.store.write_blocking(move |txn| create(txn, &actor, new)).unwrap();
         (created.domain.id, created.change)
     }

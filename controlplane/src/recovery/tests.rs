@@ -6,9 +6,8 @@ use std::time::Duration;
 use snapshot::handover::Directory;
 
 use super::*;
-use crate::change::{NewDomain, create, testing};
+use crate::change::{create, testing};
 use crate::publish::{Publisher, Settings};
-use crate::store::domains::{SerialPolicy, SoaMode};
 
 /// The serial of the zone in service, once all that waits is published; `None` if it is not served.
 fn serial_served(state: &Path, snapshots: &Path) -> Option<u32> {
@@ -37,16 +36,7 @@ fn check_stays_in_service(content: Content) {
     let account = store.write_blocking(move |txn| txn.add_account(&new)).unwrap().unwrap().id;
     let house = Arc::new(House { wants_proof: true, ..House::default() });
     let tenant = actor(account, &house, 1_000_000);
-    let new = NewDomain {
-        name: "proved.test".to_owned(),
-        nameservers: vec!["ns1.petrel.test.".into()],
-        soa: testing::soa(),
-        soa_mode: SoaMode::Managed,
-        serial_policy: SerialPolicy::Increment,
-        minimum_ttl_secs: 0,
-        drafts: Vec::new(),
-        local_suffixes: Vec::new(),
-    };
+    let new = testing::new_domain("proved.test");
     let who = tenant.clone();
     let made = store.write_blocking(move |txn| create(txn, &who, new)).unwrap().domain;
     assert!(made.unproved.is_some());

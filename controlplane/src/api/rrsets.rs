@@ -15,14 +15,17 @@ use crate::http::page::{Direction, Paging};
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Count, Operation, Resource, Route, Scope, Success, Verb as HttpVerb};
 use crate::http::tags::Tags;
+use crate::rrset::bulk::Bulk;
 use crate::rrset::view::View;
-use crate::rrset::{Draft, Method, bulk, full_name, item, kinds};
+use crate::rrset::{Draft, Method, Rules, bulk, full_name, item, kinds};
 use crate::store::domains::Domain;
 use crate::store::rrsets::{Filter, Rrset};
 use crate::value::Timestamp;
 
 /// A longer subname is none.
 const SUBNAME_LEN_MAX: usize = 178;
+/// RRsets of a list that are read on the thread that answers; moving its other tasks away pays for longer ones only.
+const READ_HERE_MAX: usize = 32;
 
 /// What a client sends of an RRset.
 #[derive(Debug, serde::Deserialize, ToSchema)]
@@ -188,7 +191,7 @@ async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     app.check_ns(domain, call.json())?;
     let bad = |body| Refusal::json(400, body);
     if call.json().is_array() {
-        let edits = Edits::List(aside(|| bulk::read(call.json(), Method::Post, &rules)).map_err(bad)?);
+        let edits = Edits::List(read_list(&call, &rules)?);
         let committed = app.commit(&call, edits, None).await?;
         return Ok(app.served(&call, Reply::json(201, &views(&committed)), committed.change).await);
     }
@@ -206,10 +209,17 @@ async fn change_list(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let domain = call.domain()?;
     let rules = app.rules(&call, domain)?;
     app.check_ns(domain, call.json())?;
-    let read = aside(|| bulk::read(call.json(), method_of(&call), &rules));
-    let list = read.map_err(|body| Refusal::json(400, body))?;
-    let committed = app.commit(&call, Edits::List(list), None).await?;
+    let edits = Edits::List(read_list(&call, &rules)?);
+    let committed = app.commit(&call, edits, None).await?;
     Ok(app.served(&call, Reply::json(200, &views(&committed)), committed.change).await)
+}
+
+/// The RRsets of a list. A long one is read aside; for a short one moving the other tasks would cost more than it.
+fn read_list(call: &Call<Api>, rules: &Rules<'_>) -> Result<Bulk, Refusal> {
+    let read = || bulk::read(call.json(), method_of(call), rules);
+    let is_long = call.json().as_array().is_some_and(|items| items.len() > READ_HERE_MAX);
+    let list = if is_long { aside(read) } else { read() };
+    list.map_err(|body| Refusal::json(400, body))
 }
 
 /// The method as `rrset` knows it.

@@ -448,7 +448,8 @@ impl Worker {
         let pinned: Vec<_> = planes.into_iter().map(snapshot::image::Generation).collect();
         match self.writer.collect_aside(GENERATIONS_KEPT, &pinned) {
             // Removing files takes tens of milliseconds on some disks: nobody should wait for that.
-            Ok((_, garbage)) => drop(spawn("garbage", move || drop(garbage))),
+            Ok((_, garbage)) if self.is_compacting => drop(spawn("garbage", move || drop(garbage))),
+            Ok((_, garbage)) => drop(spawn("garbage", move || garbage.reuse())),
             Err(error) => warn!("old generations stay: {}", explain(&error)),
         }
     }

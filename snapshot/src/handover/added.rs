@@ -89,7 +89,7 @@ impl Added {
         }
         // One sync for all names: until CURRENT names them, in which order they become durable is all the same.
         self.disk.sync()?;
-        self.disk.rename(&current.name, layout::CURRENT)?;
+        self.disk.replace(&current.name, layout::CURRENT)?;
         self.names.clear();
         self.disk.sync()
     }

@@ -34,6 +34,20 @@ pub struct Garbage {
     names: Vec<String>,
 }
 
+impl Garbage {
+    /// Keeps small files, to be written again by later publications, and removes the others. Not while a
+    /// [`Compaction`](super::Compaction) reads packs, which may be among them.
+    pub fn reuse(mut self) {
+        // Until its new name is durable, a file that is written again could come back under its old one after a power
+        // failure, with the wrong content.
+        if self.disk.sync().is_ok() {
+            for name in std::mem::take(&mut self.names) {
+                self.disk.spare(&name);
+            }
+        }
+    }
+}
+
 impl Drop for Garbage {
     fn drop(&mut self) {
         for name in &self.names {

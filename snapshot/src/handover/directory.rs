@@ -15,6 +15,8 @@ use crate::image::{Digest, Generation, Manifest, PACK_LEN_MAX, Trust};
 
 /// The longest `CURRENT`: its line has 110 bytes.
 const CURRENT_LEN_MAX: u64 = 256;
+/// How often it is read before it counts as damaged.
+const READS_MAX: usize = 4;
 /// The longest manifest: one that lists 64 packs has a few kilobytes.
 const MANIFEST_LEN_MAX: u64 = 1 << 20;
 
@@ -200,17 +202,27 @@ impl Directory {
         }
     }
 
-    /// Reads `CURRENT`; `None` if there is none.
+    /// Reads `CURRENT`; `None` if there is none. A file that was replaced between opening and reading it may be written
+    /// again meanwhile, so what makes no sense is read anew.
     ///
     /// # Errors
     /// As [`Disk::read`], and [`HandoverError::Malformed`].
     pub(super) fn current_line(&self) -> Result<Option<CurrentLine>, HandoverError> {
-        let bytes = match self.disk.read(layout::CURRENT, CURRENT_LEN_MAX) {
-            Err(HandoverError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
-        let path = || self.disk.path_of(layout::CURRENT);
-        CurrentLine::parse(&bytes).map(Some).map_err(|reason| HandoverError::Malformed { path: path(), reason })
+        let mut attempts_left = READS_MAX;
+        loop {
+            let bytes = match self.disk.read(layout::CURRENT, CURRENT_LEN_MAX) {
+                Err(HandoverError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+                other => other?,
+            };
+            attempts_left -= 1;
+            match CurrentLine::parse(&bytes) {
+                Ok(line) => return Ok(Some(line)),
+                Err(_) if attempts_left > 0 => {}
+                Err(reason) => {
+                    return Err(HandoverError::Malformed { path: self.disk.path_of(layout::CURRENT), reason });
+                }
+            }
+        }
     }
 
     /// `CURRENT` is not there although it should be.

@@ -7,21 +7,24 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{
-    Advice, AtFlags, Dir, FileType, Mode, OFlags, fadvise, fchmod, fstat, fsync, open, openat, renameat, statat,
-    unlinkat,
+    Advice, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, chmodat, fadvise, fchmod, fstat, fsync, ftruncate, open,
+    openat, renameat, renameat_with, statat, unlinkat,
 };
 
 use rustix::io::Errno;
 
+use super::spares::{SPARE_LEN_MAX, Spares};
 use super::{HandoverError, layout};
 
 /// Owner and group may read: the data plane is in the group, and nobody writes after the rename.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o440);
+/// A file that may be written again, while it has a temporary name.
+const SPARE_MODE: Mode = Mode::from_raw_mode(0o640);
 /// The same for the directory, which its owner adds to.
 const DIR_MODE: u32 = 0o750;
 
@@ -33,6 +36,8 @@ pub(super) struct Disk {
     dir: OwnedFd,
     /// How many unfinished files were named so far.
     temp_count: AtomicU64,
+    /// Files to write again.
+    spares: Spares,
     /// Which change is to fail.
     #[cfg(test)]
     pub(super) faults: super::testing::Faults,
@@ -50,10 +55,14 @@ pub(super) struct Temp {
 enum Change<'a> {
     /// Create a file, which must not be there.
     Write(&'a str, &'a [u8]),
+    /// Write a file anew that nothing needs.
+    Rewrite(&'a str, &'a [u8]),
     /// Make the bytes of a file durable.
     Flush(&'a File),
     /// Give a file its final name, replacing what had it.
     Rename(&'a str, &'a str),
+    /// Let two files change their names.
+    Exchange(&'a str, &'a str),
     /// Remove a name; a link is removed, not followed.
     Remove(&'a str),
     /// Make renames and removals durable.
@@ -72,6 +81,7 @@ impl Disk {
             path: path.to_owned(),
             dir,
             temp_count: AtomicU64::new(0),
+            spares: Spares::default(),
             #[cfg(test)]
             faults: super::testing::Faults::none(),
         })
@@ -169,15 +179,23 @@ impl Disk {
         Ok(bytes)
     }
 
-    /// Writes a new file under a temporary name. Its bytes are durable after [`Disk::flush`]; until then the disk may be
-    /// busy with them, so several files are best written first and flushed afterwards. After an error the file is gone
-    /// again, if the disk lets us.
+    /// Writes a file under a temporary name, into a spare one if there is any. Its bytes are durable after
+    /// [`Disk::flush`]; until then the disk may be busy with them, so several files are best written first and flushed
+    /// afterwards. After an error the file is gone again, if the disk lets us.
     ///
     /// # Errors
     /// [`HandoverError::Io`].
     pub(super) fn write_temp(&self, bytes: &[u8]) -> Result<Temp, HandoverError> {
-        let count = self.temp_count.fetch_add(1, Ordering::Relaxed);
-        let name = layout::temp_name(std::process::id(), count);
+        if bytes.len() <= SPARE_LEN_MAX
+            && let Some(name) = self.spares.take()
+        {
+            if let Ok(Some(file)) = self.apply(&Change::Rewrite(&name, bytes)) {
+                return Ok(Temp { name, file });
+            }
+            // Whatever is wrong with it, a new file will tell if it matters.
+            self.discard(&name);
+        }
+        let name = self.next_temp_name();
         match self.apply(&Change::Write(&name, bytes)) {
             Ok(Some(file)) => Ok(Temp { name, file }),
             outcome => {
@@ -203,12 +221,51 @@ impl Disk {
     /// # Errors
     /// [`HandoverError::Io`]; nothing happened then.
     pub(super) fn rename(&self, temp: &str, name: &str) -> Result<(), HandoverError> {
-        let renamed = self.apply(&Change::Rename(temp, name));
-        renamed.map(drop).map_err(|source| HandoverError::Io {
-            doing: "rename a new file to",
-            path: self.path_of(name),
-            source,
-        })
+        self.apply(&Change::Rename(temp, name)).map(drop).map_err(|source| self.unnamed(name, source))
+    }
+
+    /// As [`Disk::rename`], but if a file had the name, it is not removed: it gets the temporary name and is a spare.
+    ///
+    /// # Errors
+    /// [`HandoverError::Io`]; nothing happened then.
+    pub(super) fn replace(&self, temp: &str, name: &str) -> Result<(), HandoverError> {
+        if self.is_regular(name) {
+            match self.apply(&Change::Exchange(temp, name)) {
+                // A file system that cannot do this.
+                Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOSYS)) => {}
+                outcome => return outcome.map(|_| self.spare(temp)).map_err(|source| self.unnamed(name, source)),
+            }
+        }
+        self.rename(temp, name)
+    }
+
+    /// Makes a file under a temporary name a spare one, if it is a small one of ours and there are not many yet; else it
+    /// is removed.
+    pub(super) fn spare(&self, temp: &str) {
+        let small = statat(&self.dir, temp, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
+            let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+            is_regular && usize::try_from(stat.st_size).is_ok_and(|len| len <= SPARE_LEN_MAX)
+        });
+        let taken = small && chmodat(&self.dir, temp, SPARE_MODE, AtFlags::empty()).is_ok() && self.spares.put(temp);
+        if !taken {
+            self.discard(temp);
+        }
+    }
+
+    /// A file did not get its final name.
+    fn unnamed(&self, name: &str, source: io::Error) -> HandoverError {
+        HandoverError::Io { doing: "rename a new file to", path: self.path_of(name), source }
+    }
+
+    /// Whether a name is that of a regular file.
+    fn is_regular(&self, name: &str) -> bool {
+        let stat = statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW);
+        stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+    }
+
+    /// A temporary name that no file of this process has.
+    fn next_temp_name(&self) -> String {
+        layout::temp_name(std::process::id(), self.temp_count.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Removes a name. One that is missing is fine, and so is a directory, which cannot be ours and stays.
@@ -239,8 +296,7 @@ impl Disk {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => return Ok(None),
             Ok(_) => {}
         }
-        let count = self.temp_count.fetch_add(1, Ordering::Relaxed);
-        let temp = layout::temp_name(std::process::id(), count);
+        let temp = self.next_temp_name();
         self.apply(&Change::Rename(name, &temp)).map(|_| Some(temp)).map_err(failed)
     }
 
@@ -264,16 +320,22 @@ impl Disk {
         #[cfg(test)]
         if let Err(error) = self.faults.next() {
             // A process that dies while it writes leaves half a file.
-            if let (Change::Write(name, bytes), true) = (change, self.faults.struck_just_now()) {
-                self.create_file(name, &bytes[..bytes.len() / 2])?;
+            match (change, self.faults.struck_just_now()) {
+                (Change::Write(name, bytes), true) => drop(self.create_file(name, &bytes[..bytes.len() / 2])?),
+                (Change::Rewrite(name, bytes), true) => drop(self.rewrite_file(name, &bytes[..bytes.len() / 2])?),
+                _ => {}
             }
             return Err(error);
         }
         match *change {
             Change::Write(name, bytes) => return self.create_file(name, bytes).map(Some),
+            Change::Rewrite(name, bytes) => return self.rewrite_file(name, bytes).map(Some),
             // The length of a new file is made durable as well; its times are of no interest.
             Change::Flush(file) => file.sync_data()?,
             Change::Rename(from, to) => renameat(&self.dir, from, &self.dir, to)?,
+            Change::Exchange(one, other) => {
+                renameat_with(&self.dir, one, &self.dir, other, RenameFlags::EXCHANGE)?;
+            }
             Change::Remove(name) => unlinkat(&self.dir, name, AtFlags::empty())?,
             Change::Sync => fsync(&self.dir)?,
         }
@@ -291,6 +353,30 @@ impl Disk {
         // journal and not for one each (2.5 ms -> 1.8 ms for pack, manifest and `CURRENT`).
         fadvise(&file, 0, None, Advice::DontNeed).ok();
         Ok(file)
+    }
+
+    /// Gives a spare file these bytes. Its blocks stay its own, so that flushing it writes them and little else.
+    fn rewrite_file(&self, name: &str, bytes: &[u8]) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(openat(&self.dir, name, flags, Mode::empty())?);
+        // A file with a second name is somebody's copy of a published one.
+        if fstat(&file)?.st_nlink != 1 {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        file.write_all_at(bytes, 0)?;
+        ftruncate(&file, bytes.len() as u64)?;
+        fchmod(&file, FILE_MODE)?;
+        fadvise(&file, 0, None, Advice::DontNeed).ok();
+        Ok(file)
+    }
+}
+
+impl Drop for Disk {
+    /// Removes the spare files; after a crash the next writer does.
+    fn drop(&mut self) {
+        while let Some(name) = self.spares.take() {
+            self.discard(&name);
+        }
     }
 }
 

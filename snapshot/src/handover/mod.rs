@@ -3,7 +3,7 @@
 //! A directory holds immutable `pack-<digest>` files, one `manifest-<epoch>-<generation>` per generation, `CURRENT`, which
 //! names the manifest to serve, and `lock`. [`Directory`] reads it, [`Writer`] is the one process that may add to it, and
 //! [`frames`] are the words of the socket over which a data plane is told. Nothing here knows DNS: what is inside a pack
-//! is `image`'s. Invariants: a file never changes after its rename; whatever `CURRENT` names is durable before `CURRENT`
+//! is `image`'s. Invariants: a file never changes while it has its final name; whatever `CURRENT` names is durable before `CURRENT`
 //! names it; generations only grow; only the holder of `lock` changes anything.
 
 mod added;
@@ -21,6 +21,7 @@ mod lock;
 mod merged;
 #[cfg(test)]
 mod sequences;
+mod spares;
 mod taste;
 #[cfg(test)]
 mod testing;

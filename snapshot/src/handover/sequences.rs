@@ -126,7 +126,10 @@ impl Scene {
             }
             Step::Collect(keep) => {
                 let pinned: Vec<Generation> = self.view.iter().filter_map(|view| view.generation()).collect();
-                self.writer.collect(keep, &pinned).unwrap();
+                let (_, garbage) = self.writer.collect_aside(keep, &pinned).unwrap();
+                if self.planned.is_none() {
+                    garbage.reuse();
+                }
             }
         }
         self.check();
@@ -198,6 +201,8 @@ proptest! {
         }
         // Nothing that was given up is left behind.
         (scene.planned, scene.compacted) = (None, None);
+        let elsewhere = Scratch::new();
+        drop(std::mem::replace(&mut scene.writer, elsewhere.writer()));
         assert!(!scene.scratch.files().iter().any(|name| name.starts_with(".tmp")), "{:?}", scene.scratch.files());
     }
 }

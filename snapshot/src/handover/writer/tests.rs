@@ -123,12 +123,13 @@ fn a_killed_writer_leaves_a_whole_generation_and_the_next_one_succeeds() {
         }
         let mut writer = scratch.writer();
         let published = publish(&mut writer, "b=4", Keep::Others).unwrap();
+        drop(writer);
         assert!(!scratch.files().iter().any(|name| FileKind::of(name) == FileKind::Temp));
         let now = scratch.served();
         let a = if served.starts_with('3') { 3 } else { 2 };
         assert_eq!(now, format!("{}: a={a} b=4", published.current.manifest.generation.0));
         assert!(published.current.manifest.generation > Generation(2));
-        writer.collect(1, &[]).unwrap();
+        scratch.writer().collect(1, &[]).unwrap();
         assert_eq!(scratch.served(), now);
     });
 }

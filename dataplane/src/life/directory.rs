@@ -64,7 +64,7 @@ impl Following {
     ///
     /// # Errors
     /// One line for people: nothing that is safe to load is left.
-    fn taste(&mut self, serving: Option<u64>) -> Result<Option<u64>, String> {
+    fn taste(&mut self, serving: Option<&Arc<View>>) -> Result<Option<u64>, String> {
         let Some(mut taster) = self.taster.take() else { return Ok(None) };
         // It may have been the machine's fault, as when memory was short.
         self.avoided.retain(|(_, since)| since.elapsed() < AVOIDED_TIME);
@@ -74,16 +74,18 @@ impl Following {
     }
 
     /// [`Following::taste`] with this taster.
-    fn taste_with(&mut self, taster: &mut Taster, serving: Option<u64>) -> Result<Option<u64>, String> {
+    fn taste_with(&mut self, taster: &mut Taster, serving: Option<&Arc<View>>) -> Result<Option<u64>, String> {
+        let known: Vec<_> = serving.iter().flat_map(|view| view.packs()).map(|pack| pack.digest()).collect();
+        let serving = serving.and_then(|view| view.generation());
         loop {
             let current = Directory::open(&self.path).and_then(|directory| directory.current());
             let newest = current.ok().flatten().map(|current| current.manifest.generation);
             let is_avoided = newest.is_some_and(|newest| self.avoided().contains(&newest));
             // With a view in service nothing but the newest is loaded, and only if it is another.
-            if serving.is_some() && (is_avoided || newest.map(|newest| newest.0) == serving) {
+            if serving.is_some() && (is_avoided || newest == serving) {
                 return Ok(None);
             }
-            match taster.taste(&self.avoided()) {
+            match taster.taste(&self.avoided(), &known) {
                 Verdict::Harmless(generation) => return Ok(generation),
                 Verdict::Unavailable => return Ok(None),
                 Verdict::Deadly => {}
@@ -123,9 +125,8 @@ impl Source for Following {
     type View = View;
 
     fn load(&mut self, previous: Option<&Arc<View>>) -> Result<Option<Found<View>>, String> {
-        let serving = previous.and_then(|view| Following::facts(view).generation);
         for attempt in 1.. {
-            let tasted = self.taste(serving)?;
+            let tasted = self.taste(previous)?;
             let loaded = self.directory().and_then(|directory| directory.load(previous));
             let Some(loaded) = loaded.map_err(|error| explain(&error))? else { return Ok(None) };
             // What was published in between is tried too, unless that never ends.

@@ -1,8 +1,8 @@
 //! Trial loads: a process of its own takes in each generation first, and may die of it instead of us.
 //!
 //! Ours asks, the other runs [`serve`] until its standard input ends, so it never outlives us. It reads no configuration:
-//! the first line it gets has the trusted keys. It keeps nothing in memory but the digests of packs that it has seen, so a
-//! publication costs it what is new. Invariant: a generation that made
+//! the first line it gets has the trusted keys, each further one the generations to avoid and the packs in service, so a
+//! publication costs it what is new. After a large load it ends, and with it goes the memory that took. Invariant: a generation that made
 //! two trial loads die is not loaded by this process; what it would have crashed once more keeps answering.
 
 use std::collections::HashSet;
@@ -14,7 +14,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, ExitStatus
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use snapshot::handover::Directory;
-use snapshot::image::{Generation, PublicKey, Trust, View};
+use snapshot::image::{Digest, Generation, PublicKey, Trust, View};
 
 use crate::packet::{Packet, Transport};
 use crate::responder::Answer;
@@ -25,6 +25,12 @@ const DEATHS_MAX: u32 = 2;
 const PATIENCE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
 /// Zones of a generation that are asked a question.
 const ZONES_ASKED: usize = 4096;
+/// A process that has loaded so many octets ends: what the allocator keeps for it is not given back otherwise.
+const LARGE_LEN: u64 = 8 << 20;
+/// What parts generations from packs in a request.
+const PACKS: &str = "|";
+/// The end of a verdict after which the process ends.
+const LAST: char = '.';
 /// Type and class of a question for SOA.
 const SOA_IN: [u8; 4] = [0, 6, 0, 1];
 
@@ -87,8 +93,9 @@ impl Taster {
         Taster { command: Box::new(command), trust, patience: PATIENCE, running: None }
     }
 
-    /// Has the newest generation but `avoided` ones loaded on trial, twice if the first process dies.
-    pub(super) fn taste(&mut self, avoided: &[Generation]) -> Verdict {
+    /// Has the newest generation but `avoided` ones loaded on trial, without the packs `known`, twice if the first process
+    /// dies.
+    pub(super) fn taste(&mut self, avoided: &[Generation], known: &[Digest]) -> Verdict {
         for death in 1..=DEATHS_MAX {
             if self.running.is_none() {
                 match self.start() {
@@ -100,8 +107,12 @@ impl Taster {
                 }
             }
             let Some(running) = self.running.as_mut() else { return Verdict::Unavailable };
-            if let Some(generation) = running.ask(avoided, &self.patience) {
-                return Verdict::Harmless(generation);
+            if let Some(told) = running.ask(avoided, known, &self.patience) {
+                let number = told.strip_suffix(LAST);
+                if number.is_some() {
+                    self.running = None;
+                }
+                return Verdict::Harmless(number.unwrap_or(&told).parse().ok());
             }
             let ended = self.running.take().map(Running::end);
             let Some(how) = ended.filter(|how| is_crash(*how)) else {
@@ -126,10 +137,12 @@ impl Taster {
 }
 
 impl Running {
-    /// One trial load; `None` if the process dies or hangs.
-    fn ask(&mut self, avoided: &[Generation], patience: &Timespec) -> Option<Option<u64>> {
-        let numbers: Vec<_> = avoided.iter().map(|generation| generation.0.to_string()).collect();
-        writeln!(self.asks, "{}", numbers.join(" ")).ok()?;
+    /// One trial load and its verdict; `None` if the process dies or hangs.
+    fn ask(&mut self, avoided: &[Generation], known: &[Digest], patience: &Timespec) -> Option<String> {
+        let numbers = avoided.iter().map(|generation| generation.0.to_string());
+        let packs = known.iter().map(ToString::to_string);
+        let words: Vec<_> = numbers.chain([PACKS.to_owned()]).chain(packs).collect();
+        writeln!(self.asks, "{}", words.join(" ")).ok()?;
         loop {
             let mut polled = [PollFd::new(self.verdicts.get_ref(), PollFlags::IN)];
             match rustix::event::poll(&mut polled, Some(patience)) {
@@ -142,7 +155,7 @@ impl Running {
         let mut line = String::new();
         self.verdicts.read_line(&mut line).ok()?;
         // A process that dies leaves no whole line.
-        line.strip_suffix('\n').map(|line| line.parse().ok())
+        line.strip_suffix('\n').map(str::to_owned)
     }
 
     /// Ends a process that gave no verdict, or says how it ended.
@@ -161,7 +174,6 @@ impl Running {
 
 /// Tastes for each line of standard input until it ends.
 pub(super) fn serve(path: &Path, answer: &mut impl Answer<View = View>) -> ExitCode {
-    let mut known = HashSet::new();
     let (mut line, mut input, mut output) = (String::new(), std::io::stdin().lock(), std::io::stdout().lock());
     if input.read_line(&mut line).is_err() {
         return ExitCode::FAILURE;
@@ -171,20 +183,26 @@ pub(super) fn serve(path: &Path, answer: &mut impl Answer<View = View>) -> ExitC
     let trust = Trust(keys);
     line.clear();
     while input.read_line(&mut line).is_ok_and(|len| len > 0) {
-        let avoided: Vec<_> = line.split_whitespace().filter_map(|word| word.parse().ok()).map(Generation).collect();
+        let (avoided, known) = line.split_once(PACKS).unwrap_or((&line, ""));
+        let avoided: Vec<_> = avoided.split_whitespace().filter_map(|word| word.parse().ok()).map(Generation).collect();
+        let mut known: HashSet<Digest> = known.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let mut len = 0;
         let found = Directory::open(path)
             .and_then(|directory| directory.trusting(trust.clone()).avoiding(avoided).taste(&mut known));
         let verdict = match found {
             Ok(Some(tasted)) => {
                 if let Some(view) = tasted.view {
                     question(&view, answer);
+                    len = view.byte_len();
                 }
                 tasted.generation.0.to_string()
             }
             // What is wrong is found and said by the one who loads it in earnest.
             Ok(None) | Err(_) => String::new(),
         };
-        if writeln!(output, "{verdict}").and_then(|()| output.flush()).is_err() {
+        let is_last = len >= LARGE_LEN;
+        let end = if is_last { LAST.to_string() } else { String::new() };
+        if writeln!(output, "{verdict}{end}").and_then(|()| output.flush()).is_err() || is_last {
             break;
         }
         line.clear();
@@ -233,21 +251,34 @@ mod tests {
     #[test]
     fn a_trial_load_tells_its_generation_and_goes_on() {
         let mut taster = scripted("n=4; while read x; do n=$((n+1)); echo $n; done");
-        assert_eq!(taster.taste(&[]), Verdict::Harmless(Some(5)));
-        assert_eq!(taster.taste(&[]), Verdict::Harmless(Some(6)));
+        assert_eq!(taster.taste(&[], &[]), Verdict::Harmless(Some(5)));
+        assert_eq!(taster.taste(&[], &[]), Verdict::Harmless(Some(6)));
         let mut empty = scripted("while read x; do echo; done");
-        assert_eq!(empty.taste(&[]), Verdict::Harmless(None));
-        let mut avoiding = scripted("while read a b; do echo $b; done");
-        assert_eq!(avoiding.taste(&[Generation(8), Generation(9)]), Verdict::Harmless(Some(9)));
+        assert_eq!(empty.taste(&[], &[]), Verdict::Harmless(None));
+        let mut avoiding = scripted("while read a b rest; do echo $b; done");
+        assert_eq!(avoiding.taste(&[Generation(8), Generation(9)], &[]), Verdict::Harmless(Some(9)));
+    }
+
+    #[test]
+    fn what_is_in_service_goes_with_the_request_and_a_process_that_says_so_is_over() {
+        let pack = Digest([0xab; 32]);
+        let mut telling =
+            scripted("while read a bar pack; do [ $pack = $(printf ab%.0s $(seq 32)) ] && echo 6 || echo 0; done");
+        assert_eq!(telling.taste(&[Generation(1)], &[pack]), Verdict::Harmless(Some(6)));
+        let mut ending = scripted("read x; echo 3.");
+        for _ in 0..2 {
+            assert_eq!(ending.taste(&[], &[]), Verdict::Harmless(Some(3)));
+            assert!(ending.running.is_none());
+        }
     }
 
     #[test]
     fn two_deaths_are_a_verdict_and_the_next_generation_gets_a_process_of_its_own() {
         for script in ["read x; kill -9 $$", "read x; kill -ABRT $$", "read x; printf 5; exit 101"] {
             let mut taster = scripted(script);
-            assert_eq!(taster.taste(&[]), Verdict::Deadly, "{script}");
+            assert_eq!(taster.taste(&[], &[]), Verdict::Deadly, "{script}");
             taster.command = scripted("while read x; do echo 7; done").command;
-            assert_eq!(taster.taste(&[]), Verdict::Harmless(Some(7)), "{script}");
+            assert_eq!(taster.taste(&[], &[]), Verdict::Harmless(Some(7)), "{script}");
         }
     }
 
@@ -255,7 +286,7 @@ mod tests {
     fn a_trial_load_that_hangs_is_ended() {
         let mut taster = scripted("read x; kill -STOP $$");
         taster.patience = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-        assert_eq!(taster.taste(&[]), Verdict::Deadly);
+        assert_eq!(taster.taste(&[], &[]), Verdict::Deadly);
     }
 
     #[test]
@@ -269,13 +300,13 @@ mod tests {
                 .arg(&mark);
             command
         });
-        assert_eq!(taster.taste(&[]), Verdict::Harmless(Some(3)));
+        assert_eq!(taster.taste(&[], &[]), Verdict::Harmless(Some(3)));
     }
 
     #[test]
     fn without_a_process_generations_are_loaded_untried() {
-        assert_eq!(made(|| Command::new("/nonexistent/program")).taste(&[]), Verdict::Unavailable);
-        assert_eq!(scripted("exit 3").taste(&[]), Verdict::Unavailable);
-        assert_eq!(scripted("read x; exit 0").taste(&[]), Verdict::Unavailable);
+        assert_eq!(made(|| Command::new("/nonexistent/program")).taste(&[], &[]), Verdict::Unavailable);
+        assert_eq!(scripted("exit 3").taste(&[], &[]), Verdict::Unavailable);
+        assert_eq!(scripted("read x; exit 0").taste(&[], &[]), Verdict::Unavailable);
     }
 }

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -358,12 +358,12 @@ impl Disk {
     /// Gives a spare file these bytes. Its blocks stay its own, so that flushing it writes them and little else.
     fn rewrite_file(&self, name: &str, bytes: &[u8]) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = File::from(openat(&self.dir, name, flags, Mode::empty())?);
+        let mut file = File::from(openat(&self.dir, name, flags, Mode::empty())?);
         // A file with a second name is somebody's copy of a published one.
         if fstat(&file)?.st_nlink != 1 {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        file.write_all_at(bytes, 0)?;
+        file.write_all(bytes)?;
         ftruncate(&file, bytes.len() as u64)?;
         fchmod(&file, FILE_MODE)?;
         fadvise(&file, 0, None, Advice::DontNeed).ok();

@@ -6,6 +6,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread;
+
+use rustix::process::setpriority_process;
 
 use super::layout::{self, CurrentLine};
 use super::{Current, Directory, HandoverError, explain};
@@ -13,6 +16,11 @@ use crate::image::{Digest, Generation, Manifest, Pack, PackRef, View};
 
 /// How often a load starts anew because the writer published, and collected, under it.
 const ATTEMPTS_MAX: usize = 4;
+/// A pack of so many octets takes milliseconds of CPU: it is loaded at a lower priority, so that whoever answers questions on
+/// the same core is not kept from it for whole time slices.
+const LARGE_LEN: u64 = 1 << 20;
+/// How much lower: such a thread gets about a tenth of what another one gets, if both want all.
+const NICE: i32 = 10;
 
 /// A generation in memory.
 pub struct Loaded {
@@ -100,7 +108,21 @@ impl Directory {
     /// # Errors
     /// As [`Directory::open_pack`], and [`HandoverError::Refused`].
     pub(super) fn load_pack(&self, pack: &PackRef) -> Result<Pack, HandoverError> {
-        self.load_pack_file(&layout::pack_name(pack.digest), pack.digest, pack.bytes)
+        let load = || self.load_pack_file(&layout::pack_name(pack.digest), pack.digest, pack.bytes);
+        if pack.bytes < LARGE_LEN {
+            return load();
+        }
+        // A priority cannot be raised again without a privilege, so it is a thread's own that is lowered.
+        thread::scope(|scope| {
+            let slowly = || {
+                setpriority_process(None, NICE).ok();
+                load()
+            };
+            match thread::Builder::new().name("load".into()).spawn_scoped(scope, slowly) {
+                Ok(loading) => loading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                Err(_) => load(),
+            }
+        })
     }
 
     /// Loads a pack from the file of this name.

@@ -16,6 +16,7 @@ pub mod config;
 pub mod dyndns;
 pub mod gate;
 pub mod http;
+pub mod keys;
 mod life;
 pub mod naming;
 pub mod planes;

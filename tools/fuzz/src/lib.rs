@@ -5,6 +5,7 @@
 
 mod ask;
 mod exchange;
+mod key;
 mod manifest;
 mod memory;
 mod name;
@@ -19,7 +20,8 @@ mod zone_file;
 pub type Check = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Check); 10] = [
+pub const TARGETS: [(&str, Check); 11] = [
+    ("key", key::check),
     ("manifest", manifest::check),
     ("name", name::check),
     ("opt", opt::check),

@@ -9,7 +9,7 @@
 pub mod dnssec;
 mod limits;
 mod node;
-mod place;
+pub(crate) mod place;
 mod target;
 
 use std::borrow::Cow;

@@ -9,7 +9,7 @@ use snapshot::dns::zone::OwnerRecords;
 
 /// Where an owner lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place<'z> {
+pub(crate) enum Place<'z> {
     /// Not at or below the apex.
     Outside,
     /// At the apex.
@@ -27,7 +27,7 @@ pub(super) enum Place<'z> {
 }
 
 /// Tells places while a zone is walked through.
-pub(super) struct Terrain<'z> {
+pub(crate) struct Terrain<'z> {
     /// The apex.
     apex: NameRef<'z>,
     /// The latest owner that hides what is below it.
@@ -47,12 +47,12 @@ enum Hiding<'z> {
 
 impl<'z> Terrain<'z> {
     /// Begins a walk.
-    pub(super) fn new(apex: NameRef<'z>) -> Terrain<'z> {
+    pub(crate) fn new(apex: NameRef<'z>) -> Terrain<'z> {
         Terrain { apex, hiding: None, hidden_dname: None }
     }
 
     /// Tells where the next owner lies.
-    pub(super) fn place(&mut self, owner: &OwnerRecords<'z>) -> Place<'z> {
+    pub(crate) fn place(&mut self, owner: &OwnerRecords<'z>) -> Place<'z> {
         let name = owner.name();
         if !name.is_at_or_below(self.apex) {
             return Place::Outside;

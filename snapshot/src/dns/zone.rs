@@ -207,6 +207,13 @@ impl Zone {
         self.apex.as_ref()
     }
 
+    /// Opens the zone again, so that records can be added; to finish it costs O(n) then.
+    #[must_use]
+    pub fn reopen(self) -> ZoneBuilder {
+        let Zone { apex, arena, records, apex_key, .. } = self;
+        ZoneBuilder { apex, arena, records, latest: None, apex_key }
+    }
+
     /// Keeps only the records that `keep` wants, in their order.
     pub fn retain(&mut self, mut keep: impl FnMut(&Record<'_>) -> bool) {
         let mut records = std::mem::take(&mut self.records);

@@ -10,9 +10,9 @@ mod crypto;
 mod keys;
 mod nsec;
 mod nsec3;
-pub(super) mod rdata;
+pub(crate) mod rdata;
 mod signatures;
-mod zonemd;
+pub(crate) mod zonemd;
 
 use std::num::NonZeroUsize;
 
@@ -130,7 +130,7 @@ fn denial(signed: &Signed<'_>, findings: &mut Findings) {
 }
 
 /// The TTL of denials: the lesser of the SOA's TTL and its last field (RFC 9077 section 3).
-fn negative_ttl_secs(apex: Option<&OwnerRecords<'_>>) -> Option<u32> {
+pub(crate) fn negative_ttl_secs(apex: Option<&OwnerRecords<'_>>) -> Option<u32> {
     let soa = apex?.rrset(Rtype::SOA)?;
     let minimum = soa.records().next()?.rdata.last_chunk::<4>().map(|octets| u32::from_be_bytes(*octets))?;
     Some(soa.ttl_secs().min(minimum))

@@ -21,7 +21,7 @@ const FLAG_OPT_OUT: u8 = 1;
 
 /// A DNSKEY or CDNSKEY.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::check) struct Dnskey<'z> {
+pub(crate) struct Dnskey<'z> {
     /// The whole RDATA.
     pub(super) rdata: &'z [u8],
     /// Flags.
@@ -29,7 +29,7 @@ pub(in crate::check) struct Dnskey<'z> {
     /// Protocol.
     pub(super) protocol: u8,
     /// Algorithm.
-    pub(in crate::check) algorithm: u8,
+    pub(crate) algorithm: u8,
     /// Public key in the format of its algorithm.
     pub(super) public_key: &'z [u8],
 }
@@ -168,14 +168,14 @@ impl<'z> Fields<'z> {
 
 impl<'z> Dnskey<'z> {
     /// Reads RDATA.
-    pub(in crate::check) fn read(rdata: &'z [u8]) -> Option<Dnskey<'z>> {
+    pub(crate) fn read(rdata: &'z [u8]) -> Option<Dnskey<'z>> {
         let mut fields = Fields(rdata);
         let (flags, protocol, algorithm) = (fields.u16()?, fields.u8()?, fields.u8()?);
         Some(Dnskey { rdata, flags, protocol, algorithm, public_key: fields.0 })
     }
 
     /// The key tag (RFC 4034 appendix B). That of algorithm 1 differs, and nothing verifies it.
-    pub(in crate::check) fn tag(&self) -> u16 {
+    pub(crate) fn tag(&self) -> u16 {
         let mut sum = 0u32;
         for pair in self.rdata.chunks(2) {
             let [high, low] = [pair[0], pair.get(1).copied().unwrap_or(0)];
@@ -186,7 +186,7 @@ impl<'z> Dnskey<'z> {
     }
 
     /// Whether it may sign records of a zone.
-    pub(super) fn signs_zones(&self) -> bool {
+    pub(crate) fn signs_zones(&self) -> bool {
         self.flags & FLAG_ZONE != 0 && self.protocol == PROTOCOL
     }
 

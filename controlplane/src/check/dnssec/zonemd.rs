@@ -65,13 +65,13 @@ fn mistake(zone: &Zone, apex: &OwnerRecords<'_>, zonemd: &Zonemd<'_>) -> Option<
 }
 
 /// The serial of a SOA.
-fn serial(rdata: &[u8]) -> Option<u32> {
+pub(crate) fn serial(rdata: &[u8]) -> Option<u32> {
     let numbers = rdata.last_chunk::<20>()?;
     numbers.first_chunk::<4>().map(|octets| u32::from_be_bytes(*octets))
 }
 
 /// The digest of the zone by the SIMPLE scheme (RFC 8976 section 3.3.1); `None` for a hash that is not known.
-fn digest(zone: &Zone, hash_algorithm: u8) -> Option<Vec<u8>> {
+pub(crate) fn digest(zone: &Zone, hash_algorithm: u8) -> Option<Vec<u8>> {
     let mut context = crypto::zonemd_hash(hash_algorithm)?;
     let apex = zone.apex();
     for owner in zone.owners().filter(|owner| owner.name().is_at_or_below(apex)) {

@@ -32,8 +32,8 @@ pub(super) fn parse(args: &mut Args<'_>, out: &mut Vec<u8>) -> Result<(), ParseE
     Ok(())
 }
 
-/// Appends the bitmap of `types`, which get sorted.
-fn push(types: &mut [Rtype], out: &mut Vec<u8>) {
+/// Appends the bitmap of `types`, which get sorted and may hold a type twice.
+pub fn push(types: &mut [Rtype], out: &mut Vec<u8>) {
     types.sort_unstable();
     for window in types.chunk_by(|a, b| a.0 >> 8 == b.0 >> 8) {
         let mut bits = [0u8; WINDOW_LEN_MAX];

@@ -19,6 +19,7 @@ mod time;
 mod wire;
 mod write;
 
+pub use bitmap::push as push_bitmap;
 pub use parse::{Expected, ParseError, parse, parse_text};
 pub use wire::{Compress, NameSpan, RDATA_LEN_MAX, RdataError, canonical, canonical_rdata, check, expand, names};
 pub use write::{Text, write_text};

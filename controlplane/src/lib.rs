@@ -3,7 +3,7 @@
 //! [`run`] is the process. A change comes in through `api` (over `http`), is parsed by `rrset`, `zonetext`, `dyndns`, `naming`
 //! and `value`, made in one transaction by `change` over `store`, and brought into service by `publish`; `planes` and `serve`
 //! watch and tell; `gate` says what is too great a loss. Modules `source`, `zonelist`, `check` and `compile` turn zone files into a generation and are a library
-//! that `dnsctl` calls, as is `recovery`. While the process runs it is the one writer of its database and of the snapshot
+//! that `dnsctl` calls, as is `recovery`; `sign` signs zones. While the process runs it is the one writer of its database and of the snapshot
 //! directory. To the network it holds the HTTP listener; `verify::ask` looks names up.
 
 pub mod api;
@@ -24,6 +24,7 @@ pub mod publish;
 pub mod recovery;
 pub mod rrset;
 pub mod serve;
+pub mod sign;
 pub mod source;
 pub mod store;
 pub mod value;

@@ -1,0 +1,70 @@
+//! What was published before, as the signer asks for it: signatures over RRsets that did not change are used again.
+//!
+//! It does not say what may be used, see `rrsig`.
+
+use std::ops::Range;
+
+use snapshot::dns::name::NameRef;
+use snapshot::dns::rdata::canonical_rdata;
+use snapshot::dns::rtype::Rtype;
+use snapshot::dns::zone::{Record, Zone};
+
+use super::Set;
+
+/// A zone as it was published before. `()` knows nothing.
+pub trait Published: Sync {
+    /// Hands all records of `owner` to `each`, in any order, signatures and NSEC among them; none if it has none. Names
+    /// are compared without regard to case. Whatever cannot be read may be missing: it is signed anew then.
+    fn records(&self, owner: NameRef<'_>, each: &mut dyn FnMut(Record<'_>));
+}
+
+impl Published for () {
+    fn records(&self, _owner: NameRef<'_>, _each: &mut dyn FnMut(Record<'_>)) {}
+}
+
+impl Published for Zone {
+    fn records(&self, owner: NameRef<'_>, each: &mut dyn FnMut(Record<'_>)) {
+        for rrset in self.owner(owner).iter().flat_map(|owner| owner.rrsets()) {
+            rrset.records().for_each(&mut *each);
+        }
+    }
+}
+
+/// The published records of one owner.
+#[derive(Default)]
+pub(super) struct Previous {
+    /// RDATA, one after the other.
+    octets: Vec<u8>,
+    /// Type, TTL and where the RDATA is.
+    records: Vec<(Rtype, u32, Range<usize>)>,
+}
+
+impl Previous {
+    /// Asks for the records of an owner.
+    pub(super) fn read(published: &dyn Published, owner: NameRef<'_>) -> Previous {
+        let mut previous = Previous::default();
+        published.records(owner, &mut |record| {
+            let start = previous.octets.len();
+            previous.octets.extend_from_slice(record.rdata);
+            previous.records.push((record.rtype, record.ttl_secs, start..previous.octets.len()));
+        });
+        previous
+    }
+
+    /// The RDATA of one type, with TTL.
+    pub(super) fn of_type(&self, rtype: Rtype) -> impl Iterator<Item = (u32, &[u8])> {
+        let records = self.records.iter().filter(move |(of, ..)| *of == rtype);
+        records.map(|(_, ttl_secs, range)| (*ttl_secs, &self.octets[range.clone()]))
+    }
+
+    /// Whether an RRset was published as it is now; `canonical` is its RDATA as they are signed.
+    pub(super) fn has(&self, set: &Set<'_>, canonical: &[impl AsRef<[u8]>]) -> bool {
+        if self.of_type(set.rtype).any(|(ttl_secs, _)| ttl_secs != set.ttl_secs) {
+            return false;
+        }
+        let mut before: Vec<_> = self.of_type(set.rtype).map(|(_, rdata)| canonical_rdata(set.rtype, rdata)).collect();
+        before.sort_unstable();
+        before.dedup();
+        before.len() == canonical.len() && before.iter().zip(canonical).all(|(before, now)| **before == *now.as_ref())
+    }
+}

@@ -1,0 +1,118 @@
+//! Signatures that were published before are used again, if nothing but time has passed, and not too much of it.
+
+use controlplane::sign::{Denial, Published, Signed};
+use snapshot::dns::name::NameRef;
+use snapshot::dns::rtype::Rtype;
+use snapshot::dns::zone::{Record, Zone};
+
+use super::keys::TestKey;
+use super::zones::{DAY, DENIALS, NOW, RICH, check_good, plan, sign_it, text, times, zone_of};
+
+/// Signs a variant of the rich zone.
+fn sign_rich(records: &str, key: &TestKey, denial: Denial, now: u64, published: &dyn Published) -> Signed {
+    let zone = zone_of("example.test.", records);
+    let keys = [key.key()];
+    let signed = sign_it(&zone, &plan(&keys, denial, now), published).expect("it can be signed");
+    check_good(&zone, &signed.zone, now, &format!("{denial:?}"));
+    signed
+}
+
+#[test]
+fn a_zone_that_did_not_change_is_not_signed_again() {
+    let key = TestKey::p256((true, true));
+    for denial in DENIALS {
+        let first = sign_rich(RICH, &key, denial, NOW, &());
+        for passed in [0, 1, u64::from(3 * DAY)] {
+            let again = sign_rich(RICH, &key, denial, NOW + passed, &first.zone);
+            assert_eq!((again.made, again.reused), (0, first.made), "{denial:?} after {passed} s");
+            assert!(text(&again.zone) == text(&first.zone));
+            assert_eq!(again.earliest_expiry_unix_secs, first.earliest_expiry_unix_secs);
+        }
+    }
+}
+
+#[test]
+fn a_change_costs_what_it_touches() {
+    let key = TestKey::p256((true, true));
+    for (denial, from, to, made) in [
+        (Denial::Nsec, "ns1 A 192.0.2.1", "ns1 A 192.0.2.11", 1),
+        // The least TTL is that of all; the other does not matter.
+        (Denial::Nsec, "mail 90 A", "mail 91 A", 0),
+        (Denial::Nsec, "mail 60 A", "mail 61 A", 1),
+        // The RRset, and the NSEC that lists its type.
+        (Denial::Nsec, "ns1 A 192.0.2.1", "ns1 A 192.0.2.1\nns1 AAAA ::1", 2),
+        // RRset and NSEC, and the NSEC before it.
+        (Denial::Nsec, "ns1 A 192.0.2.1", "ns1 A 192.0.2.1\nns11 A 192.0.2.1", 3),
+        (DENIALS[1], "ns1 A 192.0.2.1", "ns1 A 192.0.2.1\nns11 A 192.0.2.1", 3),
+        // The NSEC before it.
+        (Denial::Nsec, "ns2 AAAA 2001:db8::2", "", 1),
+        (DENIALS[2], "Insecure2 NS ns2", "", 0),
+        (DENIALS[1], "Insecure2 NS ns2", "", 1),
+        // Case is nothing that is signed.
+        (Denial::Nsec, "@ MX 10 Mail", "@ MX 10 mail", 0),
+    ] {
+        let first = sign_rich(RICH, &key, denial, NOW, &());
+        let changed = RICH.replace(from, to);
+        assert_ne!(changed, RICH);
+        assert_eq!(sign_rich(&changed, &key, denial, NOW + 1, &first.zone).made, made, "{from} -> {to}");
+    }
+}
+
+#[test]
+fn signatures_are_renewed_in_time_and_not_all_at_once() {
+    let key = TestKey::ed25519(1, (true, true));
+    let first = sign_rich(RICH, &key, Denial::Nsec, NOW, &());
+    let (mut zone, mut made) = (first.zone, Vec::new());
+    for day in 1..=8 {
+        let now = NOW + u64::from(day * DAY);
+        let next = sign_rich(RICH, &key, Denial::Nsec, now, &zone);
+        assert!(next.earliest_expiry_unix_secs > now + 14 * u64::from(DAY));
+        made.push(next.made);
+        zone = next.zone;
+    }
+    // They last for 18 to 21 days, of which 14 must be left: the first are renewed after four.
+    // After seven days all are.
+    assert_eq!(made[..4], [0, 0, 0, 0]);
+    assert_eq!(made.iter().sum::<usize>(), first.made);
+    assert!(made[4..].iter().filter(|&&count| count > 10).count() >= 3, "{made:?}");
+}
+
+#[test]
+fn signatures_of_other_keys_and_clocks_are_not_used() {
+    let key = TestKey::ed25519(1, (true, true));
+    let first = sign_rich(RICH, &key, Denial::Nsec, NOW, &());
+    let other = sign_rich(RICH, &TestKey::ed25519(2, (true, true)), Denial::Nsec, NOW, &first.zone);
+    assert_eq!(other.reused, 0);
+    let earlier = sign_rich(RICH, &key, Denial::Nsec, NOW - 86_400, &first.zone);
+    assert_eq!(earlier.reused, 0);
+    // A shorter validity is a wish to be obeyed at once.
+    let zone = zone_of("example.test.", RICH);
+    let keys = [key.key()];
+    let mut shorter = plan(&keys, Denial::Nsec, NOW);
+    shorter.times.validity_secs = times(NOW).validity_secs - 3 * DAY - 1;
+    shorter.times.refresh_secs = DAY;
+    assert_eq!(sign_it(&zone, &shorter, &first.zone).unwrap().reused, 0);
+}
+
+/// A zone whose DNSKEY RRset has one more record.
+struct WithKey<'z>(&'z Zone, Vec<u8>);
+
+impl Published for WithKey<'_> {
+    fn records(&self, owner: NameRef<'_>, each: &mut dyn FnMut(Record<'_>)) {
+        Published::records(self.0, owner, each);
+        each(Record { owner, rtype: Rtype::DNSKEY, ttl_secs: 3600, rdata: &self.1, line: 0 });
+    }
+}
+
+#[test]
+fn nothing_is_used_if_a_tag_could_be_that_of_another_key() {
+    let key = TestKey::ed25519(1, (true, true));
+    let first = sign_rich(RICH, &key, Denial::Nsec, NOW, &());
+    // Two octets of the sum that a tag is change places with others of their weight.
+    let mut alike = key.dnskey.clone();
+    alike.swap(6, 8);
+    assert_ne!(alike, key.dnskey);
+    assert_eq!(super::keys::tag(&alike), key.key().tag);
+    let again = sign_rich(RICH, &key, Denial::Nsec, NOW, &WithKey(&first.zone, alike));
+    assert_eq!(again.reused, 0);
+}

@@ -47,6 +47,8 @@ enum Grade {
     Wrong,
     /// Its DNSSEC records are wrong: as bad as the caller says.
     Insecure,
+    /// Its DNSSEC records are right, but nobody should publish them so, or nobody can tell: a signer of ours must not.
+    Careless,
     /// It is allowed, and probably not meant.
     Doubtful,
 }
@@ -82,6 +84,8 @@ struct Findings {
     wrong: Severity,
     /// How bad a mistake in the DNSSEC records is.
     insecure: Severity,
+    /// How bad it is if they are right as they should not be.
+    careless: Severity,
     /// Those that are listed.
     list: Vec<Finding>,
     /// How many there are of each code.
@@ -158,7 +162,30 @@ fn walk(zone: &Zone, findings: &mut Findings) {
 impl Findings {
     /// No findings yet.
     fn new(wrong: Severity, insecure: Severity) -> Findings {
-        Findings { wrong, insecure, list: Vec::new(), counts: HashMap::new() }
+        Findings { wrong, insecure, careless: Severity::Warning, list: Vec::new(), counts: HashMap::new() }
+    }
+
+    /// No findings yet, and the strictest grades.
+    fn strict() -> Findings {
+        Findings { careless: Severity::Error, ..Findings::new(Severity::Error, Severity::Error) }
+    }
+
+    /// No findings yet, with the grades of these: for a part of the work.
+    fn part(&self) -> Findings {
+        Findings { careless: self.careless, ..Findings::new(self.wrong, self.insecure) }
+    }
+
+    /// Takes in the findings of a part.
+    fn absorb(&mut self, part: Findings) {
+        for finding in part.list {
+            self.count(finding);
+        }
+        for (code, (severity, count)) in part.counts {
+            let (worst, total) = self.counts.entry(code).or_insert((severity, 0));
+            *worst = severity.min(*worst);
+            // Those that were listed are counted already.
+            *total += count.saturating_sub(PER_CODE_MAX);
+        }
     }
 
     /// Adds what no server loads.
@@ -176,6 +203,11 @@ impl Findings {
         self.add(Grade::Insecure, code, line, owner, message);
     }
 
+    /// Adds what must not be so in what we sign ourselves.
+    fn careless(&mut self, code: &'static str, line: u32, owner: NameRef<'_>, message: String) {
+        self.add(Grade::Careless, code, line, owner, message);
+    }
+
     /// Adds a warning.
     fn warning(&mut self, code: &'static str, line: u32, owner: NameRef<'_>, message: String) {
         self.add(Grade::Doubtful, code, line, owner, message);
@@ -187,13 +219,19 @@ impl Findings {
             Grade::Unservable => Severity::Error,
             Grade::Wrong => self.wrong,
             Grade::Insecure => self.insecure,
+            Grade::Careless => self.careless,
             Grade::Doubtful => Severity::Warning,
         };
-        let (worst, count) = self.counts.entry(code).or_insert((severity, 0));
-        *worst = severity.min(*worst);
+        self.count(Finding { severity, code, line, owner: owner.to_name(), message });
+    }
+
+    /// Counts a finding, and lists it unless there are enough of its code.
+    fn count(&mut self, finding: Finding) {
+        let (worst, count) = self.counts.entry(finding.code).or_insert((finding.severity, 0));
+        *worst = finding.severity.min(*worst);
         *count += 1;
         if *count <= PER_CODE_MAX {
-            self.list.push(Finding { severity, code, line, owner: owner.to_name(), message });
+            self.list.push(finding);
         }
     }
 

@@ -10,7 +10,8 @@ use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::OwnerRecords;
 
 use super::super::Findings;
-use super::crypto::{self, Verdict};
+use super::Verifier;
+use super::crypto::PublicKey;
 use super::rdata::{Dnskey, Rrsig};
 
 /// The keys at the apex.
@@ -18,12 +19,20 @@ pub(super) struct Keys<'z> {
     /// All, with their lines.
     all: Vec<(u32, Dnskey<'z>)>,
     /// Those that may sign, by algorithm and tag.
-    signing: BTreeMap<(u8, u16), Vec<Dnskey<'z>>>,
+    signing: BTreeMap<(u8, u16), Vec<SigningKey<'z>>>,
+}
+
+/// A key that may sign.
+pub(super) struct SigningKey<'z> {
+    /// As it is published.
+    pub(super) dnskey: Dnskey<'z>,
+    /// As it verifies.
+    pub(super) public: PublicKey<'z>,
 }
 
 impl<'z> Keys<'z> {
     /// Collects the keys at the apex.
-    pub(super) fn of(apex: Option<&OwnerRecords<'z>>) -> Keys<'z> {
+    pub(super) fn of(apex: Option<&OwnerRecords<'z>>, verifier: Verifier) -> Keys<'z> {
         let records = apex.and_then(|apex| apex.rrset(Rtype::DNSKEY));
         let all: Vec<_> = records
             .into_iter()
@@ -32,7 +41,8 @@ impl<'z> Keys<'z> {
             .collect();
         let mut signing: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (_, key) in all.iter().filter(|(_, key)| key.signs_zones()) {
-            signing.entry((key.algorithm, key.tag())).or_default().push(*key);
+            let public = PublicKey::read(key.algorithm, key.public_key, verifier);
+            signing.entry((key.algorithm, key.tag())).or_default().push(SigningKey { dnskey: *key, public });
         }
         Keys { all, signing }
     }
@@ -53,14 +63,19 @@ impl<'z> Keys<'z> {
     }
 
     /// The keys that a signature can be by.
-    pub(super) fn of_signature(&self, signature: &Rrsig<'_>) -> &[Dnskey<'z>] {
+    pub(super) fn of_signature(&self, signature: &Rrsig<'_>) -> &[SigningKey<'z>] {
         self.signing.get(&(signature.algorithm, signature.key_tag)).map_or(&[], Vec::as_slice)
     }
 
     /// The algorithms that each RRset must be signed with (RFC 4035 section 2.2): those of the keys in use.
     pub(super) fn algorithms(&self) -> BTreeSet<u8> {
-        let keys = self.signing.values().flatten();
+        let keys = self.signing.values().flatten().map(|key| &key.dnskey);
         keys.filter(|key| !key.is_revoked()).map(|key| key.algorithm).collect()
+    }
+
+    /// The keys that nothing tells apart but trying them, as algorithm and tag.
+    pub(super) fn collisions(&self) -> impl Iterator<Item = (u8, u16)> {
+        self.signing.iter().filter(|(_, keys)| keys.len() > 1).map(|(by, _)| *by)
     }
 
     /// The line of the first key of an algorithm.
@@ -111,11 +126,10 @@ impl<'z> Keys<'z> {
             );
             return findings.insecure("dnskey-length", line, apex, message);
         }
-        // No message can be this short and no signature empty, so only what is not supported shows.
-        if let Verdict::Unsupported(reason) = crypto::verify(algorithm, key.public_key, &[], &[]) {
+        if let PublicKey::Unsupported(reason) = PublicKey::read(algorithm, key.public_key, Verifier::Ring) {
             let message =
                 format!("signatures by DNSKEY {tag} of {apex}, algorithm {algorithm}, are not verified: {reason}");
-            findings.warning("key-not-verifiable", line, apex, message);
+            findings.careless("key-not-verifiable", line, apex, message);
         } else if matches!(algorithm, 5 | 7) {
             let message = format!(
                 "DNSKEY {tag} of {apex} signs with SHA-1, which is not recommended (RFC 8624 section 3.1): roll to algorithm 13"

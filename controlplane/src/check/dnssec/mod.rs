@@ -7,23 +7,26 @@
 
 mod cds;
 mod crypto;
+pub mod gate;
 mod keys;
 mod nsec;
 mod nsec3;
 pub(crate) mod rdata;
 mod signatures;
+mod threads;
 pub(crate) mod zonemd;
 
 use std::num::NonZeroUsize;
 
 use snapshot::dns::name::NameRef;
 use snapshot::dns::rtype::Rtype;
-use snapshot::dns::zone::{OwnerRecords, Zone};
+use snapshot::dns::zone::{OwnerRecords, Record, Rrset, Zone};
 
 use super::place::{Place, Terrain};
 use super::{Findings, Severity, first_line};
 use keys::Keys;
-use rdata::Rrsig;
+use rdata::{Bitmap, Rrsig};
+use signatures::Tally;
 
 /// Whether a zone has to be signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +48,57 @@ pub struct Dnssec {
     pub jobs: NonZeroUsize,
 }
 
+/// Whose code verifies: who signs with one implementation lets the other one check it, so that a fault of one is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verifier {
+    /// ring, all algorithms.
+    Ring,
+    /// The crate p256 for algorithm 13, five times as slow; for the others ring too.
+    RustCrypto,
+}
+
+/// Whose signatures are judged, and so by what standard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standard {
+    /// Anybody's: what validates is right.
+    Any,
+    /// Our own, which are about to be published: nothing in them may be there by accident.
+    Own {
+        /// How long each signature must stay valid at least.
+        remaining_secs_min: u32,
+    },
+}
+
+/// How much of the zone is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// All of it.
+    Whole,
+    /// Its apex and some owners; what is above these and hides them is there too.
+    Part,
+}
+
+/// How a signed zone is judged.
+#[derive(Debug, Clone, Copy)]
+struct Measure {
+    /// By what standard.
+    standard: Standard,
+    /// How much of it is there.
+    scope: Scope,
+    /// For which time, as RRSIG has it: modulo 2^32, compared as a serial number (RFC 4034 section 3.1.5).
+    at: u32,
+    /// Who verifies.
+    verifier: Verifier,
+    /// How many threads may be used.
+    jobs: NonZeroUsize,
+}
+
 /// An owner and where it lies.
 struct Spot<'z> {
     /// The records.
     owner: OwnerRecords<'z>,
+    /// The owner's name.
+    name: NameRef<'z>,
     /// Where it lies.
     place: Place<'z>,
 }
@@ -63,8 +113,22 @@ struct Signed<'z> {
     keys: Keys<'z>,
     /// What NSEC and NSEC3 records should have as TTL (RFC 9077).
     negative_ttl_secs: Option<u32>,
-    /// How many threads may be used.
-    jobs: NonZeroUsize,
+    /// Whether there is an NSEC anywhere.
+    has_nsec: bool,
+    /// Whether there is an NSEC3 anywhere.
+    has_nsec3: bool,
+    /// How it is judged.
+    measure: Measure,
+}
+
+/// The TTLs of denials, told once for all.
+struct DenialTtls {
+    /// What they should be.
+    expected: Option<u32>,
+    /// How many are not.
+    count: usize,
+    /// TTL and line of the first of them.
+    first: (u32, u32),
 }
 
 impl Dnssec {
@@ -75,12 +139,24 @@ impl Dnssec {
             Need::Required => Severity::Error,
         }
     }
+}
 
-    /// The time as RRSIG has it: modulo 2^32, compared as a serial number (RFC 4034 section 3.1.5).
-    fn at(&self) -> u32 {
-        let [_, _, _, _, low @ ..] = self.at_unix_secs.to_be_bytes();
-        u32::from_be_bytes(low)
+impl Measure {
+    /// Whether what is judged is our own.
+    fn is_own(&self) -> bool {
+        self.standard != Standard::Any
     }
+
+    /// Whether owners may be missing because they are not looked at.
+    fn is_part(&self) -> bool {
+        self.scope == Scope::Part
+    }
+}
+
+/// A time as RRSIG has it.
+fn serial_time(unix_secs: u64) -> u32 {
+    let [_, _, _, _, low @ ..] = unix_secs.to_be_bytes();
+    u32::from_be_bytes(low)
 }
 
 /// Applies all rules about DNSSEC.
@@ -97,30 +173,36 @@ pub(super) fn check(zone: &Zone, dnssec: &Dnssec, findings: &mut Findings) {
         }
         return;
     }
-    let mut terrain = Terrain::new(zone.apex());
-    let spots = zone.owners().map(|owner| Spot { place: terrain.place(&owner), owner }).collect();
-    let keys = Keys::of(apex.as_ref());
-    let signed = Signed { zone, spots, keys, negative_ttl_secs: negative_ttl_secs(apex.as_ref()), jobs: dnssec.jobs };
-    signed.keys.check(zone.apex(), findings);
-    cds::check(&signed, findings);
-    signatures::check(&signed, dnssec.at(), findings);
-    denial(&signed, findings);
+    let measure = Measure {
+        standard: Standard::Any,
+        scope: Scope::Whole,
+        at: serial_time(dnssec.at_unix_secs),
+        verifier: Verifier::Ring,
+        jobs: dnssec.jobs,
+    };
+    judge(&Signed::of(zone, measure), findings);
+}
+
+/// Applies all rules about signed zones.
+fn judge(signed: &Signed<'_>, findings: &mut Findings) -> Tally {
+    signed.keys.check(signed.zone.apex(), findings);
+    cds::check(signed, findings);
+    let tally = signatures::check(signed, findings);
+    denial(signed, findings);
+    tally
 }
 
 /// Checks whichever chain proves what does not exist.
 fn denial(signed: &Signed<'_>, findings: &mut Findings) {
     let apex = signed.zone.apex();
-    let has = |rtype| signed.spots.iter().any(|spot| spot.owner.rrset(rtype).is_some());
-    let has_nsec3 = has(Rtype::NSEC3);
     let has_param = signed.apex_has(Rtype::NSEC3PARAM);
-    let has_nsec = has(Rtype::NSEC);
-    if has_nsec3 || has_param {
+    if signed.has_nsec3 || has_param {
         nsec3::check(signed, findings);
     }
-    if has_nsec {
+    if signed.has_nsec {
         nsec::check(signed, findings);
     }
-    if !has_nsec && !has_nsec3 && !has_param {
+    if !signed.has_nsec && !signed.has_nsec3 && !has_param {
         let message = format!(
             "{apex} is signed but has no NSEC and no NSEC3 records, so nothing proves what does not exist (RFC 4035 \
              section 2.3): sign it again"
@@ -137,32 +219,69 @@ pub(crate) fn negative_ttl_secs(apex: Option<&OwnerRecords<'_>>) -> Option<u32> 
 }
 
 impl<'z> Signed<'z> {
+    /// Finds out where each owner lies and which keys there are. One walk over the zone.
+    fn of(zone: &'z Zone, measure: Measure) -> Signed<'z> {
+        let mut terrain = Terrain::new(zone.apex());
+        let (mut has_nsec, mut has_nsec3) = (false, false);
+        let visit = |owner: OwnerRecords<'z>| {
+            for rrset in owner.rrsets() {
+                has_nsec |= rrset.rtype() == Rtype::NSEC;
+                has_nsec3 |= rrset.rtype() == Rtype::NSEC3;
+            }
+            Spot { place: terrain.place(&owner), name: owner.name(), owner }
+        };
+        let spots = zone.owners().map(visit).collect();
+        let apex = zone.owner(zone.apex());
+        let keys = Keys::of(apex.as_ref(), measure.verifier);
+        Signed { zone, spots, keys, negative_ttl_secs: negative_ttl_secs(apex.as_ref()), has_nsec, has_nsec3, measure }
+    }
+
     /// Whether the apex has a type.
     fn apex_has(&self, rtype: Rtype) -> bool {
         self.zone.owner(self.zone.apex()).is_some_and(|apex| apex.rrset(rtype).is_some())
     }
 
-    /// Warns if denials, given as TTL and line, have another TTL than negative answers. Signers choose one for all, so
-    /// that one finding is enough.
-    fn check_denial_ttls(&self, rtype: Rtype, denials: &[(u32, u32)], findings: &mut Findings) {
-        let Some(expected) = self.negative_ttl_secs else { return };
-        let mut others = denials.iter().filter(|(ttl_secs, _)| *ttl_secs != expected);
-        let Some((ttl_secs, line)) = others.next() else { return };
-        let count = 1 + others.count();
+    /// Whether records of this type are the zone's own at an owner, so that they are signed: at a zone cut only what is
+    /// about the delegation is (RFC 4035 section 2.2). Some signers sign what a DNAME hides, ours does not.
+    fn owns(&self, spot: &Spot<'_>, rtype: Rtype) -> bool {
+        match spot.place {
+            Place::Cut => matches!(rtype, Rtype::DS | Rtype::NSEC),
+            Place::BelowCut(_) | Place::Outside => false,
+            Place::BelowDname(_) => !self.measure.is_own(),
+            Place::Apex | Place::Inside | Place::Hashed => true,
+        }
+    }
+
+    /// No TTLs of denials yet.
+    fn denial_ttls(&self) -> DenialTtls {
+        DenialTtls { expected: self.negative_ttl_secs, count: 0, first: (0, 0) }
+    }
+}
+
+impl DenialTtls {
+    /// Takes one in.
+    fn note(&mut self, record: &Record<'_>) {
+        if self.expected.is_some_and(|expected| expected != record.ttl_secs) {
+            if self.count == 0 {
+                self.first = (record.ttl_secs, record.line);
+            }
+            self.count += 1;
+        }
+    }
+
+    /// Tells if some differ from the TTL of negative answers. Signers choose one for all, so that one finding is enough.
+    fn check(&self, rtype: Rtype, apex: NameRef<'_>, findings: &mut Findings) {
+        let DenialTtls { expected: Some(expected), count: 1.., first: (ttl_secs, line) } = *self else { return };
         let message = format!(
-            "{count} {rtype} records have another TTL than negative answers, {ttl_secs} instead of {expected} \
-             (RFC 9077 section 3): they are cached for another time"
+            "{} {rtype} records have another TTL than negative answers, {ttl_secs} instead of {expected} (RFC 9077 \
+             section 3): they are cached for another time",
+            self.count
         );
-        findings.warning("denial-ttl", *line, self.zone.apex(), message);
+        findings.careless("denial-ttl", line, apex, message);
     }
 }
 
 impl<'z> Spot<'z> {
-    /// The owner's name.
-    fn name(&self) -> NameRef<'z> {
-        self.owner.name()
-    }
-
     /// Its first line.
     fn line(&self) -> u32 {
         first_line(&self.owner)
@@ -173,37 +292,39 @@ impl<'z> Spot<'z> {
         matches!(self.place, Place::Apex | Place::Inside | Place::Cut)
     }
 
-    /// Whether records of this type are the zone's own here: at a zone cut only what is about the delegation is
-    /// (RFC 4035 section 2.2).
-    fn owns(&self, rtype: Rtype) -> bool {
-        match self.place {
-            Place::Cut => matches!(rtype, Rtype::DS | Rtype::NSEC),
-            Place::BelowCut(_) | Place::Outside => false,
-            Place::Apex | Place::Inside | Place::Hashed | Place::BelowDname(_) => true,
-        }
-    }
-
-    /// The signatures of a type, with their lines.
-    fn signatures(&self, rtype: Rtype) -> impl Iterator<Item = (u32, u32, Rrsig<'z>)> {
-        let records = self.owner.rrset(Rtype::RRSIG).into_iter().flat_map(|rrset| rrset.records().collect::<Vec<_>>());
-        records
-            .filter_map(|record| Some((record.line, record.ttl_secs, Rrsig::read(record.rdata)?)))
-            .filter(move |(_, _, signature)| signature.covered == rtype)
+    /// The signatures of a type.
+    fn signatures(&self, rtype: Rtype) -> impl Iterator<Item = (Record<'z>, Rrsig<'z>)> + use<'z> {
+        signatures_in(self.owner.rrset(Rtype::RRSIG), rtype)
     }
 
     /// The types that a bitmap must list (RFC 4035 section 2.3, RFC 5155 section 7.1), ascending.
-    fn types(&self) -> Vec<Rtype> {
+    fn types(&self) -> impl Iterator<Item = Rtype> {
         let is_listed = |rtype: Rtype| match self.place {
             Place::Cut => matches!(rtype, Rtype::NS | Rtype::DS | Rtype::NSEC | Rtype::RRSIG),
             _ => true,
         };
-        self.owner.rrsets().map(|rrset| rrset.rtype()).filter(|&rtype| is_listed(rtype)).collect()
+        self.owner.rrsets().map(|rrset| rrset.rtype()).filter(move |&rtype| is_listed(rtype))
     }
 }
 
-/// Says how two lists of types differ; `None` if they do not.
-fn types_differ(listed: &[Rtype], actual: &[Rtype]) -> Option<String> {
+/// The signatures of a type among those of an owner. O(log n) and what there is, since records are sorted by RDATA, which
+/// begins with the type.
+fn signatures_in<'z>(
+    rrsigs: Option<Rrset<'z>>,
+    rtype: Rtype,
+) -> impl Iterator<Item = (Record<'z>, Rrsig<'z>)> + use<'z> {
+    let records = rrsigs.into_iter().flat_map(move |rrsigs| rrsigs.records_with(rtype.0.to_be_bytes()));
+    records.filter_map(|record| Some((record, Rrsig::read(record.rdata)?)))
+}
+
+/// Says how a bitmap differs from the types that are there; `None` if it does not, which costs no allocation.
+fn types_differ<I: Iterator<Item = Rtype>>(bitmap: Bitmap<'_>, types: impl Fn() -> I) -> Option<String> {
+    if bitmap.types().eq(types()) {
+        return None;
+    }
     let text = |types: Vec<String>| types.join(" ");
+    let listed: Vec<Rtype> = bitmap.types().collect();
+    let actual: Vec<Rtype> = types().collect();
     let missing: Vec<String> = actual.iter().filter(|&rtype| !listed.contains(rtype)).map(Rtype::to_string).collect();
     let extra: Vec<String> = listed.iter().filter(|&rtype| !actual.contains(rtype)).map(Rtype::to_string).collect();
     match (missing.is_empty(), extra.is_empty()) {
@@ -212,19 +333,6 @@ fn types_differ(listed: &[Rtype], actual: &[Rtype]) -> Option<String> {
         (true, false) => Some(format!("lists {}, which is not there", text(extra))),
         (false, false) => Some(format!("lacks {} and lists {}, which is not there", text(missing), text(extra))),
     }
-}
-
-/// Runs `work` over `items` on several threads and returns the results in order.
-fn in_parallel<T: Sync, R: Send>(items: &[T], jobs: NonZeroUsize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let chunk_len = items.len().div_ceil(jobs.get()).max(1);
-    std::thread::scope(|scope| {
-        let work = &work;
-        let threads: Vec<_> = items
-            .chunks(chunk_len)
-            .map(|chunk| scope.spawn(move || chunk.iter().map(work).collect::<Vec<R>>()))
-            .collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("the work does not panic")).collect()
-    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::rdata::Nsec;
 use super::{Signed, Spot, types_differ};
 
 /// An owner of the chain.
+#[derive(Clone, Copy)]
 struct Link<'s, 'z> {
     /// The owner.
     spot: &'s Spot<'z>,
@@ -21,34 +22,28 @@ struct Link<'s, 'z> {
 
 /// Checks the whole chain.
 pub(super) fn check(signed: &Signed<'_>, findings: &mut Findings) {
-    let mut links = Vec::new();
+    let mut ttls = signed.denial_ttls();
+    let mut ends: Option<(Link<'_, '_>, Link<'_, '_>)> = None;
     for spot in &signed.spots {
-        if let Some(link) = link(spot, findings) {
-            links.push(link);
+        let Some(link) = link(signed, spot, findings) else { continue };
+        if let Some((record, nsec)) = &link.nsec {
+            ttls.note(record);
+            check_types(spot, record, nsec, findings);
         }
-    }
-    let ttls: Vec<_> =
-        links.iter().filter_map(|link| link.nsec.map(|(record, _)| (record.ttl_secs, record.line))).collect();
-    signed.check_denial_ttls(Rtype::NSEC, &ttls, findings);
-    for (idx, link) in links.iter().enumerate() {
-        let Some((record, nsec)) = &link.nsec else { continue };
-        let next = &links[(idx + 1) % links.len()];
-        check_types(link.spot, record, nsec, findings);
-        if next.nsec.is_some() && nsec.next != next.spot.name() {
-            let (owner, next) = (link.spot.name(), next.spot.name());
-            let message = format!(
-                "NSEC at {owner} names {} as the next owner, it is {next} (RFC 4034 section 4.1.1): the chain is broken; \
-                 sign again",
-                nsec.next
-            );
-            findings.insecure("nsec-chain", record.line, owner, message);
+        if let Some((_, previous)) = ends {
+            check_next(signed, previous, link, findings);
         }
+        ends = Some((ends.map_or(link, |(first, _)| first), link));
     }
+    if let Some((first, last)) = ends {
+        check_next(signed, last, first, findings);
+    }
+    ttls.check(Rtype::NSEC, signed.zone.apex(), findings);
 }
 
 /// The link of an owner, if it belongs to the chain, with findings about its NSEC by itself.
-fn link<'s, 'z>(spot: &'s Spot<'z>, findings: &mut Findings) -> Option<Link<'s, 'z>> {
-    let name = spot.name();
+fn link<'s, 'z>(signed: &Signed<'z>, spot: &'s Spot<'z>, findings: &mut Findings) -> Option<Link<'s, 'z>> {
+    let name = spot.name;
     let rrset = spot.owner.rrset(Rtype::NSEC);
     if spot.place == Place::Outside || (spot.place == Place::Hashed && rrset.is_none()) {
         return None;
@@ -61,8 +56,9 @@ fn link<'s, 'z>(spot: &'s Spot<'z>, findings: &mut Findings) -> Option<Link<'s, 
         findings.insecure("missing-nsec", spot.line(), name, message);
         return Some(Link { spot, nsec: None });
     };
-    if matches!(spot.place, Place::BelowCut(_)) {
-        let message = format!("{name} is below a zone cut and must not have NSEC (RFC 4035 section 2.3): remove it");
+    if !signed.owns(spot, Rtype::NSEC) {
+        let what = if matches!(spot.place, Place::BelowDname(_)) { "DNAME" } else { "zone cut" };
+        let message = format!("{name} is below a {what} and must not have NSEC (RFC 4035 section 2.3): remove it");
         findings.insecure("nsec-below-cut", line(&rrset), name, message);
         return None;
     }
@@ -75,10 +71,29 @@ fn link<'s, 'z>(spot: &'s Spot<'z>, findings: &mut Findings) -> Option<Link<'s, 
     Some(Link { spot, nsec: Some((record, nsec)) })
 }
 
+/// An NSEC names the next owner. In a part of a zone that may be one that is not there, but only one before the next that is.
+fn check_next(signed: &Signed<'_>, link: Link<'_, '_>, next: Link<'_, '_>, findings: &mut Findings) {
+    let Some((record, nsec)) = link.nsec else { return };
+    let (owner, next_owner) = (link.spot.name, next.spot.name);
+    if next.nsec.is_none() || nsec.next == next_owner {
+        return;
+    }
+    let is_last = next_owner <= owner;
+    if signed.measure.is_part() && owner < nsec.next && (is_last || nsec.next < next_owner) {
+        return;
+    }
+    let message = format!(
+        "NSEC at {owner} names {} as the next owner, it is {next_owner} (RFC 4034 section 4.1.1): the chain is broken; sign \
+         again",
+        nsec.next
+    );
+    findings.insecure("nsec-chain", record.line, owner, message);
+}
+
 /// The bitmap lists the types of its owner.
 fn check_types(spot: &Spot<'_>, record: &Record<'_>, nsec: &Nsec<'_>, findings: &mut Findings) {
-    if let Some(difference) = types_differ(&nsec.types.types(), &spot.types()) {
-        let owner = spot.name();
+    if let Some(difference) = types_differ(nsec.types, || spot.types()) {
+        let owner = spot.name;
         let message = format!("NSEC at {owner} {difference} (RFC 4034 section 4.1.2): sign again");
         findings.insecure("nsec-types", record.line, owner, message);
     }

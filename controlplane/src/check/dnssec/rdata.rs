@@ -285,18 +285,29 @@ impl<'z> Zonemd<'z> {
     }
 }
 
-impl Bitmap<'_> {
-    /// The types in it, ascending.
-    pub(super) fn types(&self) -> Vec<Rtype> {
-        let mut fields = Fields(self.0);
-        let mut types = Vec::new();
-        while let (Some(window), Some(bits)) = (fields.u8(), fields.counted()) {
-            for (idx, octet) in (0u8..).zip(bits) {
-                let set = (0..8u8).filter(|bit| octet & 0x80 >> bit != 0);
-                types.extend(set.map(|bit| Rtype(u16::from_be_bytes([window, idx << 3 | bit]))));
+impl<'z> Bitmap<'z> {
+    /// The types in it, ascending. No allocation: this is asked of each name of a zone.
+    pub(super) fn types(self) -> impl Iterator<Item = Rtype> + use<'z> {
+        let mut windows = Fields(self.0);
+        let mut window = 0;
+        // What is left of the window, and of its latest octet, which is the one before `next_idx`.
+        let mut octets: &[u8] = &[];
+        let mut next_idx = 0u8;
+        let mut octet = 0u8;
+        std::iter::from_fn(move || {
+            while octet == 0 {
+                if let Some((&first, rest)) = octets.split_first() {
+                    (octet, octets) = (first, rest);
+                    next_idx = next_idx.wrapping_add(1);
+                } else {
+                    (window, octets, next_idx) = (windows.u8()?, windows.counted()?, 0);
+                }
             }
-        }
-        types
+            // Below 8, because the octet is not zero.
+            let bit = u8::try_from(octet.leading_zeros()).unwrap_or(0);
+            octet &= !(0x80 >> bit);
+            Some(Rtype(u16::from_be_bytes([window, next_idx.wrapping_sub(1) << 3 | bit])))
+        })
     }
 }
 

@@ -1,0 +1,180 @@
+//! The gate before what we sign ourselves is published: a zone that would not validate, or not for long, stays unpublished,
+//! and the last good one stays in service.
+//!
+//! It judges by the rules of `dnsctl check`, but what is a warning there because somebody may have wanted it is a fault
+//! here, where only a fault of ours can have caused it. Nobody forces this gate. It is not about what the records say
+//! ([`check`](crate::check::check)) or how many there are ([`gate`](crate::gate)). Invariant: a zone that passes has one
+//! SOA, NS, the DNSKEY that are expected, a complete chain of denial, and for each RRset that must be signed a good
+//! signature of each algorithm, and no signature that is not good; each is valid at the given time and so long after it as
+//! is asked for.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use snapshot::dns::name::Name;
+use snapshot::dns::rtype::Rtype;
+use snapshot::dns::zone::Zone;
+
+use super::signatures::Tally;
+use super::{Measure, Scope, Signed, Standard, Verifier, judge, serial_time, zonemd};
+use crate::check::{Finding, Findings, Severity, distinct_count, line};
+
+/// How long signatures must stay valid at least if nobody says otherwise, 7 days: time to notice that nothing is signed
+/// any more, and to repair it.
+pub const REMAINING_SECS_MIN: u32 = 7 * 86_400;
+/// How many faults a refusal shows.
+const FAULTS_SHOWN_MAX: usize = 3;
+
+/// What a zone has to be to pass.
+#[derive(Debug, Clone, Copy)]
+pub struct Gate<'g> {
+    /// The time, in seconds since 1970.
+    pub at_unix_secs: u64,
+    /// How long each signature must stay valid, in seconds; [`REMAINING_SECS_MIN`].
+    pub remaining_secs_min: u32,
+    /// RDATA of DNSKEY that the zone must have: those that its owner was told of. There may be others.
+    pub keys: &'g [&'g [u8]],
+    /// Who verifies: not who signed.
+    pub verifier: Verifier,
+    /// How many threads may be used.
+    pub jobs: NonZeroUsize,
+}
+
+/// What is known of a zone that passed.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passed {
+    /// When the first signature expires, in seconds since 1970.
+    pub earliest_expiry_unix_secs: u64,
+    /// How many signatures were verified.
+    pub signature_count: usize,
+}
+
+/// A zone that did not pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The zone.
+    pub apex: Name,
+    /// The first few faults, at least one.
+    pub faults: Vec<Finding>,
+    /// How many there are.
+    pub fault_count: usize,
+}
+
+impl Gate<'_> {
+    /// Lets a zone pass, or tells why not. It costs the verification of all signatures, and little beside.
+    ///
+    /// # Errors
+    /// [`Refused`] with the rules that are broken.
+    pub fn pass(&self, zone: &Zone) -> Result<Passed, Refused> {
+        self.judge(zone, Scope::Whole)
+    }
+
+    /// Lets the changed part of a zone pass whose other names are in service. `part` has, with all their records, the apex,
+    /// the owners that changed, those whose NSEC or NSEC3 names one of them, the NSEC3 of each of them, and the zone cuts
+    /// and DNAMEs above. What cannot be seen from there is not judged: whether owners are missing, empty non-terminals and
+    /// a digest of the zone.
+    ///
+    /// # Errors
+    /// [`Refused`] with the rules that are broken.
+    pub fn pass_part(&self, part: &Zone) -> Result<Passed, Refused> {
+        self.judge(part, Scope::Part)
+    }
+
+    /// Applies the rules.
+    fn judge(&self, zone: &Zone, scope: Scope) -> Result<Passed, Refused> {
+        let mut findings = Findings::strict();
+        let measure = Measure {
+            standard: Standard::Own { remaining_secs_min: self.remaining_secs_min },
+            scope,
+            at: serial_time(self.at_unix_secs),
+            verifier: self.verifier,
+            jobs: self.jobs,
+        };
+        let signed = Signed::of(zone, measure);
+        check_apex(zone, &mut findings);
+        self.check_keys(&signed, &mut findings);
+        let mut tally = Tally::default();
+        if !signed.keys.is_empty() {
+            tally = judge(&signed, &mut findings);
+        }
+        if scope == Scope::Whole {
+            zonemd::check(zone, &mut findings);
+        }
+        let mut faults = findings.list;
+        faults.retain(|finding| finding.severity == Severity::Error);
+        if !faults.is_empty() {
+            let of_errors = findings.counts.into_values().filter(|(worst, _)| *worst == Severity::Error);
+            let fault_count = of_errors.map(|(_, count)| count).sum();
+            faults.truncate(FAULTS_SHOWN_MAX);
+            return Err(Refused { apex: zone.apex().to_name(), faults, fault_count });
+        }
+        let remaining_secs = u64::from(tally.remaining_secs_min.unwrap_or(0));
+        let earliest_expiry_unix_secs = self.at_unix_secs.saturating_add(remaining_secs);
+        Ok(Passed { earliest_expiry_unix_secs, signature_count: tally.count })
+    }
+
+    /// The keys that must be there are, and no two are alike to validators.
+    fn check_keys(&self, signed: &Signed<'_>, findings: &mut Findings) {
+        let apex = signed.zone.apex();
+        if signed.keys.is_empty() {
+            let message = format!("{apex} has no DNSKEY, so nobody can verify anything (RFC 4035 section 2.1)");
+            return findings.insecure("no-dnskey", 0, apex, message);
+        }
+        for rdata in self.keys.iter().filter(|rdata| !signed.keys.iter().any(|key| key.rdata == **rdata)) {
+            let tag = super::rdata::Dnskey::read(rdata).map_or(0, |key| key.tag());
+            let message = format!("DNSKEY {tag} is not among those of {apex}, but its owner was told of it");
+            findings.insecure("key-not-there", 0, apex, message);
+        }
+        for (algorithm, tag) in signed.keys.collisions() {
+            let message = format!(
+                "several DNSKEYs of {apex} have algorithm {algorithm} and tag {tag}: validators must try them all (RFC \
+                 4034 appendix B); make another key"
+            );
+            findings.insecure("colliding-keys", 0, apex, message);
+        }
+    }
+}
+
+/// The apex has what makes it one.
+fn check_apex(zone: &Zone, findings: &mut Findings) {
+    let apex = zone.apex();
+    let rrset = |rtype| zone.owner(apex).and_then(|owner| owner.rrset(rtype));
+    match rrset(Rtype::SOA).map(|soa| (distinct_count(&soa), line(&soa))) {
+        Some((1, _)) => {}
+        Some((_, line)) => findings.insecure("multiple-soas", line, apex, format!("{apex} has several SOA records")),
+        None => findings.insecure("no-soa", 0, apex, format!("{apex} has no SOA")),
+    }
+    if rrset(Rtype::NS).is_none() {
+        findings.insecure("no-ns", 0, apex, format!("{apex} has no NS"));
+    }
+}
+
+impl Refused {
+    /// The rule that the first fault breaks, in kebab-case; those of `dnsctl check` where they have it.
+    #[must_use]
+    pub fn rule(&self) -> &'static str {
+        self.faults.first().map_or("", |fault| fault.code)
+    }
+}
+
+/// Writes `zone a.test. does not pass the gate for signed zones: message [rule]; message [rule]; and 5 more`.
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "zone {} does not pass the gate for signed zones", self.apex)?;
+        for (idx, fault) in self.faults.iter().enumerate() {
+            write!(f, "{}{} [{}]", if idx == 0 { ": " } else { "; " }, fault.message, fault.code)?;
+        }
+        match self.fault_count.saturating_sub(self.faults.len()) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+#[cfg(test)]
+mod signed;
+#[cfg(test)]
+mod tests;

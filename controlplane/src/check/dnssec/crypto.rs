@@ -32,7 +32,7 @@ pub(super) enum Verdict {
 
 /// A public key that is read once for all signatures by it.
 pub(super) enum PublicKey<'z> {
-    /// A point of a curve, for ring, which reads it each time; that costs 1 of some 60 µs.
+    /// A point of a curve, for ring, which reads it each time it verifies.
     Curve(UnparsedPublicKey<Vec<u8>>),
     /// A point on P-256, for the crate p256. Reading it includes the check that it is on the curve.
     P256(Box<VerifyingKey>),

@@ -13,6 +13,7 @@ pub mod check;
 pub mod clock;
 pub mod compile;
 pub mod config;
+pub mod dnssec;
 pub mod dyndns;
 pub mod gate;
 pub mod http;

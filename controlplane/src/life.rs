@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::api::{self, Api};
 use crate::config::{Args, Config};
+use crate::dnssec::Dnssec;
 use crate::http::listen::{Listener, accept};
 use crate::http::openapi;
 use crate::http::server::{Server, Settings};
@@ -71,14 +72,16 @@ const WORKER_COUNT: usize = 2;
 fn serve_until_told(config: Config) -> io::Result<()> {
     let stop = stop_on_signals()?;
     let store = Arc::new(Store::open(&config.state).map_err(|cause| store_error(&config.state, &cause))?);
+    let dnssec = Arc::new(Dnssec::open(&config.seal).map_err(io::Error::other)?);
     let planes = publish::Settings {
+        dnssec: Some(Arc::clone(&dnssec)),
         snapshots: config.snapshots.clone(),
         planes: config.planes.clone(),
         sign: config.sign.clone(),
     };
     let publisher = Publisher::start(Arc::clone(&store), &planes).map_err(io::Error::other)?;
     let planes = Arc::new(Planes::new(config.snapshots.clone(), config.planes.clone(), Pace::default()));
-    let app = Api::new(Arc::clone(&store), publisher, Arc::clone(&planes), config.domains.clone());
+    let app = Api::new(Arc::clone(&store), publisher, Arc::clone(&planes), config.domains.clone(), dnssec);
     let app = Arc::new(app.map_err(|cause| store_error(&config.state, &cause))?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_COUNT).enable_all().build()?;
     let ended = runtime.block_on(serve(config, store, app, stop));
@@ -107,6 +110,7 @@ async fn serve(config: Config, store: Arc<Store>, app: Arc<Api>, stop: watch::Re
     let mut tables = vec![serve::routes(), openapi::routes()];
     tables.extend(api::tables());
     let unproved = tokio::spawn(api::verify::keep(Arc::clone(&app), stop.clone()));
+    let resigned = tokio::spawn(api::signing::keep(Arc::clone(&app), stop.clone()));
     let server = Server::new(app, &tables, settings);
     let keep = tokio::spawn(api::throttles::keep(store, Arc::clone(server.shared()), stop.clone()));
     info!("serving http://{addr}");
@@ -117,6 +121,7 @@ async fn serve(config: Config, store: Arc<Store>, app: Arc<Api>, stop: watch::Re
     drop(local.await);
     drop(keep.await);
     drop(unproved.await);
+    drop(resigned.await);
     for poll in polls {
         drop(poll.await);
     }

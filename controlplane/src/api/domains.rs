@@ -12,15 +12,19 @@ use super::preview::{self, Preview};
 use super::verify::Missing;
 use super::{Api, Caller, aside, gates, now_us};
 use crate::change::{self, NewDomain};
+use crate::config::Dnssec;
+use crate::dnssec;
 use crate::http::call::Call;
 use crate::http::page::{Direction, Paging, Position};
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Access, Count, Operation, Permission, Resource, Route, Scope, Success};
+use crate::keys::{Role, Shown};
 use crate::naming::{self, Suffixes};
 use crate::rrset::{Draft, Limits, Rules};
 use crate::store::Txn;
 use crate::store::accounts::Class;
-use crate::store::domains::{Domain, SerialPolicy, Soa, SoaMode};
+use crate::store::domains::{Denial, Domain, SerialPolicy, Soa, SoaMode};
+use crate::store::keys::NewKey;
 use crate::store::rrsets::{Filter, Rrset};
 use crate::value::{Timestamp, type_name};
 use crate::zonetext::{self, Exported, Header, Import};
@@ -49,15 +53,16 @@ pub(super) struct View {
 
 /// A DNSSEC key of a domain.
 #[derive(Debug, Serialize, ToSchema)]
-struct Key {
+#[schema(as = DnssecKey)]
+pub(super) struct Key {
     /// The DNSKEY record.
     dnskey: String,
     /// DS records for the parent.
     ds: Vec<String>,
     /// Its flags.
     flags: u16,
-    /// `csk`.
-    keytype: Option<String>,
+    /// `csk`, `ksk` or `zsk`; none for keys of the domain's owner.
+    keytype: Option<&'static str>,
     /// Whether it is ours.
     managed: bool,
 }
@@ -140,13 +145,43 @@ impl Api {
 
 impl Api {
     /// How a domain is shown that was just made.
-    pub(super) fn new_view(&self, domain: &Domain) -> View {
-        View { published: None, keys: Some(Vec::new()), ..self.view(domain) }
+    pub(super) fn new_view(&self, domain: &Domain) -> Result<View, Refusal> {
+        Ok(View { published: None, keys: Some(self.keys_of(domain)?), ..self.view(domain) })
+    }
+
+    /// The keys of a domain: ours while it is signed, then those that its owner has put beside them.
+    pub(super) fn keys_of(&self, domain: &Domain) -> Result<Vec<Key>, Refusal> {
+        let (ours, theirs) = self.read(|reader| {
+            let ours = if domain.denial == Denial::Off { Vec::new() } else { reader.keys(domain.id)? };
+            Ok((ours, reader.rrset(domain.id, &[], Rtype::DNSKEY)?))
+        })?;
+        let theirs: Vec<&[u8]> = theirs.iter().flat_map(Rrset::enabled).map(|record| &*record.rdata).collect();
+        let keys = dnssec::shown_keys(&domain.name, &ours, &theirs).into_iter();
+        Ok(keys
+            .map(|Shown { dnskey, ds, flags, role }| Key {
+                dnskey,
+                ds,
+                flags,
+                keytype: role.map(Role::name),
+                managed: role.is_some(),
+            })
+            .collect())
+    }
+
+    /// A key for a new domain.
+    pub(super) fn new_key(&self, domain: &str) -> Result<NewKey, Refusal> {
+        self.dnssec.new_key(domain).map_err(|error| {
+            tracing::error!("a key for {domain}: {error}");
+            Refusal::internal()
+        })
     }
 
     /// A domain with our name servers and these RRsets.
-    pub(super) fn new_domain(&self, name: String, drafts: Vec<Draft>) -> NewDomain {
-        NewDomain {
+    pub(super) fn new_domain(&self, name: String, drafts: Vec<Draft>) -> Result<NewDomain, Refusal> {
+        let (denial, keys) = self.new_signing(&name)?;
+        Ok(NewDomain {
+            denial,
+            keys,
             name,
             nameservers: self.settings.nameservers.clone(),
             soa: self.new_soa(),
@@ -155,7 +190,17 @@ impl Api {
             minimum_ttl_secs: self.settings.minimum_ttl_secs,
             drafts,
             local_suffixes: self.settings.local_suffixes.clone(),
-        }
+        })
+    }
+
+    /// How a new domain is signed, and with what.
+    pub(super) fn new_signing(&self, name: &str) -> Result<(Denial, Vec<NewKey>), Refusal> {
+        let denial = match self.settings.dnssec {
+            Dnssec::Off => return Ok((Denial::Off, Vec::new())),
+            Dnssec::Nsec => Denial::Nsec,
+            Dnssec::Nsec3 => Denial::Nsec3,
+        };
+        Ok((denial, vec![self.new_key(name)?]))
     }
 }
 
@@ -245,14 +290,14 @@ async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     }
     let content = content.unwrap_or_default();
     let report = content.report();
-    let new = app.new_domain(name, content.drafts);
+    let new = app.new_domain(name, content.drafts)?;
     let shown = dry_run.then(|| new.clone());
     let actor = change::Actor { account: account.id, limits, ..app.actor(&call, "rest")? };
     let created = app.make(&place, actor, dry_run, |txn, actor| change::create(txn, actor, new)).await?;
     if let Some(new) = shown {
         return Ok(Reply::json(200, &Preview::of(&created, &new, report, place.replaced.as_ref())));
     }
-    let view = app.new_view(&created.domain);
+    let view = app.new_view(&created.domain)?;
     Ok(app.served_all(&call, Reply::json(201, &view), &[created.domain.change, created.change]).await)
 }
 
@@ -287,7 +332,7 @@ pub(super) fn object(body: &Value) -> Result<&Map<String, Value>, Refusal> {
 /// GET of one.
 async fn show(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let domain = call.domain()?;
-    let view = View { keys: Some(Vec::new()), ..app.view(domain) };
+    let view = View { keys: Some(app.keys_of(domain)?), ..app.view(domain) };
     Ok(Reply::json(200, &view).etag(&app.etag_of(domain)))
 }
 

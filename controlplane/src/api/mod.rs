@@ -23,6 +23,7 @@ mod refusal;
 mod root;
 mod rrsets;
 mod serials;
+pub mod signing;
 pub mod throttles;
 mod tokens;
 pub mod verify;
@@ -34,6 +35,7 @@ use std::time::Duration;
 use crate::change::{self, Actor, House, Precondition, Refusal as ChangeRefusal};
 use crate::clock::now_us;
 use crate::config::{Domains, Whose};
+use crate::dnssec::Dnssec;
 use crate::http::App;
 use crate::http::call::Call;
 use crate::http::credentials::{AuthFailure, Credentials};
@@ -67,6 +69,8 @@ pub struct Api {
     store: Arc<Store>,
     /// What makes changes served.
     publisher: Publisher,
+    /// What signs domains.
+    dnssec: Arc<Dnssec>,
     /// What new domains are made of.
     settings: Domains,
     /// What of them changes obey.
@@ -102,6 +106,7 @@ impl Api {
         publisher: Publisher,
         planes: Arc<Planes>,
         settings: Domains,
+        dnssec: Arc<Dnssec>,
     ) -> Result<Api, StoreError> {
         let new = NewAccount {
             uuid: uuid::Uuid::new_v4(),
@@ -119,7 +124,7 @@ impl Api {
         let wants_proof = settings.verification.whose == Whose::Hosting;
         let house = Arc::new(House { local_suffixes: settings.local_suffixes.clone(), wants_proof });
         let looks = verify::Looks::default();
-        Ok(Api { store, publisher, planes, settings, house, operator, used: Mutex::default(), looks })
+        Ok(Api { store, publisher, dnssec, planes, settings, house, operator, used: Mutex::default(), looks })
     }
 
     /// Asks the database.

@@ -11,7 +11,8 @@ use crate::naming::{self, Neighbours, Suffixes};
 use crate::rrset::canonical::canonical;
 use crate::rrset::{Content, Draft};
 use crate::store::accounts::Class;
-use crate::store::domains::{Domain, Released, SerialPolicy, Soa, SoaMode};
+use crate::store::domains::{Denial, Domain, Released, SerialPolicy, Soa, SoaMode};
+use crate::store::keys::NewKey;
 use crate::store::rrsets::Record;
 use crate::store::usage::Delta;
 use crate::store::{AccountId, ChangeId, DomainId, Reader, Txn};
@@ -44,6 +45,10 @@ pub struct NewDomain {
     pub drafts: Vec<Draft>,
     /// Zones below which anybody may register, of ours.
     pub local_suffixes: Vec<String>,
+    /// Whether it is signed, and how.
+    pub denial: Denial,
+    /// What signs it.
+    pub keys: Vec<NewKey>,
 }
 
 /// A domain that was made.
@@ -90,8 +95,12 @@ pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, R
         soa: new.soa,
         rrset_count: 0,
         unproved,
+        denial: new.denial,
     };
     domain.id = txn.add_domain(&domain)?.ok_or(Refusal::Taken)?;
+    for key in &new.keys {
+        txn.add_key(domain.account, domain.id, key, actor.now_us)?;
+    }
     // A token that may write into what it makes may fill it as well.
     auto_policy(txn, actor, &domain)?;
     authorise(txn, actor, &domain, new.drafts.iter().map(|draft| (&*draft.subname, draft.rtype)))?;

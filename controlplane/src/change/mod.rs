@@ -14,6 +14,7 @@ mod prove;
 mod quota;
 mod republish;
 mod serial;
+mod signing;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use domain::{Created, NewDomain, create, delete, expire, unproved_since, wit
 pub use edits::{Content, Edit, State, soa_of};
 pub use prove::{Grounds, prove};
 pub use republish::{Republish, republish};
+pub use signing::{resign, set_signing};
 pub use undo::{Restore, restore, revive};
 
 /// Who changes something, and when.

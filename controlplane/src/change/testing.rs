@@ -3,7 +3,7 @@
 use snapshot::dns::rtype::Rtype;
 
 use super::NewDomain;
-use crate::store::domains::{Domain, SerialPolicy, Soa, SoaMode};
+use crate::store::domains::{Denial, Domain, SerialPolicy, Soa, SoaMode};
 use crate::store::rrsets::{Record, Rrset};
 use crate::store::{AccountId, ChangeId, DomainId};
 
@@ -31,6 +31,8 @@ pub(crate) fn new_domain(name: &str) -> NewDomain {
         minimum_ttl_secs: 0,
         drafts: Vec::new(),
         local_suffixes: Vec::new(),
+        denial: Denial::Off,
+        keys: Vec::new(),
     }
 }
 
@@ -52,6 +54,7 @@ pub(crate) fn domain(account: AccountId, name: &str) -> Domain {
         soa: soa(),
         rrset_count: 0,
         unproved: None,
+        denial: Denial::Off,
     }
 }
 

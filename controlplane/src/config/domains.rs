@@ -34,6 +34,9 @@ pub struct DomainArgs {
     /// The least TTL in new domains [default: 3600].
     #[arg(long, value_name = "SECONDS")]
     pub minimum_ttl: Option<u32>,
+    /// Sign new domains, with this proof of what they lack [default: off].
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub dnssec: Option<Dnssec>,
     /// Publish domains of these accounts only after it is proved that they are theirs [default: off].
     #[arg(long = "verify", value_name = "WHOSE", value_enum)]
     pub verify: Option<Whose>,
@@ -54,6 +57,19 @@ pub enum Whose {
     Off,
     /// Those of tenants.
     Hosting,
+}
+
+/// Whether and how new domains are signed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dnssec {
+    /// Not at all.
+    #[default]
+    Off,
+    /// With NSEC.
+    Nsec,
+    /// With NSEC3.
+    Nsec3,
 }
 
 /// How domains are proved.
@@ -97,6 +113,8 @@ pub(super) struct FileDomains {
     local_suffixes: Vec<String>,
     /// As `--minimum-ttl`.
     minimum_ttl: Option<u32>,
+    /// As `--dnssec`.
+    dnssec: Option<Dnssec>,
     /// As `--verify`.
     verify: Option<Whose>,
     /// As `--verify-under`.
@@ -116,6 +134,8 @@ pub struct Domains {
     pub local_suffixes: Vec<String>,
     /// In seconds.
     pub minimum_ttl_secs: u32,
+    /// Whether and how they are signed.
+    pub dnssec: Dnssec,
     /// How those of tenants are proved to be theirs.
     pub verification: Verification,
 }
@@ -142,6 +162,7 @@ impl Domains {
         };
         Ok(Domains {
             verification,
+            dnssec: args.dnssec.or(file.dnssec).unwrap_or_default(),
             hostmaster: absolute(&hostmaster)?,
             local_suffixes: suffixes.iter().map(local).collect::<Result<Vec<_>, _>>()?,
             minimum_ttl_secs: args.minimum_ttl.or(file.minimum_ttl).unwrap_or(MINIMUM_TTL_DEFAULT),

@@ -12,7 +12,7 @@ use clap::Parser;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-pub use domains::{DomainArgs, Domains, Verification, Whose};
+pub use domains::{Dnssec, DomainArgs, Domains, Verification, Whose};
 
 use domains::FileDomains;
 
@@ -45,6 +45,9 @@ pub struct Args {
     /// Sign what is published with the key in this file, as `dnsctl key snapshot` makes it [default: not signed].
     #[arg(long, value_name = "FILE")]
     pub sign: Option<PathBuf>,
+    /// File with the secret that seals DNSSEC keys; it is made if it is not there [default: STATE/seal.key].
+    #[arg(long, value_name = "FILE")]
+    pub seal: Option<PathBuf>,
     /// What new domains are made of.
     #[command(flatten)]
     pub domains: DomainArgs,
@@ -54,7 +57,7 @@ pub struct Args {
     /// Control socket of a data plane to follow (repeatable).
     #[arg(long = "dataplane", value_name = "PATH")]
     pub dataplanes: Vec<PathBuf>,
-    /// TOML file with the keys `snapshots`, `state`, `sign`, `api`, `api_socket`, `trusted_proxies`, `dataplanes` and the table
+    /// TOML file with the keys `snapshots`, `state`, `sign`, `seal`, `api`, `api_socket`, `trusted_proxies`, `dataplanes` and the table
     /// `domains`; arguments win over it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -77,6 +80,8 @@ struct FileConfig {
     state: Option<PathBuf>,
     /// As `--sign`.
     sign: Option<PathBuf>,
+    /// As `--seal`.
+    seal: Option<PathBuf>,
     /// What new domains are made of.
     #[serde(default)]
     domains: FileDomains,
@@ -101,6 +106,8 @@ pub struct Config {
     pub state: PathBuf,
     /// The key that signs what is published.
     pub sign: Option<PathBuf>,
+    /// The secret that seals DNSSEC keys.
+    pub seal: PathBuf,
     /// What new domains are made of.
     pub domains: Domains,
     /// Networks of proxies that are believed.
@@ -176,8 +183,9 @@ impl Config {
         let state = args.state.or(file.state).unwrap_or_else(|| snapshots.join("state"));
         let api_socket = args.api_socket.or(file.api_socket).unwrap_or_else(|| state.join("socket"));
         let sign = args.sign.or(file.sign);
+        let seal = args.seal.or(file.seal).unwrap_or_else(|| state.join("seal.key"));
         let domains = Domains::from(args.domains, file.domains)?;
-        Ok(Config { snapshots, state, sign, api, api_socket, domains, trusted_proxies, planes })
+        Ok(Config { snapshots, state, sign, seal, api, api_socket, domains, trusted_proxies, planes })
     }
 }
 

@@ -16,6 +16,7 @@ use tracing::{debug, warn};
 
 use super::rows::{Rows, name_of};
 use super::zone::{self, ZoneError};
+use crate::dnssec::Dnssec;
 use crate::store::changes::Node;
 use crate::store::domains::Domain;
 use crate::store::{ChangeId, DomainId, Reader, Store, StoreError};
@@ -35,6 +36,8 @@ pub(super) struct BigZones {
     fresh: Vec<DomainId>,
     /// For threads that fold.
     store: Arc<Store>,
+    /// What signs.
+    signer: Option<Arc<Dnssec>>,
     /// Where they put what they made.
     done: Sender<Folded>,
     /// What they made.
@@ -84,10 +87,10 @@ pub(super) struct Folded {
 
 impl BigZones {
     /// None yet.
-    pub(super) fn new(store: Arc<Store>) -> BigZones {
+    pub(super) fn new(store: Arc<Store>, signer: Option<Arc<Dnssec>>) -> BigZones {
         let (done, folded) = channel::unbounded();
         let (zones, published, fresh) = (HashMap::new(), PublishedZones::default(), Vec::new());
-        BigZones { zones, published, fresh, store, done, folded, fold_count: 0, is_folding: false }
+        BigZones { zones, published, fresh, store, signer, done, folded, fold_count: 0, is_folding: false }
     }
 
     /// Learns the bases of the published generation, if the database is the one that it was made of.
@@ -170,7 +173,7 @@ impl BigZones {
                 Err(cause) => debug!("no overlay for {}: {cause}", domain.name),
             }
         }
-        let segment = zone::compile(reader, domain)?;
+        let segment = zone::compile(reader, domain, self.signer.as_deref())?;
         self.remember(domain, &segment);
         Ok(vec![segment])
     }
@@ -190,12 +193,12 @@ impl BigZones {
         if self.is_folding || big.folding.is_some() || big.overlay.node_count() < FOLD_NODES_MIN {
             return;
         }
-        let (store, done) = (Arc::clone(&self.store), self.done.clone());
+        let (store, done, signer) = (Arc::clone(&self.store), self.done.clone(), self.signer.clone());
         self.fold_count += 1;
         let id = FoldId(self.fold_count);
         let fold = move || {
             let base = store.read(|reader| match reader.domain(domain)? {
-                Some(row) => zone::compile(reader, &row),
+                Some(row) => zone::compile(reader, &row, signer.as_deref()),
                 None => Err(ZoneError::Gone),
             });
             // Whoever publishes may have ended.

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use snapshot::handover::{HandoverError, LockError};
 use tokio::sync::watch;
 
+use crate::dnssec::Dnssec;
 use crate::store::{ChangeId, Store, StoreError};
 
 pub use files::FilesUnknown;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub planes: Vec<PathBuf>,
     /// The key that signs what is published, for data planes that ask for it.
     pub sign: Option<PathBuf>,
+    /// What signs domains; without it those that shall be signed keep what is published.
+    pub dnssec: Option<Arc<Dnssec>>,
 }
 
 /// How far publishing is, for whoever waits for it.
@@ -168,6 +171,12 @@ impl Publisher {
     #[must_use]
     pub fn refuses(&self, name: &str) -> bool {
         self.progress.borrow().refused.contains_key(name)
+    }
+
+    /// Why a zone keeps an older segment, if it does.
+    #[must_use]
+    pub fn refusal_of(&self, name: &str) -> Option<String> {
+        self.progress.borrow().refused.get(name).cloned()
     }
 
     /// Whether any zone does.

@@ -2,6 +2,7 @@
 
 mod damage;
 mod restart;
+mod signed;
 
 use snapshot::handover::Directory;
 
@@ -37,7 +38,8 @@ impl Bench {
 
     /// Starts a publisher without data planes.
     fn publisher(&self) -> Publisher {
-        let settings = Settings { snapshots: self.dir.path().join("snapshots"), planes: Vec::new(), sign: None };
+        let settings =
+            Settings { snapshots: self.dir.path().join("snapshots"), planes: Vec::new(), sign: None, dnssec: None };
         Publisher::start(Arc::clone(&self.store), &settings).unwrap()
     }
 

@@ -107,7 +107,7 @@ pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher,
     // A directory that is empty, or was compiled from files, gets all domains.
     let is_whole = done == ChangeId(0) || behind.is_some();
     let worker = Worker {
-        big: BigZones::new(Arc::clone(&store)),
+        big: BigZones::new(Arc::clone(&store), settings.dnssec.clone()),
         store,
         writer,
         done,

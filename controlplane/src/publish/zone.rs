@@ -3,9 +3,11 @@
 use snapshot::dns::name::Name;
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
-use snapshot::image::Segment;
+use snapshot::image::{BuildError, Segment};
 
 use crate::check::{self, Severity};
+use crate::clock::now_us;
+use crate::dnssec::{self, Dnssec, DnssecError};
 use crate::store::domains::{Domain, Soa};
 use crate::store::rrsets::Rrset;
 use crate::store::{Reader, StoreError};
@@ -25,20 +27,32 @@ pub(super) enum ZoneError {
     /// It was deleted meanwhile.
     #[error("the domain is gone")]
     Gone,
+    /// It shall be signed, and nobody here can.
+    #[error("it shall be signed, and this process has no keys")]
+    NoSigner,
+    /// It cannot be signed, or is not right when it is.
+    #[error(transparent)]
+    Dnssec(#[from] DnssecError),
     /// No server could serve it.
     #[error("{0}")]
     Unservable(String),
 }
 
-/// Reads a domain whole and compiles it. O(records).
-pub(super) fn compile(reader: &Reader<'_>, domain: &Domain) -> Result<Segment, ZoneError> {
+/// Reads a domain whole, signs it if it shall be, and compiles it. O(records).
+pub(super) fn compile(reader: &Reader<'_>, domain: &Domain, signer: Option<&Dnssec>) -> Result<Segment, ZoneError> {
     let mut zone = read(reader, domain)?;
     let worst = check::check(&zone).into_iter().find(|finding| finding.severity == Severity::Error);
     if let Some(finding) = worst {
         return Err(ZoneError::Unservable(finding.message));
     }
     check::prune(&mut zone);
-    Segment::build(&zone).map_err(|error| ZoneError::Unservable(error.to_string()))
+    let unservable = |error: BuildError| ZoneError::Unservable(error.to_string());
+    let Some(chain) = dnssec::chain_of(domain.denial) else { return Segment::build(&zone).map_err(unservable) };
+    let signer = signer.ok_or(ZoneError::NoSigner)?;
+    let zone = signer.sign(zone, chain, domain, &reader.keys(domain.id)?, now_us())?;
+    let segment = Segment::build(&zone).map_err(unservable)?;
+    signer.remember(domain.id, zone);
+    Ok(segment)
 }
 
 /// Reads a domain whole.

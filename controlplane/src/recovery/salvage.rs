@@ -14,7 +14,7 @@ use snapshot::dns::rtype::Rtype;
 use snapshot::image::{RrsetBody, View, Zone};
 
 use crate::change::{self, Change, Edits, House, NewDomain, Refusal, Target};
-use crate::store::domains::{SerialPolicy, Soa, SoaMode};
+use crate::store::domains::{Denial, SerialPolicy, Soa, SoaMode};
 use crate::store::rrsets::Record;
 use crate::store::{AccountId, StoreError, Txn};
 
@@ -104,6 +104,10 @@ fn soa_of(apex: &Name, body: &RrsetBody<'_>) -> Option<Soa> {
     })
 }
 
+/// What signing makes, and what it merges with records of the owner: of a signed zone the database has them.
+const SIGNING: [Rtype; 7] =
+    [Rtype::RRSIG, Rtype::NSEC, Rtype::NSEC3, Rtype::NSEC3PARAM, Rtype::DNSKEY, Rtype::CDS, Rtype::CDNSKEY];
+
 /// Makes the domains of the database what the snapshot has; those that it lacks are made for `operator`.
 ///
 /// # Errors
@@ -125,10 +129,13 @@ pub(super) fn adopt(
                 change::create(txn, &actor(operator), new_domain(name, soa.clone()))?.domain
             }
         };
+        let is_signed = targets.iter().any(|target| target.rtype == Rtype::RRSIG);
+        targets.retain(|target| !is_signed || !SIGNING.contains(&target.rtype));
         let kept: HashSet<(String, Rtype)> =
             targets.iter().map(|target| (target.subname.clone(), target.rtype)).collect();
         txn.each_rrset(domain.id, |rrset| {
-            if !kept.contains(&(rrset.subname.clone(), rrset.rtype)) {
+            let is_of_signing = is_signed && SIGNING.contains(&rrset.rtype);
+            if !is_of_signing && !kept.contains(&(rrset.subname.clone(), rrset.rtype)) {
                 targets.push(Target { subname: rrset.subname, rtype: rrset.rtype, state: None });
             }
             Ok::<_, StoreError>(())
@@ -152,5 +159,7 @@ fn new_domain(name: String, soa: Soa) -> NewDomain {
         minimum_ttl_secs: 0,
         drafts: Vec::new(),
         local_suffixes: Vec::new(),
+        denial: Denial::Off,
+        keys: Vec::new(),
     }
 }

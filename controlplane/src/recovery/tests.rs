@@ -13,7 +13,7 @@ use crate::publish::{Publisher, Settings};
 fn serial_served(state: &Path, snapshots: &Path) -> Option<u32> {
     let store = Arc::new(Store::open(state).unwrap());
     let head = store.read(|reader| reader.head()).unwrap().change;
-    let settings = Settings { snapshots: snapshots.to_owned(), planes: Vec::new(), sign: None };
+    let settings = Settings { snapshots: snapshots.to_owned(), planes: Vec::new(), sign: None, dnssec: None };
     let publisher = Publisher::start(store, &settings).unwrap();
     assert_eq!(publisher.quarantine(), None);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

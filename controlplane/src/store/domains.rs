@@ -24,6 +24,19 @@ pub enum SoaMode {
     User,
 }
 
+/// Whether a domain is signed, and how it proves what does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denial {
+    /// It is not signed.
+    Off,
+    /// NSEC (RFC 4034 section 4).
+    Nsec,
+    /// NSEC3 without salt and further iterations (RFC 5155, RFC 9276).
+    Nsec3,
+    /// NSEC3 that leaves out delegations without DS (RFC 5155 section 6).
+    OptOut,
+}
+
 /// The fields of an SOA record but the serial (RFC 1035 section 3.3.13); times in seconds, names in presentation
 /// format with a dot at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +90,8 @@ pub struct Domain {
     pub rrset_count: u32,
     /// What it has to show to the world before it is published; `None` if nothing.
     pub unproved: Option<String>,
+    /// Whether it is signed, and how.
+    pub denial: Denial,
 }
 
 /// A domain that was deleted.
@@ -108,6 +123,7 @@ impl Domain {
         if let Some(token) = &self.unproved {
             hash.update(b"unproved").update(token.as_bytes());
         }
+        hash.update(self.denial.as_str().as_bytes());
         hash.update(&self.account.0.to_le_bytes()).update(&self.change.0.to_le_bytes());
         let mut octets = [0; 8];
         octets.copy_from_slice(&hash.finalize().as_bytes()[..8]);
@@ -136,13 +152,32 @@ impl SoaMode {
     }
 }
 
+impl Denial {
+    /// As it is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Denial::Off => "off",
+            Denial::Nsec => "nsec",
+            Denial::Nsec3 => "nsec3",
+            Denial::OptOut => "opt-out",
+        }
+    }
+
+    /// Reads what [`Denial::as_str`] gives.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Denial> {
+        [Denial::Off, Denial::Nsec, Denial::Nsec3, Denial::OptOut].into_iter().find(|denial| denial.as_str() == text)
+    }
+}
+
 /// The columns of a domain, in the order [`domain`] reads them.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, account, name, created, touched, published, changed, change, minimum_ttl, serial, ",
             "serial_policy, soa_mode, soa_ttl, soa_mname, soa_rname, soa_refresh, soa_retry, soa_expire, soa_minimum, ",
-            "rrset_count, checksum, unproved FROM domains ",
+            "rrset_count, checksum, unproved, denial FROM domains ",
             $rest
         )
     };
@@ -158,6 +193,7 @@ fn domain(row: &Row<'_>) -> rusqlite::Result<Domain> {
 fn unchecked(row: &Row<'_>) -> rusqlite::Result<Domain> {
     let serial_policy: String = row.get(10)?;
     let soa_mode: String = row.get(11)?;
+    let denial: String = row.get(22)?;
     Ok(Domain {
         id: DomainId(row.get(0)?),
         account: AccountId(row.get(1)?),
@@ -186,6 +222,7 @@ fn unchecked(row: &Row<'_>) -> rusqlite::Result<Domain> {
         },
         rrset_count: row.get(19)?,
         unproved: row.get(21)?,
+        denial: Denial::parse(&denial).ok_or(rusqlite::Error::IntegralValueOutOfRange(22, 0))?,
     })
 }
 
@@ -309,6 +346,22 @@ impl Reader<'_> {
         self.rows(sql, params![time_us, limit_of(limit)], |row| Ok(DomainId(row.get(0)?)))
     }
 
+    /// Up to `limit` signed domains that did not change since their last moment: those are `period` seconds apart, for
+    /// domain `id` when time and `id` times `step` together are a multiple of it. Times in seconds since 1970.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn stale_signed(
+        &self,
+        now_secs: i64,
+        (step, period): (i64, i64),
+        limit: usize,
+    ) -> Result<Vec<DomainId>, StoreError> {
+        let sql = "SELECT id FROM domains WHERE denial <> 'off' AND changed < ?1 * 1000000
+            AND changed < (?1 - (?1 + id * ?2) % ?3) * 1000000 ORDER BY changed LIMIT ?4";
+        self.rows(sql, params![now_secs, step, period, limit_of(limit)], |row| Ok(DomainId(row.get(0)?)))
+    }
+
     /// How many RRsets all domains of an account have together.
     ///
     /// # Errors
@@ -361,8 +414,8 @@ impl Txn<'_> {
         let id = self.insert(
             "INSERT INTO domains (account, name, name_key, created, touched, changed, change, minimum_ttl, serial,
                 serial_policy, soa_mode, soa_ttl, soa_mname, soa_rname, soa_refresh, soa_retry, soa_expire, soa_minimum,
-                checksum, unproved)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
+                checksum, unproved, denial)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
             params![
                 domain.account.0,
                 domain.name,
@@ -384,12 +437,13 @@ impl Txn<'_> {
                 minimum_secs,
                 domain.checksum(),
                 domain.unproved,
+                domain.denial.as_str(),
             ],
         )?;
         Ok(Some(DomainId(id)))
     }
 
-    /// Writes times, change, serial, SOA and proof of a domain.
+    /// Writes times, change, serial, SOA, proof and denial of a domain.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -398,7 +452,8 @@ impl Txn<'_> {
         self.execute(
             "UPDATE domains SET touched = ?2, published = ?3, changed = ?4, change = ?5, minimum_ttl = ?6, serial = ?7,
                 soa_ttl = ?8, soa_mname = ?9, soa_rname = ?10, soa_refresh = ?11, soa_retry = ?12, soa_expire = ?13,
-                soa_minimum = ?14, serial_policy = ?15, rrset_count = ?16, checksum = ?17, unproved = ?18
+                soa_minimum = ?14, serial_policy = ?15, rrset_count = ?16, checksum = ?17, unproved = ?18,
+                denial = ?19
              WHERE id = ?1",
             params![
                 domain.id.0,
@@ -419,6 +474,7 @@ impl Txn<'_> {
                 domain.rrset_count,
                 domain.checksum(),
                 domain.unproved,
+                domain.denial.as_str(),
             ],
         )?;
         Ok(())

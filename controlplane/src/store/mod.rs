@@ -10,6 +10,7 @@ pub mod changes;
 mod checkpoint;
 pub mod domains;
 pub mod housekeeping;
+pub mod keys;
 mod lock;
 pub mod policies;
 mod readers;

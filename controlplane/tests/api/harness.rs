@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use controlplane::api::{self, Api};
 use controlplane::clock::now_us;
-use controlplane::config::{Domains, Verification};
+use controlplane::config::{self, Domains, Verification};
+use controlplane::dnssec::Dnssec;
 use controlplane::http::listen::{Listener, accept};
 use controlplane::http::openapi;
 use controlplane::http::server::{Server, Settings};
@@ -165,7 +166,13 @@ impl Bench {
     fn start_in(dir: tempfile::TempDir, controls: Vec<PathBuf>, verification: Verification) -> Bench {
         let store = Arc::new(Store::open(&dir.path().join("state")).unwrap());
         let snapshots = dir.path().join("snapshots");
-        let settings = publish::Settings { snapshots: snapshots.clone(), planes: controls, sign: None };
+        let dnssec = Arc::new(Dnssec::open(&dir.path().join("seal.key")).unwrap());
+        let settings = publish::Settings {
+            snapshots: snapshots.clone(),
+            planes: controls,
+            sign: None,
+            dnssec: Some(Arc::clone(&dnssec)),
+        };
         let publisher = Publisher::start(Arc::clone(&store), &settings).unwrap();
         let planes = Arc::new(Planes::new(snapshots, Vec::new(), Pace::default()));
         let domains = Domains {
@@ -174,8 +181,9 @@ impl Bench {
             local_suffixes: vec!["dyn.petrel.test".into()],
             minimum_ttl_secs: 3600,
             verification,
+            dnssec: config::Dnssec::Nsec,
         };
-        let app = Arc::new(Api::new(Arc::clone(&store), publisher, planes, domains).unwrap());
+        let app = Arc::new(Api::new(Arc::clone(&store), publisher, planes, domains, dnssec).unwrap());
         let mut tables = vec![serve::routes(), openapi::routes()];
         tables.extend(api::tables());
         let server = Server::new(app, &tables, Settings::default());

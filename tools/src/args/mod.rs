@@ -15,8 +15,8 @@ use crate::failure::{EXIT_CODES, Failure};
 use crate::output::Format;
 
 pub(crate) use remote::{
-    Account, AccountVerb, Apply, Backup, Class, Doctor, Domain, DomainVerb, Force, Import, Limit, Mode, NewToken, Plan,
-    Quotas, Reach, Records, Recover, Rest, Restore, Rrset, RrsetVerb, Token, TokenVerb,
+    Account, AccountVerb, Apply, Backup, Class, Denial, Dnssec, DnssecVerb, Doctor, Domain, DomainVerb, Force, Import,
+    Limit, Mode, NewToken, Plan, Quotas, Reach, Records, Recover, Rest, Restore, Rrset, RrsetVerb, Token, TokenVerb,
 };
 
 /// Petrel's tool: compile zone files, look into snapshots, talk to data planes.
@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Token(Token),
     /// Make, list, show, delete, import and export domains, and take changes back.
     Domain(Domain),
+    /// Sign domains, show their keys and DS records.
+    Dnssec(Dnssec),
     /// Show and change RRsets.
     Rrset(Rrset),
     /// Show how a zone file differs from what its domain holds; 0 the same, 2 it differs.

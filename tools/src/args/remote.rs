@@ -206,6 +206,56 @@ pub(crate) struct Domain {
     pub(crate) verb: DomainVerb,
 }
 
+/// Arguments of `dnssec`.
+#[derive(Debug, Args)]
+pub(crate) struct Dnssec {
+    /// Which control plane.
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: DnssecVerb,
+}
+
+/// What can be done about signing.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DnssecVerb {
+    /// Sign a domain; prints the DS records for its parent.
+    Enable {
+        /// Its name.
+        name: String,
+        /// How it proves what it lacks.
+        #[arg(long, value_enum, default_value = "nsec")]
+        denial: Denial,
+    },
+    /// End signing, after the DS records were removed from the parent and have expired in caches; the keys are kept.
+    Disable {
+        /// Its name.
+        name: String,
+    },
+    /// Print the DS records for the parent.
+    Ds {
+        /// Its name.
+        name: String,
+    },
+    /// Show whether a domain is signed, and its keys.
+    Status {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// How a domain proves what it lacks.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Denial {
+    /// NSEC.
+    Nsec,
+    /// NSEC3.
+    Nsec3,
+    /// NSEC3 that leaves out unsigned delegations.
+    OptOut,
+}
+
 /// What can be done with domains.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DomainVerb {

@@ -8,6 +8,7 @@ pub(crate) mod backup;
 mod batch;
 pub(crate) mod check;
 pub(crate) mod compile;
+pub(crate) mod dnssec;
 pub(crate) mod doctor;
 pub(crate) mod domain;
 mod gate;

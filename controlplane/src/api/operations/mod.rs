@@ -12,6 +12,7 @@
 //! | write | no | yes | no | no |
 //! | admin | no | yes | yes | yes |
 
+mod dnssec;
 mod field;
 mod import;
 mod records;
@@ -22,7 +23,7 @@ use super::Api;
 use crate::http::route::{Access, Count, Operation, Permission, Resource, Route, Scope, Style, Success, Takes};
 
 /// The rows.
-pub(super) static ROUTES: [Route<Api>; 7] = [
+pub(super) static ROUTES: [Route<Api>; 8] = [
     Route::new(
         "/api/stats",
         &[Operation::get(|app, call| Box::pin(stats::show(app, call)))
@@ -109,6 +110,35 @@ pub(super) static ROUTES: [Route<Api>; 7] = [
             .replies(&[Success::json::<import::Imported>(200), Success::json::<import::Imported>(202)])
             .refuses(&[409, 412, 507])
             .summary("Takes over the records of a zone file")],
+    )
+    .style(Style::Operations),
+    Route::new(
+        "/api/zones/{name}/dnssec",
+        &[
+            Operation::get(|app, call| Box::pin(dnssec::show(app, call)))
+                .access(Access::With(Permission::Read))
+                .scopes(&[Scope::DnsApiCheap])
+                .resource(Resource::PartOfDomain)
+                .replies(&[Success::json::<dnssec::Signing>(200)])
+                .summary("Whether the zone is signed, its keys and their DS records"),
+            Operation::post(|app, call| Box::pin(dnssec::enable(app, call)))
+                .access(Access::With(Permission::Write))
+                .scopes(&[Scope::DnsApiPerDomainExpensive])
+                .resource(Resource::PartOfDomain)
+                .body::<dnssec::NewSigning>(Count::One)
+                .query(&["wait"])
+                .replies(&[Success::json::<dnssec::Signing>(200), Success::json::<dnssec::Signing>(202)])
+                .refuses(&[409, 412, 507])
+                .summary("Signs the zone"),
+            Operation::delete(|app, call| Box::pin(dnssec::disable(app, call)))
+                .access(Access::With(Permission::Write))
+                .scopes(&[Scope::DnsApiPerDomainExpensive])
+                .resource(Resource::PartOfDomain)
+                .query(&["wait"])
+                .replies(&[Success::json::<dnssec::Signing>(200), Success::json::<dnssec::Signing>(202)])
+                .refuses(&[409, 412, 507])
+                .summary("Ends signing; the keys are kept"),
+        ],
     )
     .style(Style::Operations),
     Route::new(

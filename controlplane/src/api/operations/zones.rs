@@ -197,7 +197,10 @@ fn new_zone(app: &Api, body: &Map<String, Value>, account: &Account) -> Result<N
         expire_secs: 604_800,
         minimum_secs: 86_400,
     };
+    let (denial, keys) = app.new_signing(&name)?;
     Ok(NewDomain {
+        denial,
+        keys,
         name,
         nameservers,
         soa,

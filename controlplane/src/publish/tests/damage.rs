@@ -71,7 +71,7 @@ fn revive(bench: &Bench, dir: &Path, domains: &[(DomainId, String)]) -> Option<C
             return None;
         }
     };
-    let settings = Settings { snapshots: dir.join("snapshots"), planes: Vec::new(), sign: None };
+    let settings = Settings { snapshots: dir.join("snapshots"), planes: Vec::new(), sign: None, dnssec: None };
     let Ok(publisher) = Publisher::start(Arc::clone(&store), &settings) else { return None };
     let mut last = None;
     for &(domain, _) in domains {
@@ -182,7 +182,7 @@ fn a_lost_or_torn_log_is_quarantined_or_whole() {
             fs::write(dir.join("state/petrel.db-wal"), log).unwrap();
         }
         let store = Arc::new(Store::open(&dir.join("state")).unwrap());
-        let settings = Settings { snapshots: dir.join("snapshots"), planes: Vec::new(), sign: None };
+        let settings = Settings { snapshots: dir.join("snapshots"), planes: Vec::new(), sign: None, dnssec: None };
         let publisher = Publisher::start(store, &settings).unwrap();
         let is_quarantined = publisher.quarantine().is_some();
         publisher.stop();
@@ -210,7 +210,8 @@ fn a_control_plane_that_was_replaced_neither_writes_nor_publishes() {
     assert!(matches!(Store::open(&state), Err(StoreError::Held { .. })));
     fs::remove_file(state.join("lock")).unwrap();
     let store = Arc::new(Store::open(&state).unwrap());
-    let settings = Settings { snapshots: bench.dir.path().join("snapshots"), planes: Vec::new(), sign: None };
+    let settings =
+        Settings { snapshots: bench.dir.path().join("snapshots"), planes: Vec::new(), sign: None, dnssec: None };
     assert!(matches!(Publisher::start(Arc::clone(&store), &settings), Err(StartError::Lock(_))));
     fs::remove_file(settings.snapshots.join("lock")).unwrap();
     let second = Publisher::start(Arc::clone(&store), &settings).unwrap();

@@ -51,7 +51,8 @@ CREATE TABLE tokens (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX tokens_newest ON tokens (account, created DESC, id);
 
--- `unproved` is what the domain has to show to the world before it is published; NULL if nothing.
+-- `unproved` is what the domain has to show to the world before it is published; NULL if nothing. `denial` is how a signed
+-- domain proves what it lacks.
 CREATE TABLE domains (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     account       INTEGER NOT NULL REFERENCES accounts (id),
@@ -75,10 +76,12 @@ CREATE TABLE domains (
     soa_minimum   INTEGER NOT NULL,
     rrset_count   INTEGER NOT NULL DEFAULT 0 CHECK (rrset_count >= 0),
     unproved      TEXT,
+    denial        TEXT    NOT NULL DEFAULT 'off' CHECK (denial IN ('off', 'nsec', 'nsec3', 'opt-out')),
     checksum      INTEGER NOT NULL,
     UNIQUE (id, account)
 ) STRICT;
 CREATE INDEX domains_newest ON domains (account, created DESC, id DESC);
+CREATE INDEX domains_signed ON domains (changed) WHERE denial <> 'off';
 CREATE INDEX domains_unproved ON domains (created) WHERE unproved IS NOT NULL;
 
 CREATE TABLE token_policies (
@@ -136,15 +139,19 @@ CREATE TABLE records (
 ) STRICT;
 CREATE INDEX records_rrset ON records (rrset);
 
+-- DNSSEC keys: the public part is what DNSKEY has, the secret is sealed with a key that is not in this file. `active` keys
+-- sign; the others are only announced.
 CREATE TABLE keys (
-    id      INTEGER PRIMARY KEY AUTOINCREMENT,
-    domain  INTEGER NOT NULL,
-    account INTEGER NOT NULL,
-    flags   INTEGER NOT NULL,
-    tag     INTEGER NOT NULL,
-    public  BLOB    NOT NULL,
-    sealed  BLOB    NOT NULL,
-    created INTEGER NOT NULL,
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    domain    INTEGER NOT NULL,
+    account   INTEGER NOT NULL,
+    role      TEXT    NOT NULL CHECK (role IN ('csk', 'ksk', 'zsk')),
+    algorithm INTEGER NOT NULL CHECK (algorithm BETWEEN 1 AND 255),
+    tag       INTEGER NOT NULL CHECK (tag BETWEEN 0 AND 65535),
+    public    BLOB    NOT NULL,
+    sealed    BLOB    NOT NULL,
+    active    INTEGER NOT NULL DEFAULT 1 CHECK (active IN (0, 1)),
+    created   INTEGER NOT NULL,
     UNIQUE (domain, tag),
     FOREIGN KEY (domain, account) REFERENCES domains (id, account) ON DELETE CASCADE
 ) STRICT;

@@ -1,0 +1,127 @@
+//! Signed domains: what is published holds, and what cannot be signed right changes nothing.
+
+use super::*;
+use crate::change::{resign, set_signing};
+use crate::store::domains::Denial;
+
+impl Bench {
+    /// What signs, with the key in a file of the bench.
+    fn dnssec(&self, file: &str) -> Arc<Dnssec> {
+        Arc::new(Dnssec::open(&self.dir.path().join(file)).unwrap())
+    }
+
+    /// Starts a publisher that signs.
+    fn signing(&self, dnssec: &Arc<Dnssec>) -> Publisher {
+        let dnssec = Some(Arc::clone(dnssec));
+        let settings =
+            Settings { snapshots: self.dir.path().join("snapshots"), planes: Vec::new(), sign: None, dnssec };
+        Publisher::start(Arc::clone(&self.store), &settings).unwrap()
+    }
+
+    /// Has a domain signed with a new key, or no longer.
+    fn sign(&self, dnssec: &Dnssec, domain: DomainId, name: &str, denial: Denial) -> ChangeId {
+        let (actor, key) = (self.actor.clone(), dnssec.new_key(name).unwrap());
+        let set = move |txn: &crate::store::Txn<'_>| set_signing(txn, &actor, domain, denial, Some(key));
+        self.store.write_blocking(set).unwrap().1.unwrap()
+    }
+
+    /// Serial and number of records of the only zone in service.
+    fn facts(&self) -> (u32, u64) {
+        let directory = Directory::open(&self.dir.path().join("snapshots")).unwrap();
+        let view = directory.load(None).unwrap().unwrap().view;
+        let facts = view.zones().into_iter().next().unwrap();
+        (facts.serial, u64::from(facts.records))
+    }
+}
+
+/// Waits until a change is published or refused.
+fn wait(publisher: &Publisher, change: ChangeId) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(publisher.wait(change, Duration::from_secs(30)));
+    assert!(publisher.has(change));
+}
+
+#[test]
+fn a_domain_is_signed_changed_and_unsigned() {
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let publisher = bench.signing(&dnssec);
+    let (domain, made) = bench.create("s.test");
+    wait(&publisher, made);
+    assert_eq!(bench.facts().1, 2, "SOA and NS");
+    for denial in [Denial::Nsec, Denial::Nsec3, Denial::OptOut] {
+        let change = bench.sign(&dnssec, domain, "s.test", denial);
+        wait(&publisher, change);
+        assert_eq!(publisher.refusal_of("s.test"), None);
+        // DNSKEY, two CDS, CDNSKEY, and a signature for each RRset; NSEC3 has NSEC3PARAM as well.
+        let expected = if denial == Denial::Nsec { 2 + 4 + 1 + 6 } else { 2 + 4 + 2 + 7 };
+        assert_eq!(bench.facts().1, expected, "{denial:?}");
+        let change = bench.set(domain, denial.as_str(), "192.0.2.1");
+        wait(&publisher, change);
+        let change = bench.edit(domain, &[(denial.as_str(), None)]);
+        wait(&publisher, change);
+        assert_eq!(bench.facts().1, expected);
+    }
+    let change = bench.sign(&dnssec, domain, "s.test", Denial::Off);
+    wait(&publisher, change);
+    assert_eq!(bench.facts().1, 2);
+    publisher.stop();
+}
+
+#[test]
+fn without_the_key_the_last_good_zone_stays_and_it_is_said_why() {
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let publisher = bench.signing(&dnssec);
+    let (domain, made) = bench.create("s.test");
+    wait(&publisher, made);
+    let signed = bench.sign(&dnssec, domain, "s.test", Denial::Nsec);
+    wait(&publisher, signed);
+    publisher.stop();
+    let before = bench.facts();
+
+    let other = bench.dnssec("another");
+    let publisher = bench.signing(&other);
+    let change = bench.set(domain, "www", "192.0.2.1");
+    wait(&publisher, change);
+    let refusal = publisher.refusal_of("s.test").unwrap();
+    assert!(refusal.contains("cannot be opened"), "{refusal}");
+    assert_eq!(bench.facts(), before);
+    publisher.stop();
+
+    let publisher = bench.publisher();
+    let change = bench.set(domain, "www", "192.0.2.2");
+    wait(&publisher, change);
+    assert!(publisher.refusal_of("s.test").unwrap().contains("no keys"));
+    assert_eq!(bench.facts(), before);
+    publisher.stop();
+
+    let publisher = bench.signing(&dnssec);
+    let change = bench.set(domain, "www", "192.0.2.3");
+    wait(&publisher, change);
+    assert_eq!(publisher.refusal_of("s.test"), None);
+    assert!(bench.facts().0 > before.0);
+    publisher.stop();
+}
+
+#[test]
+fn domains_whose_signatures_became_old_are_found_and_signed_anew() {
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let publisher = bench.signing(&dnssec);
+    let (domain, _) = bench.create("s.test");
+    // The bench writes at the first second of 1970.
+    wait(&publisher, bench.sign(&dnssec, domain, "s.test", Denial::Nsec));
+    let before = bench.facts();
+    let now_secs = crate::clock::now_us() / 1_000_000;
+    let rhythm = (crate::dnssec::PHASE_STEP.cast_signed(), crate::dnssec::PERIOD_SECS.cast_signed());
+    let stale = || bench.store.read(|reader| reader.stale_signed(now_secs, rhythm, 10)).unwrap();
+    assert_eq!(stale(), [domain]);
+    let actor = Actor { now_us: crate::clock::now_us(), ..bench.actor.clone() };
+    let due = stale();
+    bench.store.write_blocking(move |txn| resign(txn, &actor, &due)).unwrap();
+    assert_eq!(stale(), []);
+    wait(&publisher, bench.store.read(|reader| reader.head()).unwrap().change);
+    assert!(bench.facts().0 > before.0, "secondaries must see a greater serial");
+    publisher.stop();
+}

@@ -1,0 +1,104 @@
+//! Signing over the API: what a domain shows of its keys, and how it is signed otherwise or no longer.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Bench, Full, Issued};
+
+/// The signing of the domain, for operators.
+const DNSSEC: &str = "/api/zones/d.example/dnssec";
+
+/// An account with the domain d.example.
+struct Home {
+    /// The server.
+    bench: Bench,
+    /// The owner's token.
+    token: Issued,
+}
+
+impl Home {
+    /// A fresh one, and the answer to making the domain.
+    fn new() -> (Home, Value) {
+        let bench = Bench::start();
+        let token = bench.token(&bench.account("keys@mail.example"), Full);
+        let made = bench.post(token.who(), "/api/v1/domains/", r#"{"name":"d.example"}"#);
+        assert_eq!(made.status, 201, "{}", made.text);
+        (Home { bench, token }, made.json())
+    }
+
+    /// The domain as it is shown.
+    fn domain(&self) -> Value {
+        self.bench.get(self.token.who(), "/api/v1/domains/d.example/").json()
+    }
+
+    /// A request about signing.
+    fn ask(&self, method: &str, body: &Value) -> Answer {
+        self.bench.call(self.token.who(), method, DNSSEC, Some(&body.to_string()))
+    }
+}
+
+#[test]
+fn check_8_a_new_domain_has_a_key_and_its_ds_records() {
+    let (home, made) = Home::new();
+    assert_eq!(made["published"], Value::Null);
+    let key = &made["keys"][0];
+    assert!(key["dnskey"].as_str().unwrap().starts_with("257 3 13 "), "{key}");
+    assert_eq!((&key["flags"], &key["keytype"], &key["managed"]), (&json!(257), &json!("csk"), &json!(true)));
+    let ds: Vec<Vec<&str>> =
+        key["ds"].as_array().unwrap().iter().map(|ds| ds.as_str().unwrap().split(' ').collect()).collect();
+    assert_eq!(ds.iter().map(|ds| (ds[1], ds[2], ds[3].len())).collect::<Vec<_>>(), [("13", "2", 64), ("13", "4", 96)]);
+    assert_eq!(ds[0][0], ds[1][0], "one tag");
+    let shown = home.domain();
+    assert_eq!(shown["keys"], made["keys"]);
+    assert!(shown["published"].is_string());
+    assert!(home.bench.get(home.token.who(), "/api/v1/domains/").json()[0].get("keys").is_none());
+}
+
+#[test]
+fn dnskey_records_of_the_owner_stand_beside_ours() {
+    let (home, _) = Home::new();
+    let theirs = "257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=";
+    let body = json!({"subname": "", "type": "DNSKEY", "ttl": 3600, "records": [theirs]}).to_string();
+    let added = home.bench.post(home.token.who(), "/api/v1/domains/d.example/rrsets/", &body);
+    assert_eq!((added.status, added.header("petrel-served")), (201, Some("no")), "no data plane: {}", added.text);
+    let keys = home.domain()["keys"].clone();
+    assert_eq!(keys.as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&keys[1]["dnskey"], &keys[1]["managed"], &keys[1]["keytype"]),
+        (&json!(theirs), &json!(false), &Value::Null)
+    );
+    assert_eq!(keys[1]["ds"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn s2_118_to_120_signing_begins_changes_and_ends_and_the_key_stays() {
+    let (home, made) = Home::new();
+    let shown = home.ask("GET", &Value::Null).json();
+    assert_eq!((&shown["signed"], &shown["denial"], &shown["keys"]), (&json!(true), &json!("nsec"), &made["keys"]));
+    for denial in ["nsec3", "opt-out", "nsec"] {
+        let changed = home.ask("POST", &json!({ "denial": denial }));
+        assert_eq!((changed.status, &changed.json()["denial"]), (200, &json!(denial)));
+        assert!(changed.header("petrel-change").is_some());
+        assert_eq!(home.ask("GET", &Value::Null).json()["keys"], made["keys"]);
+    }
+    assert!(home.ask("POST", &json!({})).header("petrel-change").is_none(), "nothing changed");
+    let ended = home.ask("DELETE", &Value::Null);
+    assert_eq!(
+        (ended.status, ended.json()["signed"].clone(), ended.json()["keys"].clone()),
+        (200, json!(false), json!([]))
+    );
+    assert_eq!(home.domain()["keys"], json!([]));
+    home.ask("POST", &json!({ "denial": "nsec3" }));
+    assert_eq!(home.domain()["keys"], made["keys"], "whoever ended it by mistake has the same DS records again");
+}
+
+#[test]
+fn what_is_no_denial_is_refused_and_changes_nothing() {
+    let (home, _) = Home::new();
+    for bad in [json!({"denial": "off"}), json!({"denial": "NSEC3"}), json!({"denial": 3}), json!([]), json!("nsec")] {
+        let refused = home.ask("POST", &bad);
+        assert_eq!(refused.status, 400, "{bad}: {}", refused.text);
+    }
+    assert_eq!(home.ask("GET", &Value::Null).json()["denial"], "nsec");
+    let missing = home.bench.get(home.token.who(), "/api/zones/other.example/dnssec");
+    assert_eq!(missing.status, 404);
+}

@@ -1,0 +1,75 @@
+//! `dnsctl dnssec`: has domains signed or not, and shows keys and DS records.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::domain::canonical;
+use crate::args::{Denial, Dnssec, DnssecVerb};
+use crate::failure::Failure;
+use crate::output::{Output, printable};
+use crate::remote::{Ask, Method, Remote, segment};
+use crate::table::{Shown, columns};
+
+/// Runs the command.
+///
+/// # Errors
+/// Those of the control plane.
+pub(crate) fn run(args: &Dnssec, dir: Option<&Path>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let remote = Remote::of(&args.reach, dir)?;
+    let shown = match &args.verb {
+        DnssecVerb::Enable { name, denial } => {
+            let denial = match denial {
+                Denial::Nsec => "nsec",
+                Denial::Nsec3 => "nsec3",
+                Denial::OptOut => "opt-out",
+            };
+            let ask = json!({ "denial": denial });
+            card(super::written(&remote, &Ask::with(Method::POST, &path(name), &ask), output)?)
+        }
+        DnssecVerb::Disable { name } => card(super::written(&remote, &Ask::delete(&path(name)), output)?),
+        DnssecVerb::Status { name } => card(remote.json(&Ask::get(&path(name)))?),
+        DnssecVerb::Ds { name } => ds(name, &remote.json(&Ask::get(&path(name)))?),
+    };
+    output.report(&shown)
+}
+
+/// Where a zone's signing is.
+fn path(name: &str) -> String {
+    format!("/api/zones/{}/dnssec", segment(&canonical(name)))
+}
+
+/// How a zone is signed, then its keys, each with its DS records.
+fn card(signing: Value) -> Shown {
+    let fields = columns([("zone", "zone"), ("signed", "signed"), ("denial", "denial"), ("refused", "not served")]);
+    let count = if signing["refused"].is_null() { fields.len() - 1 } else { fields.len() };
+    let mut lines = String::new();
+    for key in texts(&signing["keys"]) {
+        lines.push_str(&format!("key     {} ({})\n", word(key, "dnskey"), word(key, "keytype")));
+        for ds in texts(&key["ds"]) {
+            lines.push_str(&format!("  DS    {}\n", ds.as_str().unwrap_or_default()));
+        }
+    }
+    let mut shown = Shown::card(signing, &fields[..count]);
+    shown.text.push_str(&printable(&lines));
+    shown
+}
+
+/// The DS records as lines of a zone file.
+fn ds(name: &str, signing: &Value) -> Shown {
+    let records: Vec<&str> =
+        texts(&signing["keys"]).flat_map(|key| texts(&key["ds"])).filter_map(Value::as_str).collect();
+    let owner = format!("{}.", canonical(name));
+    let lines: String = records.iter().map(|ds| format!("{owner} IN DS {ds}\n")).collect();
+    Shown { text: printable(&lines), value: json!({ "zone": canonical(name), "ds": records }) }
+}
+
+/// The items of a list.
+fn texts(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+/// A text of an object; a dash where there is none.
+fn word<'v>(object: &'v Value, key: &str) -> &'v str {
+    object[key].as_str().unwrap_or("-")
+}

@@ -8,6 +8,7 @@
 //! The way up: [`Segment::build`] compiles one zone, [`PackFile::encode`] puts segments into a file, [`Manifest`] lists
 //! the packs of a generation. The way down: [`Pack::load`] checks a file, [`View::follow`] makes zones findable.
 
+mod buckets;
 mod build;
 mod bytes;
 mod chain;

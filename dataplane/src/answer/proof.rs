@@ -7,7 +7,7 @@
 use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::name::NAME_LEN_MAX;
 use snapshot::dns::rtype::Rtype;
-use snapshot::image::{Denial, Hashed, HashedChain, Node, View, ZoneId};
+use snapshot::image::{Chain, Denial, Hashed, HashedChain, Node, View, ZoneId};
 
 use super::place::{Full, place_owned};
 use super::resolve::Step;
@@ -63,7 +63,7 @@ impl Proofs {
     pub(super) fn add(&mut self, step: &Step<'_>, gap: Gap<'_, '_>) {
         let found = match step.zone.denial() {
             Denial::None => None,
-            Denial::Nsec(_) => self.add_nsec(step, gap),
+            Denial::Nsec(chain) => self.add_nsec(step, &chain, gap),
             Denial::Nsec3(chain) => self.add_nsec3(step, &chain, gap),
         };
         // An index that leads nowhere is malformed, and the loader refuses that.
@@ -83,34 +83,33 @@ impl Proofs {
     }
 
     /// Notes NSEC owners (RFC 4035 section 3.1.3).
-    fn add_nsec(&mut self, step: &Step<'_>, gap: Gap<'_, '_>) -> Option<()> {
+    fn add_nsec(&mut self, step: &Step<'_>, chain: &Chain<'_>, gap: Gap<'_, '_>) -> Option<()> {
         match gap {
-            Gap::Type(node) => self.push_nsec_of(step, node),
+            Gap::Type(node) => self.push_nsec_of(step, chain, node),
             Gap::Name(labels) => {
-                self.push_covering(step, step.name.as_wire())?;
+                self.push_covering(step, chain, step.name.as_wire())?;
                 let (wildcard, len) = wildcard_of(step.name.suffix(labels));
-                self.push_covering(step, wildcard.get(..len)?)
+                self.push_covering(step, chain, wildcard.get(..len)?)
             }
-            Gap::Closer(_) => self.push_covering(step, step.name.as_wire()),
+            Gap::Closer(_) => self.push_covering(step, chain, step.name.as_wire()),
             Gap::WildcardType(_, source) => {
-                self.push_covering(step, step.name.as_wire())?;
-                self.push_nsec_of(step, source)
+                self.push_covering(step, chain, step.name.as_wire())?;
+                self.push_nsec_of(step, chain, source)
             }
         }
     }
 
     /// Notes a node for its own NSEC, or, for an empty non-terminal, the one that covers it.
-    fn push_nsec_of(&mut self, step: &Step<'_>, node: &Node<'_>) -> Option<()> {
+    fn push_nsec_of(&mut self, step: &Step<'_>, chain: &Chain<'_>, node: &Node<'_>) -> Option<()> {
         if node.rrset(Rtype::NSEC).is_some() {
             self.push(step.id, node);
             return Some(());
         }
-        self.push_covering(step, node.name())
+        self.push_covering(step, chain, node.name())
     }
 
     /// Notes the node whose NSEC covers a name.
-    fn push_covering(&mut self, step: &Step<'_>, canonical: &[u8]) -> Option<()> {
-        let Denial::Nsec(chain) = step.zone.denial() else { return None };
+    fn push_covering(&mut self, step: &Step<'_>, chain: &Chain<'_>, canonical: &[u8]) -> Option<()> {
         self.push(step.id, &chain.at_or_before(canonical)?);
         Some(())
     }

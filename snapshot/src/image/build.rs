@@ -6,8 +6,9 @@
 use thiserror::Error;
 
 use super::buckets::index;
-use super::chain::ChainBuilder;
-use super::denial::DenialRef;
+use super::bytes::u64_at;
+use super::chain::{ChainBuilder, Written, announced};
+use super::denial::{BaseDenial, DenialRef, hash_key};
 use super::digest::Digest;
 use super::layout::{
     KIND_OVERLAY, KIND_ZONE, NODE_BELOW_CUT, NODE_CUT, NODE_DNAME, NODE_OVERLAY, NODE_TOMBSTONE, NODE_WILDCARD,
@@ -17,7 +18,7 @@ use super::line::{LINE_LEN, Line, push_lines};
 use super::pack::{LINES_LEN_MAX, ZoneFacts};
 use super::render::{Body, BodyTooLarge};
 use crate::dns::name::{Name, NameRef};
-use crate::dns::nsec3::ITERATIONS_MAX;
+use crate::dns::nsec3::{HASH_LEN, ITERATIONS_MAX};
 use crate::dns::rtype::Rtype;
 use crate::dns::zone::{OwnerRecords, Record, Rrset, Zone};
 
@@ -134,21 +135,25 @@ pub struct BaseFacts {
     pub(super) seed: u64,
     /// Whether its apex has a DNAME.
     pub(super) has_apex_dname: bool,
+    /// How it proves what does not exist.
+    pub(super) denial: BaseDenial,
 }
 
 impl BaseFacts {
     /// Those of a segment, given its octets; `None` if it is an overlay itself.
     pub(super) fn of(facts: &ZoneFacts, octet: impl Fn(usize) -> Option<u8>) -> Option<BaseFacts> {
-        let mut seed = [0; 8];
-        for (at, byte) in (header::SEED..).zip(&mut seed) {
+        let mut head = [0; header::APEX];
+        for (at, byte) in (0..).zip(&mut head) {
             *byte = octet(at)?;
         }
         let apex_flags = octet(nodes_off(KIND_ZONE, facts.apex.as_wire().len()) + 1)?;
+        let denial = DenialRef::read(&head)?.facts(octet)?;
         facts.base.is_none().then_some(BaseFacts {
             digest: facts.digest,
             signed: facts.signed,
-            seed: u64::from_le_bytes(seed),
+            seed: u64_at(&head, header::SEED)?,
             has_apex_dname: apex_flags & NODE_DNAME != 0,
+            denial,
         })
     }
 }
@@ -276,6 +281,16 @@ impl<'z> Nodes<'z> {
         Ok(word)
     }
 
+    /// Lists the node at `word` in the denial index, as an owner of NSEC.
+    pub(super) fn push_nsec(&mut self, name: NameRef<'_>, word: u32) {
+        self.chain.push_nsec(name, self.zone.apex().label_count(), word);
+    }
+
+    /// Adds the node of an NSEC3 owner that [`render_hashed`] made; they come by ascending hash.
+    pub(super) fn push_hashed(&mut self, hash: [u8; HASH_LEN], node: &'z [u8]) {
+        self.chain.push_rendered(hash, node);
+    }
+
     /// Links the node at `word` to another: its cut or its wildcard, as `flag` says.
     pub(super) fn link(&mut self, word: u32, flag: u8, to: u32) {
         let off = word as usize * 8;
@@ -312,7 +327,7 @@ impl<'z> Nodes<'z> {
         self.write_node(name, flags, link, &rrsets)?;
         self.node_words.push(word);
         if self.signed && above.is_none() && owner.is_some_and(|owner| owner.rrset(Rtype::NSEC).is_some()) {
-            self.chain.push_nsec(name, self.zone.apex().label_count(), word);
+            self.push_nsec(name, word);
         }
         self.depth_max = self.depth_max.max(name.label_count());
         self.path.push(Ancestor { name, word, cut, has_dname });
@@ -344,17 +359,42 @@ impl<'z> Nodes<'z> {
     /// Writes the nodes of an NSEC3 chain and the denial index.
     fn write_denial(&mut self, apex: &Name) -> Result<DenialRef, BuildError> {
         let chain = std::mem::take(&mut self.chain);
-        let hashed = if self.signed { chain.hashed(self.zone, apex)? } else { None };
-        let mut node_words = Vec::new();
-        for (_, owner) in hashed.iter().flat_map(|hashed| &hashed.owners) {
-            let Some(rrset) = owner.rrset(Rtype::NSEC3) else { continue };
-            let body = self.body(owner, &rrset)?;
-            node_words.push(self.word()?);
-            self.write_node(owner.name(), 0, 0, &[(Rtype::NSEC3, body)])?;
-        }
-        let denial = chain.write(&mut self.out, hashed.as_ref().map(|hashed| (hashed, &node_words[..])))?;
+        let hashed = match self.base {
+            None => self.write_hashed(&chain, apex)?,
+            Some(_) => self.write_rendered(&chain)?,
+        };
+        let denial = chain.write(&mut self.out, hashed.as_ref())?;
         self.word()?;
         Ok(denial)
+    }
+
+    /// Writes the nodes of the NSEC3 chain that is served, if there is one.
+    fn write_hashed(&mut self, chain: &ChainBuilder<'z>, apex: &Name) -> Result<Option<Written<'z>>, BuildError> {
+        if !self.signed {
+            return Ok(None);
+        }
+        let Some(hashed) = chain.hashed(self.zone, apex)? else { return Ok(None) };
+        let mut entries = Vec::with_capacity(hashed.owners.len());
+        for (hash, owner) in &hashed.owners {
+            let Some(rrset) = owner.rrset(Rtype::NSEC3) else { continue };
+            let body = self.body(owner, &rrset)?;
+            entries.push((hash_key(hash), self.word()?));
+            self.write_node(owner.name(), 0, 0, &[(Rtype::NSEC3, body)])?;
+        }
+        Ok(Some(Written { params: hashed.params, entries }))
+    }
+
+    /// Writes the nodes of NSEC3 owners that were rendered; they belong to the first chain that is announced.
+    fn write_rendered(&mut self, chain: &ChainBuilder<'z>) -> Result<Option<Written<'z>>, BuildError> {
+        let Some(params) = announced(self.zone).next().filter(|_| !chain.rendered().is_empty()) else {
+            return Ok(None);
+        };
+        let mut entries = Vec::with_capacity(chain.rendered().len());
+        for (hash, node) in chain.rendered() {
+            entries.push((hash_key(hash), self.word()?));
+            self.out.extend_from_slice(node);
+        }
+        Ok(Some(Written { params, entries }))
     }
 
     /// Writes descriptors, then bodies.
@@ -514,15 +554,26 @@ fn covering<'z>(owner: &OwnerRecords<'z>, covered: Rtype) -> impl Iterator<Item 
     owner.rrset(Rtype::RRSIG).into_iter().flat_map(move |sigs| sigs.records_with(covered.0.to_be_bytes()))
 }
 
-/// Renders one node of an overlay, without its link. `zone` has the records of the name and, for a cut, the addresses of
-/// its servers; a tombstone has none of them.
-pub(super) fn render_node(zone: &Zone, name: NameRef<'_>, flags: u8) -> Result<Vec<u8>, BuildError> {
-    let mut nodes = Nodes::bare(zone);
+/// Renders one node of an overlay on `base`, without its link. `zone` has the records of the name and, for a cut, the
+/// addresses of its servers; a tombstone has none of them.
+pub(super) fn render_node(zone: &Zone, name: NameRef<'_>, flags: u8, base: &BaseFacts) -> Result<Vec<u8>, BuildError> {
+    let mut nodes = Nodes { signed: base.signed, ..Nodes::bare(zone) };
     let owner = zone.owner(name).filter(|_| flags & NODE_TOMBSTONE == 0);
     let is_apex = name.as_wire().len() == zone.apex().as_wire().len();
     let rrsets = owner.map_or(Ok(Vec::new()), |owner| nodes.bodies(&owner, is_apex, flags))?;
     nodes.write_node(name, flags | NODE_OVERLAY, 0, &rrsets)?;
     Ok(nodes.out)
+}
+
+/// Renders the node of an NSEC3 owner for the overlay of a signed zone; `None` if the name owns no NSEC3. `zone` has its
+/// records.
+pub(super) fn render_hashed(zone: &Zone, name: NameRef<'_>) -> Result<Option<Vec<u8>>, BuildError> {
+    let mut nodes = Nodes { signed: true, ..Nodes::bare(zone) };
+    let Some(owner) = zone.owner(name) else { return Ok(None) };
+    let Some(rrset) = owner.rrset(Rtype::NSEC3) else { return Ok(None) };
+    let body = nodes.body(&owner, &rrset)?;
+    nodes.write_node(owner.name(), NODE_OVERLAY, 0, &[(Rtype::NSEC3, body)])?;
+    Ok(Some(nodes.out))
 }
 
 /// The kind of a segment with or without a base.

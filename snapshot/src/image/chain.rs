@@ -1,10 +1,11 @@
 //! Builds a segment's denial index: which names own NSEC or NSEC3 records, in the order of their chain.
 //!
 //! NSEC records stay with the nodes of their owners. Owners of NSEC3 are no names that can be asked for (RFC 5155 section
-//! 7.2.8), so their nodes lie apart, out of the name index.
+//! 7.2.8), so their nodes lie apart, out of the name index. In an overlay only the owners among its names are listed, and
+//! what is announced is the chain of its base (see `overlay`).
 
 use super::build::BuildError;
-use super::denial::{DenialRef, guide_bits, guide_len, guide_slot, hash_key};
+use super::denial::{DenialRef, guide_bits, guide_len, guide_slot};
 use super::layout::{DENIAL_NONE, DENIAL_NSEC, DENIAL_NSEC3, words};
 use super::order::Labels;
 use crate::dns::name::{Name, NameRef};
@@ -22,6 +23,8 @@ pub(super) struct ChainBuilder<'z> {
     nsec: Vec<(u64, u32)>,
     /// Owners of NSEC3.
     hashed: Vec<OwnerRecords<'z>>,
+    /// Hashes of NSEC3 owners and their nodes, of an overlay.
+    rendered: Vec<([u8; HASH_LEN], &'z [u8])>,
 }
 
 /// The NSEC3 chain that is served.
@@ -32,6 +35,21 @@ pub(super) struct Hashed<'z> {
     pub(super) owners: Vec<([u8; HASH_LEN], OwnerRecords<'z>)>,
 }
 
+/// The same once its nodes are written.
+pub(super) struct Written<'z> {
+    /// Its parameters.
+    pub(super) params: Params<'z>,
+    /// Keys and nodes of its owners, in words.
+    pub(super) entries: Vec<(u64, u32)>,
+}
+
+/// The parameters of the NSEC3 chains that the apex announces (RFC 5155 section 7.3).
+pub(super) fn announced(zone: &Zone) -> impl Iterator<Item = Params<'_>> {
+    let announced = zone.owner(zone.apex()).and_then(|owner| owner.rrset(Rtype::NSEC3PARAM));
+    let records = announced.into_iter().flat_map(|rrset| rrset.records().collect::<Vec<_>>());
+    records.filter_map(|param| Params::of_rdata(param.rdata).filter(|_| param.rdata[FLAGS_OFF] == 0))
+}
+
 impl<'z> ChainBuilder<'z> {
     /// Notes an owner of NSEC and where its node is.
     pub(super) fn push_nsec(&mut self, owner: NameRef<'_>, apex_labels: usize, word: u32) {
@@ -39,19 +57,27 @@ impl<'z> ChainBuilder<'z> {
         self.nsec.push((Labels::of(&canonical).sort_prefix(apex_labels), word));
     }
 
+    /// Notes the node of an NSEC3 owner that was rendered, by ascending hash.
+    pub(super) fn push_rendered(&mut self, hash: [u8; HASH_LEN], node: &'z [u8]) {
+        self.rendered.push((hash, node));
+    }
+
+    /// The nodes of NSEC3 owners that were rendered.
+    pub(super) fn rendered(&self) -> &[([u8; HASH_LEN], &'z [u8])] {
+        &self.rendered
+    }
+
     /// Notes an owner of NSEC3.
     pub(super) fn push_nsec3(&mut self, owner: &OwnerRecords<'z>) {
         self.hashed.push(*owner);
     }
 
-    /// The NSEC3 chain that an NSEC3PARAM of the apex announces (RFC 5155 section 7.3), if its records are there.
+    /// The first NSEC3 chain that the apex announces of which there are records.
     ///
     /// # Errors
     /// [`BuildError::Iterations`] if it wants more hashing than is served.
     pub(super) fn hashed(&self, zone: &'z Zone, apex: &Name) -> Result<Option<Hashed<'z>>, BuildError> {
-        let announced = zone.owner(zone.apex()).and_then(|owner| owner.rrset(Rtype::NSEC3PARAM));
-        for param in announced.iter().flat_map(|rrset| rrset.records()) {
-            let Some(params) = Params::of_rdata(param.rdata).filter(|_| param.rdata[FLAGS_OFF] == 0) else { continue };
+        for params in announced(zone) {
             let belongs = |owner: &OwnerRecords<'z>| {
                 owner
                     .rrset(Rtype::NSEC3)
@@ -74,26 +100,16 @@ impl<'z> ChainBuilder<'z> {
         Ok(None)
     }
 
-    /// Appends the index of an NSEC3 chain, whose nodes are at `node_words`, or of the NSEC records.
-    pub(super) fn write(
-        &self,
-        out: &mut Vec<u8>,
-        hashed: Option<(&Hashed<'_>, &[u32])>,
-    ) -> Result<DenialRef, BuildError> {
+    /// Appends the index of an NSEC3 chain, or of the NSEC records.
+    pub(super) fn write(&self, out: &mut Vec<u8>, hashed: Option<&Written<'_>>) -> Result<DenialRef, BuildError> {
         let too_large = |_| BuildError::TooLarge("a zone");
         let pad = |out: &mut Vec<u8>| out.resize(out.len().next_multiple_of(8), 0);
         pad(out);
         let word = u32::try_from(words(out.len())).map_err(too_large)?;
-        let (kind, salt, iterations) = match hashed {
-            Some((Hashed { params, .. }, _)) => (DENIAL_NSEC3, params.salt, params.iterations),
+        let (kind, salt, iterations, entries) = match hashed {
+            Some(Written { params, entries }) => (DENIAL_NSEC3, params.salt, params.iterations, entries),
             None if self.nsec.is_empty() => return Ok(DenialRef { kind: DENIAL_NONE, ..DenialRef::default() }),
-            None => (DENIAL_NSEC, &[][..], 0),
-        };
-        let entries: Vec<(u64, u32)> = match hashed {
-            Some((Hashed { owners, .. }, node_words)) => {
-                owners.iter().map(|(hash, _)| hash_key(hash)).zip(node_words.iter().copied()).collect()
-            }
-            None => self.nsec.clone(),
+            None => (DENIAL_NSEC, &[][..], 0, &self.nsec),
         };
         let count = u32::try_from(entries.len()).map_err(too_large)?;
         out.extend_from_slice(salt);
@@ -105,10 +121,10 @@ impl<'z> ChainBuilder<'z> {
             }
             pad(out);
         }
-        for (key, _) in &entries {
+        for (key, _) in entries {
             out.extend_from_slice(&key.to_le_bytes());
         }
-        for (_, word) in &entries {
+        for (_, word) in entries {
             out.extend_from_slice(&word.to_le_bytes());
         }
         pad(out);

@@ -1,22 +1,30 @@
 //! Finding the records that prove what does not exist: NSEC (RFC 4034 section 4) and NSEC3 (RFC 5155).
 //!
 //! A signed zone's segment has an index of the names that own such records, in the order of the chain. The predecessor of
-//! a name in that order matches or covers it. Which proofs an answer needs is the data plane's business. The layout is in
-//! `FORMAT.md` section 4.4.
+//! a name in that order matches or covers it. Where the zone has an overlay, that is the nearer one of two: the predecessor
+//! in the overlay, and that among those names of the base that the overlay does not have. Which proofs an answer needs is
+//! the data plane's business. The layout is in `FORMAT.md` sections 4.4 and 4.5.
 
 use std::cmp::Ordering;
 
 use super::bytes::{u16_at, u32_at, u64_at};
+use super::digest::Digest;
+use super::hash::name_hash;
 use super::layout::{DENIAL_NSEC, DENIAL_NSEC3, header};
-use super::lookup::Zone;
+use super::lookup::{Part, Zone};
 use super::node::Node;
 use super::order::Labels;
-use crate::dns::nsec3::{HASH_LEN, Params, text};
+use crate::dns::nsec3::{HASH_LEN, HASH_TEXT_LEN, Params, text};
 
 /// Bytes of an entry's key.
 const KEY_LEN: usize = 8;
 /// Bytes of an entry's node offset.
 const WORD_LEN: usize = 4;
+
+/// How many names in a row that only the base has in its chain are passed over before the overlay's is taken. In a closed
+/// chain that is right at the first: the record before a name that went has changed, so it is in the overlay. Going on a
+/// little makes the answer that of the zone compiled whole for records that form no closed chain, too.
+const HIDDEN_RUN_MAX: usize = 32;
 
 /// How a zone proves that something does not exist.
 #[derive(Clone, Copy)]
@@ -27,6 +35,17 @@ pub enum Denial<'v> {
     Nsec(Chain<'v>),
     /// By NSEC3.
     Nsec3(HashedChain<'v>),
+}
+
+/// How a base proves that something does not exist, for those who build overlays on it: the same way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BaseDenial {
+    /// It does not.
+    None,
+    /// By NSEC.
+    Nsec,
+    /// By NSEC3 with the parameters of this digest (see [`params_digest`]): salts are long, and facts are copied.
+    Nsec3(Digest),
 }
 
 /// Where the denial index of a segment is, from its header.
@@ -64,6 +83,30 @@ impl DenialRef {
         segment[header::DENIAL_KIND] = self.kind;
         segment[header::SALT_LEN] = self.salt_len;
     }
+
+    /// What an overlay on the segment has to know of it; `octet` reads the segment.
+    pub(super) fn facts(&self, octet: impl Fn(usize) -> Option<u8>) -> Option<BaseDenial> {
+        let start = (self.word as usize).checked_mul(8)?;
+        Some(match self.kind {
+            DENIAL_NSEC => BaseDenial::Nsec,
+            DENIAL_NSEC3 => {
+                let salt = (start..start + usize::from(self.salt_len)).map(octet).collect::<Option<Vec<u8>>>()?;
+                BaseDenial::Nsec3(params_digest(&Params { iterations: self.iterations, salt: &salt }))
+            }
+            _ => BaseDenial::None,
+        })
+    }
+
+    /// Whether the index of an overlay continues that of this segment: both are of one kind, with the same parameters.
+    pub(super) fn is_continued(&self, segment: &[u8], overlay: &DenialRef, overlay_segment: &[u8]) -> bool {
+        let facts = |denial: &DenialRef, segment: &[u8]| denial.facts(|at| segment.get(at).copied());
+        facts(self, segment).is_some_and(|own| facts(overlay, overlay_segment) == Some(own))
+    }
+}
+
+/// Tells parameters of NSEC3 apart.
+pub(super) fn params_digest(params: &Params<'_>) -> Digest {
+    Digest::of(&[&params.iterations.to_be_bytes()[..], params.salt].concat())
 }
 
 /// The parts of an index.
@@ -155,16 +198,74 @@ impl<'v> Entries<'v> {
     }
 
     /// The last entry before position `end`; the first one's predecessor is the last, as in the chain.
+    #[inline]
     fn before(&self, end: usize) -> Option<Node<'v>> {
         self.node(end.checked_sub(1).or_else(|| self.count().checked_sub(1))?)
+    }
+
+    /// How many entries of an NSEC chain are at or before a name, given the start of its sort key.
+    #[inline]
+    fn end_of_name(&self, name: &Labels<'_>, key: u64) -> Option<usize> {
+        let low = self.partition(0, self.count(), |idx| Some(self.key(idx)? < key))?;
+        let high = self.partition(low, self.count(), |idx| Some(self.key(idx)? <= key))?;
+        self.partition(low, high, |idx| Some(Labels::of(self.node(idx)?.name()).cmp(name) != Ordering::Greater))
+    }
+
+    /// How many entries of an NSEC3 chain are at or before a hash, given its first octets and its text.
+    #[inline]
+    fn end_of_hash(&self, key: u64, text: &[u8; HASH_TEXT_LEN]) -> Option<usize> {
+        let slot = guide_slot(key, guide_bits(u32::try_from(self.count()).ok()?));
+        let low = u32_at(self.guide, slot * WORD_LEN)? as usize;
+        let high = u32_at(self.guide, (slot + 1) * WORD_LEN)? as usize;
+        // Owners are compared by their text, which sorts as the hash does.
+        self.partition(low, high, |idx| {
+            let other = self.key(idx)?;
+            Some(other < key || (other == key && owner_text(&self.node(idx)?)? <= &text[..]))
+        })
+    }
+
+    /// The last entry before position `end` of a base, or the last one before `above_end` of its overlay's entries `above`,
+    /// whichever is nearer. What the overlay has a node or tombstone for does not count in the base. At most
+    /// [`HIDDEN_RUN_MAX`] probes, one if the chain is closed.
+    #[cold]
+    fn before_in_both(
+        &self,
+        end: usize,
+        above: &Entries<'v>,
+        above_end: usize,
+        overlay: &Part<'v>,
+    ) -> Option<Node<'v>> {
+        let changed = above.before(above_end)?;
+        let changed_name = Labels::of(changed.name());
+        let count = self.count();
+        for back in 1..=count.min(HIDDEN_RUN_MAX) {
+            // Backwards from the first entry the last one is next. It lies behind what is looked for, and so does all that
+            // follows: it is farther away than anything in front.
+            let (at, wraps) = if back > end { (end + count - back, true) } else { (end - back, false) };
+            let node = self.node(at)?;
+            let is_nearer = match (wraps, above_end == 0) {
+                (true, false) => false,
+                (false, true) => true,
+                _ => Labels::of(node.name()).cmp(&changed_name) == Ordering::Greater,
+            };
+            if !is_nearer {
+                break;
+            }
+            if overlay.probe(node.name(), name_hash(node.name(), overlay.zone.seed)).is_none() {
+                return Some(node);
+            }
+        }
+        Some(changed)
     }
 }
 
 /// The NSEC records of a zone.
 #[derive(Clone, Copy)]
 pub struct Chain<'v> {
-    /// Its index.
+    /// Its index, that of the base if there is an overlay.
     entries: Entries<'v>,
+    /// The overlay.
+    overlay: Option<Part<'v>>,
     /// Labels of the apex.
     apex_labels: usize,
 }
@@ -173,21 +274,22 @@ impl<'v> Chain<'v> {
     /// The node whose NSEC matches or covers `canonical`, a wire-format name at or below the apex. O(log n).
     #[must_use]
     pub fn at_or_before(&self, canonical: &[u8]) -> Option<Node<'v>> {
-        let entries = &self.entries;
         let name = Labels::of(canonical);
         let key = name.sort_prefix(self.apex_labels);
-        let low = entries.partition(0, entries.count(), |idx| Some(entries.key(idx)? < key))?;
-        let high = entries.partition(low, entries.count(), |idx| Some(entries.key(idx)? <= key))?;
-        let is_at_or_before = |idx| Some(Labels::of(entries.node(idx)?.name()).cmp(&name) != Ordering::Greater);
-        entries.before(entries.partition(low, high, is_at_or_before)?)
+        let end = self.entries.end_of_name(&name, key)?;
+        let Some(overlay) = &self.overlay else { return self.entries.before(end) };
+        let above = overlay.entries()?;
+        self.entries.before_in_both(end, &above, above.end_of_name(&name, key)?, overlay)
     }
 }
 
 /// The NSEC3 records of a zone.
 #[derive(Clone, Copy)]
 pub struct HashedChain<'v> {
-    /// Its index.
+    /// Its index, that of the base if there is an overlay.
     entries: Entries<'v>,
+    /// The overlay.
+    overlay: Option<Part<'v>>,
     /// NSEC3 iterations.
     iterations: u16,
 }
@@ -206,20 +308,16 @@ impl<'v> HashedChain<'v> {
     /// hashes are, O(log n) at most.
     #[must_use]
     pub fn find(&self, canonical: &[u8]) -> Option<Hashed<'v>> {
-        let entries = &self.entries;
-        let hash = Params { iterations: self.iterations, salt: entries.salt }.hash(canonical);
-        let key = hash_key(&hash);
-        let count = u32::try_from(entries.count()).ok()?;
-        let slot = guide_slot(key, guide_bits(count));
-        let low = u32_at(entries.guide, slot * WORD_LEN)? as usize;
-        let high = u32_at(entries.guide, (slot + 1) * WORD_LEN)? as usize;
-        let text = text(&hash);
-        // Owners are compared by their text, which sorts as the hash does.
-        let is_at_or_before = |idx| {
-            let other = entries.key(idx)?;
-            Some(other < key || (other == key && owner_text(&entries.node(idx)?)? <= &text[..]))
+        let hash = Params { iterations: self.iterations, salt: self.entries.salt }.hash(canonical);
+        let (key, text) = (hash_key(&hash), text(&hash));
+        let end = self.entries.end_of_hash(key, &text)?;
+        let node = match &self.overlay {
+            None => self.entries.before(end)?,
+            Some(overlay) => {
+                let above = overlay.entries()?;
+                self.entries.before_in_both(end, &above, above.end_of_hash(key, &text)?, overlay)?
+            }
         };
-        let node = entries.before(entries.partition(low, high, is_at_or_before)?)?;
         Some(if owner_text(&node)? == text { Hashed::Match(node) } else { Hashed::Cover(node) })
     }
 }
@@ -235,10 +333,20 @@ impl<'v> Zone<'v> {
     #[must_use]
     pub fn denial(&self) -> Denial<'v> {
         let denial = &self.zone.denial;
+        let overlay = self.overlay();
         match (denial.kind, Entries::of(self.segment, denial)) {
-            (DENIAL_NSEC, Some(entries)) => Denial::Nsec(Chain { entries, apex_labels: self.apex_labels() }),
-            (DENIAL_NSEC3, Some(entries)) => Denial::Nsec3(HashedChain { entries, iterations: denial.iterations }),
+            (DENIAL_NSEC, Some(entries)) => Denial::Nsec(Chain { entries, overlay, apex_labels: self.apex_labels() }),
+            (DENIAL_NSEC3, Some(entries)) => {
+                Denial::Nsec3(HashedChain { entries, overlay, iterations: denial.iterations })
+            }
             _ => Denial::None,
         }
+    }
+}
+
+impl<'v> Part<'v> {
+    /// Its denial index.
+    fn entries(&self) -> Option<Entries<'v>> {
+        Entries::of(self.segment, &self.zone.denial)
     }
 }

@@ -60,7 +60,7 @@ impl View {
                 let cut = LoadError::Segment { segment: idx, rule: "header is cut" };
                 let segment = pack.bytes(entry.off, entry.len());
                 let zone = ZoneRef::read(segment, self.hash(apex), entry.off, place).ok_or(cut)?;
-                if let Some(base) = self.base_of(&entry.facts, &zone, position)? {
+                if let Some(base) = self.base_of(&entry.facts, (&zone, segment), position)? {
                     overlays.push(Overlaid { apex: apex.clone(), zone, base });
                 }
             }
@@ -69,7 +69,12 @@ impl View {
     }
 
     /// Where the base of an overlay in the pack at `position` is; `None` if the overlay does not count.
-    fn base_of(&self, facts: &ZoneFacts, overlay: &ZoneRef, position: usize) -> Result<Option<Place>, LoadError> {
+    fn base_of(
+        &self,
+        facts: &ZoneFacts,
+        (overlay, segment): (&ZoneRef, &[u8]),
+        position: usize,
+    ) -> Result<Option<Place>, LoadError> {
         let lacks = || LoadError::Base { apex: facts.apex.clone() };
         let (_, entry) = self.seek(overlay.hash, facts.apex.as_wire()).map_err(|_| lacks())?;
         let zone = self.zones.get(entry).ok_or_else(lacks)?;
@@ -77,9 +82,12 @@ impl View {
         if holder > position {
             return Ok(None);
         }
-        let base = self.pack(zone.pack).and_then(|pack| pack.entries().get(zone.idx as usize));
-        let digest = base.filter(|_| zone.is_live()).map(|base| base.facts.digest);
-        if digest.is_none() || digest != facts.base.as_deref().copied() || zone.seed != overlay.seed || zone.signed {
+        let pack = self.pack(zone.pack).filter(|_| zone.is_live()).ok_or_else(lacks)?;
+        let digest = pack.entries().get(zone.idx as usize).map(|base| base.facts.digest);
+        let is_alike = zone.seed == overlay.seed
+            && zone.signed == overlay.signed
+            && zone.denial.is_continued(pack.bytes(zone.off, zone.len), &overlay.denial, segment);
+        if !is_alike || digest.is_none() || digest != facts.base.as_deref().copied() {
             return Err(lacks());
         }
         Ok(Some(Place { pack: zone.pack, idx: zone.idx }))

@@ -81,12 +81,10 @@ impl<'s> Checker<'s> {
         let octet = |off: usize| segment.get(off).copied().ok_or("header is cut");
         let word = |off| u32_at(segment, off).ok_or("header is cut");
         let kind = octet(header::KIND)?;
-        let flags = match kind {
-            KIND_ZONE => SEGMENT_SIGNED,
-            KIND_OVERLAY => 0,
-            _ => return Err("unknown segment kind"),
-        };
-        if octet(header::FLAGS)? & !flags != 0 {
+        if kind != KIND_ZONE && kind != KIND_OVERLAY {
+            return Err("unknown segment kind");
+        }
+        if octet(header::FLAGS)? & !SEGMENT_SIGNED != 0 {
             return Err("unknown segment flags");
         }
         if octet(6)? != 0 || octet(7)? != 0 {
@@ -216,7 +214,8 @@ impl<'s> Checker<'s> {
     fn denial(&self, start: usize) -> Result<(), Broken> {
         let signed = self.segment.get(header::FLAGS).is_some_and(|flags| flags & SEGMENT_SIGNED != 0);
         let buckets = self.bucket_line * LINE_LEN;
-        let around = Surroundings { segment: self.segment, apex: self.apex, start, buckets, signed };
+        let (segment, kind, apex) = (self.segment, self.kind, self.apex);
+        let around = Surroundings { segment, kind, apex, start, buckets, signed };
         verify_denial(&around, |name| self.find(name), rrsets)
     }
 

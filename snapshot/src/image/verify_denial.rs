@@ -7,7 +7,7 @@ use super::bytes::u32_at;
 use std::cmp::Ordering;
 
 use super::denial::{DenialRef, Entries, guide_bits, guide_len, guide_slot, hash_key};
-use super::layout::{DENIAL_NONE, DENIAL_NSEC, DENIAL_NSEC3, NODE_BELOW_CUT};
+use super::layout::{DENIAL_NONE, DENIAL_NSEC, DENIAL_NSEC3, KIND_OVERLAY, NODE_BELOW_CUT, NODE_OVERLAY};
 use super::node::Node;
 use super::order::Labels;
 use crate::dns::name::NameRef;
@@ -21,6 +21,8 @@ type Broken = &'static str;
 pub(super) struct Surroundings<'s> {
     /// Its bytes.
     pub(super) segment: &'s [u8],
+    /// Its kind.
+    pub(super) kind: u8,
     /// The apex.
     pub(super) apex: NameRef<'s>,
     /// The word behind the SOA.
@@ -39,6 +41,7 @@ pub(super) fn verify_denial<'s>(
 ) -> Result<(), Broken> {
     let denial = DenialRef::read(around.segment).ok_or("header is cut")?;
     match denial.kind {
+        DENIAL_NONE if around.is_overlay() && around.signed => return Err("overlay proves nothing"),
         DENIAL_NONE if denial.word == 0 && denial.count == 0 && denial.iterations == 0 && denial.salt_len == 0 => {
             return Ok(());
         }
@@ -53,7 +56,24 @@ pub(super) fn verify_denial<'s>(
     if entries.end > around.buckets || (denial.word as usize) < around.start {
         return Err("denial index overlaps other parts");
     }
-    if denial.kind == DENIAL_NSEC { nsec(around, &entries, find) } else { nsec3(around, &denial, &entries, rrsets) }
+    if denial.kind == DENIAL_NSEC {
+        nsec(around, &entries, find)
+    } else {
+        nsec3(around, &denial, &entries, |node| {
+            // The name hides the record of the base.
+            if around.is_overlay() && find(node.name()).is_none() {
+                return Err("denial of an overlay is no name of it");
+            }
+            rrsets(node)
+        })
+    }
+}
+
+impl Surroundings<'_> {
+    /// Whether it is an overlay.
+    fn is_overlay(&self) -> bool {
+        self.kind == KIND_OVERLAY
+    }
 }
 
 /// Checks that every entry is a node of the zone that has NSEC and is not below a cut, in canonical order.
@@ -64,6 +84,10 @@ fn nsec(around: &Surroundings<'_>, entries: &Entries<'_>, find: impl Fn(&[u8]) -
         let node = Node::read(around.segment, word).ok_or("denial leaves the nodes")?;
         if find(node.name()) != Some(word) || node.flags() & NODE_BELOW_CUT != 0 {
             return Err("denial leads to no name of the zone");
+        }
+        // No name is before the apex: a search in an overlay never has to go round to the last entry of two segments.
+        if previous.is_none() && around.is_overlay() && node.name() != around.apex.as_wire() {
+            return Err("denial of an overlay lacks the apex");
         }
         let name = Labels::of(node.name());
         if key != name.sort_prefix(around.apex.label_count()) {
@@ -94,6 +118,7 @@ fn nsec3<'s>(
     let mut previous = None;
     let bits = guide_bits(denial.count);
     let mut slot = 0;
+    let flags = if around.is_overlay() { NODE_OVERLAY } else { 0 };
     let guide = |slot: usize| u32_at(entries.guide, slot * 4).map(|first| first as usize);
     for idx in 0..entries.count() {
         let (key, word) = entries.key(idx).zip(entries.word(idx)).ok_or("denial index is cut")?;
@@ -105,7 +130,7 @@ fn nsec3<'s>(
         if word as usize != next || previous >= Some(hash) || node.name().iter().any(u8::is_ascii_uppercase) {
             return Err("denial index is not in order");
         }
-        if key != hash_key(&hash) || node.flags() != 0 || node.link() != 0 {
+        if key != hash_key(&hash) || node.flags() != flags || node.link() != 0 {
             return Err("denial key is wrong");
         }
         if node.rrset(Rtype::NSEC3).is_none() {

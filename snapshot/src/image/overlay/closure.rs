@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 
+use super::chained::Hashed;
 use super::reader::ZoneReader;
 use super::{OVERLAY_NODES_MAX, OverlayBuilder, OverlayError, Touched};
 use crate::dns::name::{Name, NameRef};
@@ -24,6 +25,10 @@ pub(super) struct Item {
     pub(super) labels: usize,
     /// Its bytes, without its link.
     pub(super) node: Vec<u8>,
+    /// Whether it is listed as an owner of NSEC.
+    pub(super) is_chained: bool,
+    /// The NSEC3 record that it owns.
+    pub(super) hashed: Option<Hashed>,
     /// Whether all names below it are included.
     has_below: bool,
 }
@@ -31,7 +36,7 @@ pub(super) struct Item {
 /// What a name owns, as far as other names depend on it.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Owned {
-    /// Anything.
+    /// Anything that makes a node: in a signed zone NSEC3 records alone do not.
     any: bool,
     /// NS records.
     ns: bool,
@@ -52,8 +57,8 @@ enum Above {
 
 impl Item {
     /// Its name; `None` before it was rendered.
-    fn name(&self) -> Option<Name> {
-        Some(NameRef::prefix_of(self.node.get(NODE_HEAD..)?).ok()?.to_name())
+    pub(super) fn name(&self) -> Option<NameRef<'_>> {
+        NameRef::prefix_of(self.node.get(NODE_HEAD..)?).ok()
     }
 }
 
@@ -86,14 +91,17 @@ impl OverlayBuilder {
         for (touched, before) in [&apex].into_iter().chain(touched).zip(before) {
             change.touch(touched, before)?;
         }
-        while let Some(name) = change.queue.pop() {
-            change.render(&name)?;
+        change.render_all()?;
+        // The apex is in every chain: with its record the overlay has a part of the chain whatever was touched.
+        if let Some(name) = change.overlay.hashed_apex() {
+            change.include(name.as_ref())?;
+            change.render_all()?;
         }
         Ok(self)
     }
 
     /// The sort key of a name.
-    fn key(name: NameRef<'_>) -> Vec<u8> {
+    pub(super) fn key(name: NameRef<'_>) -> Vec<u8> {
         let mut key = Vec::with_capacity(name.as_wire().len() + 8);
         name.push_sort_key(&mut key);
         key
@@ -129,7 +137,7 @@ impl Change<'_, '_> {
         if is_boundary {
             let below =
                 self.overlay.items.range(key.clone()..).skip(1).take_while(|(below, _)| below.starts_with(&key));
-            let below = below.filter_map(|(_, item)| item.name()).collect::<Vec<_>>();
+            let below = below.filter_map(|(_, item)| Some(item.name()?.to_name())).collect::<Vec<_>>();
             below.iter().for_each(|name| self.again(name.as_ref()));
         }
         if is_boundary && let Some(item) = self.overlay.items.get_mut(&key) {
@@ -174,6 +182,14 @@ impl Change<'_, '_> {
         }
     }
 
+    /// Renders all names that wait for it.
+    fn render_all(&mut self) -> Result<(), OverlayError> {
+        while let Some(name) = self.queue.pop() {
+            self.render(&name)?;
+        }
+        Ok(())
+    }
+
     /// Renders an included name, and includes what depends on it or what it depends on.
     fn render(&mut self, name: &Name) -> Result<(), OverlayError> {
         let is_apex = !self.is_below_apex(name.as_ref());
@@ -200,7 +216,7 @@ impl Change<'_, '_> {
         if is_cut || wants_below {
             self.include_below(name.as_ref())?;
         }
-        let has_below = above != Above::Dname && self.zone.has_below(name.as_ref()).map_err(OverlayError::Read)?;
+        let has_below = above != Above::Dname && self.has_below(name.as_ref())?;
         if has_below && above == Above::Nothing && !is_cut && !owned.dname {
             self.include_wildcard_of(name.as_ref())?;
         }
@@ -216,10 +232,11 @@ impl Change<'_, '_> {
             records = self.with_glue(name.as_ref(), records)?;
         }
         let zone = records.finish();
-        let node = render_node(&zone, name.as_ref(), flags)?;
-        self.overlay
-            .items
-            .insert(key, Item { flags, labels: name.as_ref().label_count(), node, has_below: wants_below });
+        let node = render_node(&zone, name.as_ref(), flags, &self.overlay.base)?;
+        let is_chained = above == Above::Nothing && self.overlay.is_nsec_owner(&zone, name.as_ref());
+        let hashed = self.overlay.hashed(&zone, name.as_ref())?;
+        let labels = name.as_ref().label_count();
+        self.overlay.items.insert(key, Item { flags, labels, node, is_chained, hashed, has_below: wants_below });
         if is_apex {
             self.overlay.head = zone;
         }
@@ -253,10 +270,31 @@ impl Change<'_, '_> {
     fn include_wildcard_of(&mut self, name: NameRef<'_>) -> Result<(), OverlayError> {
         let wire = [b"\x01*", name.as_wire()].concat();
         let Ok(wildcard) = NameRef::prefix_of(&wire) else { return Ok(()) };
-        if self.owned(wildcard)?.any || self.zone.has_below(wildcard).map_err(OverlayError::Read)? {
+        if self.owned(wildcard)?.any || self.has_below(wildcard)? {
             self.include(wildcard)?;
         }
         Ok(())
+    }
+
+    /// Whether a node is below `name`.
+    fn has_below(&mut self, name: NameRef<'_>) -> Result<bool, OverlayError> {
+        let has_owners = self.zone.has_below(name).map_err(OverlayError::Read)?;
+        if !has_owners || !self.overlay.base.signed || !self.is_below_apex(name) {
+            return Ok(has_owners);
+        }
+        // Owners of NSEC3 alone are none. Such ones are usually right below the apex, so the first look says it.
+        for max in [1, OVERLAY_NODES_MAX + 1] {
+            let below = self.zone.below(name, max).map_err(OverlayError::Read)?;
+            for owner in &below {
+                if self.owned(owner.to_canonical().as_ref())?.any {
+                    return Ok(true);
+                }
+            }
+            if below.len() < max {
+                return Ok(false);
+            }
+        }
+        Err(OverlayError::TooLarge { apex: self.overlay.apex.clone() })
     }
 
     /// What the topmost of the cuts and DNAMEs above `name` does to it, and the cut.
@@ -289,12 +327,16 @@ impl Change<'_, '_> {
     fn read(&mut self, name: NameRef<'_>) -> Result<(ZoneBuilder, Owned), OverlayError> {
         let mut records = ZoneBuilder::new(self.overlay.apex.clone());
         let mut owned = Owned::default();
+        let (mut has_hashed, mut has_more) = (false, false);
         self.copy(name, &mut records, |rtype| {
             owned.any = true;
             owned.ns |= rtype == Rtype::NS;
             owned.dname |= rtype == Rtype::DNAME;
+            has_hashed |= rtype == Rtype::NSEC3;
+            has_more |= !matches!(rtype, Rtype::NSEC3 | Rtype::RRSIG);
             true
         })?;
+        owned.any &= has_more || !has_hashed || !self.overlay.base.signed;
         self.overlay.owned.insert(name.as_wire().to_vec(), owned);
         Ok((records, owned))
     }

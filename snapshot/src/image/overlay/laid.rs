@@ -1,8 +1,8 @@
 //! Zones of a generation as something to go on from: their bases, and what their overlays say has changed since.
 //!
 //! A writer that was started anew has no [`OverlayBuilder`](super::OverlayBuilder) any more; from what lies here it makes
-//! one that answers as the former one did. An overlay names every owner that changed since its base was compiled, so
-//! these are touched; whether one may have moved what lies below it is found by comparing with the base.
+//! one that answers as the former one did. An overlay names every owner that changed since its base was compiled, those of
+//! NSEC3 included, so these are touched; whether one may have moved what lies below it is found by comparing with the base.
 
 use super::Touched;
 use crate::dns::name::Name;
@@ -12,7 +12,7 @@ use crate::image::hash::name_hash;
 use crate::image::lookup::{Part, Zone};
 use crate::image::{Node, View, ZoneFacts};
 
-/// A zone that can carry an overlay, as a view has it.
+/// A zone that may carry an overlay, as a view has it.
 #[derive(Debug, Clone)]
 pub struct Laid {
     /// Its facts, those of the overlay if it has one.
@@ -24,14 +24,14 @@ pub struct Laid {
 }
 
 impl View {
-    /// The unsigned zones with at least `rrsets_min` RRsets. O(zones and nodes of overlays).
+    /// The zones with at least `rrsets_min` RRsets. O(zones and nodes of overlays).
     #[must_use]
     pub fn laid(&self, rrsets_min: u32) -> Vec<Laid> {
         let zones = (0..self.entry_count).filter_map(|entry| self.zones.get(entry)).filter(|zone| zone.is_live());
         let laid = |zone| {
             let facts = self.facts(zone).filter(|facts| facts.rrsets >= rrsets_min)?;
             let pack = self.pack(zone.pack)?;
-            let base = pack.base_facts(zone.idx as usize).filter(|base| !base.signed)?;
+            let base = pack.base_facts(zone.idx as usize)?;
             let whole = Zone { segment: pack.bytes(zone.off, zone.len), zone, view: self };
             let touched = whole.overlay().map_or_else(Vec::new, |overlay| touched(whole.base(), overlay));
             Some(Laid { facts: facts.clone(), base, touched })

@@ -4,8 +4,10 @@
 //! A lookup probes the overlay first; a tombstone there hides the node of the base. The builder reads the zone as it is
 //! now and never the base: it includes every name whose node may differ (see `closure`). Links never leave a segment: a
 //! node below a cut brings the cut and a cut all names below it, a wildcard brings its parent and the parent its wildcard.
-//! Invariant: base and overlay together answer as a whole segment of the zone would. Signed zones have no overlays.
+//! Of a signed zone it has the changed part of the chain as well (see `chained`). Invariant: base and overlay together
+//! answer as a whole segment of the zone would.
 
+mod chained;
 mod closure;
 mod laid;
 mod reader;
@@ -17,10 +19,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use thiserror::Error;
 
+use self::chained::Hashed;
 use self::closure::{Item, Owned};
 pub use self::laid::Laid;
 pub use self::reader::{ReadError, ZoneReader};
 use super::build::{BaseFacts, BuildError, Nodes, Segment, ZoneCounts};
+use super::denial::BaseDenial;
 use super::layout::{NODE_BELOW_CUT, NODE_CUT, NODE_TOMBSTONE, NODE_WILDCARD, NODE_WILDCARD_CHILD};
 use crate::dns::name::{Name, NameRef};
 use crate::dns::zone::{Zone, ZoneBuilder};
@@ -28,7 +32,9 @@ use crate::dns::zone::{Zone, ZoneBuilder};
 /// The most nodes of an overlay. All of it is written for each change, so its size bounds what a change costs.
 pub const OVERLAY_NODES_MAX: usize = 4096;
 
-/// An owner whose records were changed since the base was compiled.
+/// An owner whose records were changed since the base was compiled. Signatures and denials are records like others: the
+/// name before one that comes or goes is touched, because its NSEC changes, and so is the owner of each NSEC3 that comes,
+/// goes or changes, by its own name (the hash and the apex).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Touched {
     /// The owner.
@@ -46,9 +52,15 @@ pub enum OverlayError {
         /// The zone.
         apex: Name,
     },
-    /// The zone or its base is signed: the zone has to be compiled whole.
-    #[error("zone {apex} is signed, and overlays are for unsigned zones")]
-    Signed {
+    /// The base is signed and proves nothing, as if its signing had failed half-way: the zone has to be compiled whole.
+    #[error("zone {apex} is signed, but has no chain that proves what does not exist")]
+    Unproved {
+        /// The zone.
+        apex: Name,
+    },
+    /// The zone got or lost signatures or its chain, or has another chain than its base: it has to be compiled whole.
+    #[error("zone {apex} is signed, or proves what does not exist, otherwise than its base")]
+    Denial {
         /// The zone.
         apex: Name,
     },
@@ -107,11 +119,11 @@ impl OverlayBuilder {
     /// An overlay on a base that nothing was changed of yet.
     ///
     /// # Errors
-    /// [`OverlayError::Signed`].
+    /// [`OverlayError::Unproved`].
     pub fn new(apex: NameRef<'_>, base: BaseFacts) -> Result<OverlayBuilder, OverlayError> {
         let apex = apex.to_name().to_canonical();
-        if base.signed {
-            return Err(OverlayError::Signed { apex });
+        if base.signed && base.denial == BaseDenial::None {
+            return Err(OverlayError::Unproved { apex });
         }
         let head = ZoneBuilder::new(apex.clone()).finish();
         Ok(OverlayBuilder { apex, base, items: BTreeMap::new(), owned: HashMap::new(), head })
@@ -127,11 +139,11 @@ impl OverlayBuilder {
     /// depends on them. O(bytes of the overlay).
     ///
     /// # Errors
-    /// [`OverlayError::Signed`] and [`OverlayError::Build`]; it is up to [`Segment::build`] then.
+    /// [`OverlayError::Denial`] and [`OverlayError::Build`]; it is up to [`Segment::build`] then.
     pub fn build(&self, counts: ZoneCounts) -> Result<Segment, OverlayError> {
         let mut nodes = Nodes::new(&self.head, &self.apex, Some(self.base))?;
-        if nodes.is_signed() {
-            return Err(OverlayError::Signed { apex: self.apex.clone() });
+        if nodes.is_signed() != self.base.signed || !self.continues_chain() {
+            return Err(OverlayError::Denial { apex: self.apex.clone() });
         }
         // The key and the place of the latest cut, and of the nodes from the apex down to the latest one.
         let mut cut: Option<(&[u8], u32)> = None;
@@ -139,6 +151,14 @@ impl OverlayBuilder {
         for (key, item) in &self.items {
             let word = nodes.push_rendered(&item.node, item.labels)?;
             let flags = item.flags;
+            if let Some(Hashed { hash, node }) = &item.hashed {
+                nodes.push_hashed(*hash, node);
+            }
+            if item.is_chained
+                && let Some(name) = item.name()
+            {
+                nodes.push_nsec(name, word);
+            }
             if flags & NODE_TOMBSTONE != 0 {
                 continue;
             }

@@ -9,7 +9,8 @@ use crate::dns::zone::{Record, Zone};
 pub type ReadError = Box<dyn Error + Send + Sync>;
 
 /// A zone as it is now, in a database or in memory. Names are compared without regard to case. An owner is a name that has
-/// records; all methods must agree on that, because the names above an owner exist.
+/// records; all methods must agree on that, because the names above an owner exist. Of a signed zone the signatures and the
+/// NSEC or NSEC3 records are among them.
 pub trait ZoneReader {
     /// Hands all records of `owner` to `each`, in any order; none if it owns none.
     ///

@@ -1,5 +1,7 @@
 //! A base with its overlay is, node for node, what compiling the whole zone gives.
 
+mod signed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -8,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::dns::zone::Zone as Records;
 use crate::image::tests::{lookup_name, pack_of, records};
-use crate::image::{Found, Generation, LoadError, Node, Pack, RrsetBody, View, Zone};
+use crate::image::{Denial, Found, Generation, Hashed, LoadError, Node, Pack, RrsetBody, View, Zone};
 
 /// A name as text.
 fn name(text: &str) -> Name {
@@ -61,6 +63,21 @@ fn found(zone: &Zone<'_>, asked: &str) -> String {
     }
 }
 
+/// The record that proves something about a name.
+fn proof(zone: &Zone<'_>, asked: &str) -> String {
+    let asked = name(asked).to_canonical();
+    let (kind, node) = match zone.denial() {
+        Denial::None => return "none".into(),
+        Denial::Nsec(chain) => ("at or before", chain.at_or_before(asked.as_wire()).unwrap()),
+        Denial::Nsec3(chain) => match chain.find(asked.as_wire()).unwrap() {
+            Hashed::Match(node) => ("match", node),
+            Hashed::Cover(node) => ("cover", node),
+        },
+    };
+    assert_eq!(own(&zone.node_at(node.word()).unwrap()), own(&node));
+    format!("{kind} {}", own(&node))
+}
+
 /// Names of up to four labels over a small alphabet.
 fn universe() -> impl Iterator<Item = String> {
     let labels = ["a", "b", "*"];
@@ -86,6 +103,7 @@ fn check_same(now: &Records, base: &Arc<Pack>, segment: Segment) -> Result<(), T
     prop_assert_eq!(actual.negative_ttl_secs(), expected.negative_ttl_secs());
     for asked in universe() {
         prop_assert_eq!(found(&actual, &asked), found(&expected, &asked), "{}", asked);
+        prop_assert_eq!(proof(&actual, &asked), proof(&expected, &asked), "{}", asked);
     }
     Ok(())
 }
@@ -109,12 +127,15 @@ const RECORDS: [&str; 12] = [
     "DNAME a.b",
 ];
 
-/// The text of a zone; the SOA of each text is another.
-fn zone(content: &BTreeMap<String, BTreeSet<usize>>, serial: u32) -> Records {
-    let mut text = format!("@ SOA ns host {serial} 1 1 1 {}\n", serial * 3);
+/// What the owners of a zone have, by their place in a list of records.
+type Content = BTreeMap<String, BTreeSet<usize>>;
+
+/// The text of a zone: `fixed` and what is listed. The SOA of each text is another.
+fn zone(fixed: &str, listed: &[&str], content: &Content, serial: u32) -> Records {
+    let mut text = format!("@ SOA ns host {serial} 1 1 1 {}\n{fixed}\n", serial * 3);
     for (owner, records) in content {
         for &record in records {
-            text += &format!("{owner} {}\n", RECORDS[record]);
+            text += &format!("{owner} {}\n", listed[record]);
         }
     }
     // The SOA of `records` has another serial, so it goes.
@@ -130,7 +151,7 @@ fn zone(content: &BTreeMap<String, BTreeSet<usize>>, serial: u32) -> Records {
 }
 
 /// Applies an edit: records come and go in turn.
-fn apply(content: &mut BTreeMap<String, BTreeSet<usize>>, (owner, record): &Edit) {
+fn apply(content: &mut Content, (owner, record): &Edit) {
     let records = content.entry(owner.clone()).or_default();
     if !records.remove(record) {
         records.insert(*record);
@@ -148,6 +169,67 @@ fn edits(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Edit>> {
     prop::collection::vec((owner, record), count)
 }
 
+/// A zone that changes.
+struct Course<'c> {
+    /// Records that it always has.
+    fixed: &'c str,
+    /// What its owners may have.
+    listed: &'c [&'c str],
+    /// What comes before the base is compiled.
+    before: Vec<Edit>,
+    /// What comes then.
+    changes: Vec<Edit>,
+    /// Whether it is told which owners are boundaries.
+    knows_boundaries: bool,
+    /// Before which change the zone is compiled whole and becomes the base.
+    folded_at: usize,
+}
+
+/// Checks after each change that overlays are right that were made in three ways: from all changes at once, from one
+/// after the other, and from what was published.
+fn check_course(course: &Course<'_>) -> Result<(), TestCaseError> {
+    let zone = |content: &Content, serial| zone(course.fixed, course.listed, content, serial);
+    let builder_on =
+        |segment: &Segment| OverlayBuilder::new(name("e.").as_ref(), segment.base_facts().unwrap()).unwrap();
+    let mut content = Content::new();
+    course.before.iter().for_each(|edit| apply(&mut content, edit));
+    let mut now = zone(&content, 8);
+    let mut base = pack_of(vec![Segment::build(&now).unwrap()]);
+    let mut published = view(&[&base]);
+    let mut builder = builder_on(&base.segment(0).unwrap());
+    let mut touched = Vec::new();
+    for (step, edit) in course.changes.iter().enumerate() {
+        if step == course.folded_at {
+            base = pack_of(vec![Segment::build(&now).unwrap()]);
+            published = view(&[&base]);
+            builder = builder_on(&base.segment(0).unwrap());
+            touched.clear();
+        }
+        apply(&mut content, edit);
+        let owner = if edit.0 == "@" { name("e.") } else { name(&format!("{}.e.", edit.0)) };
+        let record = course.listed[edit.1];
+        let is_boundary = record.starts_with("NS ") || record.starts_with("DNAME");
+        // Of the apex it need not be said.
+        let is_data = (course.knows_boundaries && !is_boundary) || edit.0 == "@";
+        let latest = if is_data { Touched::data(owner) } else { Touched::boundary(owner) };
+        touched.push(latest.clone());
+        now = zone(&content, 9 + u32::try_from(step).unwrap());
+        check_same(&now, &base, overlay(&now, &base.segment(0).unwrap(), &touched).unwrap())?;
+        // One that takes up each change as it comes, and only that.
+        builder = builder.change(&now, std::slice::from_ref(&latest)).unwrap();
+        let kept = builder.build(ZoneCounts::default()).unwrap();
+        // One that is made anew from what was published, and takes up the latest change.
+        let laid = published.laid(0).remove(0);
+        let since: Vec<Touched> = laid.touched.iter().chain([&latest]).cloned().collect();
+        let anew = OverlayBuilder::new(now.apex(), laid.base).unwrap().change(&now, &since).unwrap();
+        let anew = pack_of(vec![anew.build(ZoneCounts::default()).unwrap()]);
+        check_same(&now, &base, kept)?;
+        check_same(&now, &base, anew.segment(0).unwrap())?;
+        published = view(&[&base, &anew]);
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
@@ -156,36 +238,10 @@ proptest! {
         before in edits(0..12),
         changes in edits(0..8),
         knows_boundaries in any::<bool>(),
+        folded_at in 0..16_usize,
     ) {
-        let mut content = BTreeMap::new();
-        before.iter().for_each(|edit| apply(&mut content, edit));
-        let base = pack_of(vec![Segment::build(&zone(&content, 8)).unwrap()]);
-        let base_segment = base.segment(0).unwrap();
-        let mut touched = Vec::new();
-        let mut published = view(&[&base]);
-        let mut builder = OverlayBuilder::new(name("e.").as_ref(), base_segment.base_facts().unwrap()).unwrap();
-        for (step, edit) in changes.iter().enumerate() {
-            apply(&mut content, edit);
-            let owner = if edit.0 == "@" { name("e.") } else { name(&format!("{}.e.", edit.0)) };
-            let is_boundary = RECORDS[edit.1].starts_with("NS") || RECORDS[edit.1].starts_with("DNAME");
-            // Of the apex it need not be said.
-            let is_data = (knows_boundaries && !is_boundary) || edit.0 == "@";
-            let touch = if is_data { Touched::data } else { Touched::boundary };
-            touched.push(touch(owner));
-            let now = zone(&content, 9 + u32::try_from(step).unwrap());
-            check_same(&now, &base, overlay(&now, &base_segment, &touched).unwrap())?;
-            // One that takes up each change as it comes, and only that.
-            builder = builder.change(&now, &touched[step..]).unwrap();
-            let kept = builder.build(ZoneCounts::default()).unwrap();
-            // One that is made anew from what was published, and takes up the latest change.
-            let laid = published.laid(0).remove(0);
-            let since: Vec<Touched> = laid.touched.iter().chain(&touched[step..]).cloned().collect();
-            let anew = OverlayBuilder::new(now.apex(), laid.base).unwrap().change(&now, &since).unwrap();
-            let anew = pack_of(vec![anew.build(ZoneCounts::default()).unwrap()]);
-            check_same(&now, &base, kept)?;
-            check_same(&now, &base, anew.segment(0).unwrap())?;
-            published = view(&[&base, &anew]);
-        }
+        let (fixed, listed) = ("", &RECORDS[..]);
+        check_course(&Course { fixed, listed, before, changes, knows_boundaries, folded_at })?;
     }
 }
 
@@ -293,12 +349,18 @@ fn an_overlay_is_a_function_of_zone_names_and_base() {
 fn what_overlays_are_not_for_is_refused() {
     let sig = "@ RRSIG SOA 13 1 60 20300101000000 20200101000000 1 e. AAAA";
     let plain = records("e.", "a TXT x");
-    let signed = records("e.", &format!("a TXT x\n{sig}"));
+    let unproved = records("e.", &format!("a TXT x\n{sig}"));
+    let signed = records("e.", &format!("a TXT x\n{sig}\n@ NSEC a NS SOA"));
     let error = |now: &Records, base: &Records, touched: &[Touched]| {
         overlay(now, &Segment::build(base).unwrap(), touched).err().unwrap().to_string()
     };
-    assert_eq!(error(&signed, &plain, &[]), "zone e. is signed, and overlays are for unsigned zones");
-    assert_eq!(error(&plain, &signed, &[]), "zone e. is signed, and overlays are for unsigned zones");
+    let otherwise = "zone e. is signed, or proves what does not exist, otherwise than its base";
+    for (now, base) in [(&signed, &plain), (&plain, &signed), (&unproved, &plain), (&unproved, &signed)] {
+        assert_eq!(error(now, base, &[]), otherwise);
+    }
+    let no_chain = "zone e. is signed, but has no chain that proves what does not exist";
+    assert_eq!(error(&plain, &unproved, &[]), no_chain);
+    assert_eq!(error(&unproved, &unproved, &[]), no_chain);
     assert_eq!(error(&plain, &plain, &[Touched::data(name("e.test."))]), "e.test. is not in zone e.");
     let mut headless = records("e.", "");
     headless.retain(|record| record.rtype != crate::dns::rtype::Rtype::SOA);

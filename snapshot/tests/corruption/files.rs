@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustix::fs::{MemfdFlags, memfd_create};
 use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::name::{Name, NameRef};
+use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Zone, ZoneBuilder};
 use snapshot::dns::zonefile::{Options, Reader};
 use snapshot::image::{
@@ -71,16 +72,44 @@ const CHANGED: &str = "$TTL 60\n@ SOA ns h 2 2 3 4 5\n@ NS ns\n@ MX 10 mail\nns 
      b.c.d TXT \"less deep\"\nnew.x.y A 192.0.2.1\ncut NS ns.cut\ncut NS ns.elsewhere.\nns.cut A 192.0.2.8\n\
      other NS ns.other\nns.other A 192.0.2.3\n*.cut TXT \"occluded\"\n";
 
-/// Compiles all zones, and an overlay with changes of the first.
+/// The second one, which has NSEC: a name is gone, one is new, one has other records.
+const SIGNED_CHANGED: &str = "$TTL 60\n@ SOA ns h 2 2 3 4 5\n@ RRSIG SOA 13 2 60 20300101000000 20200101000000 2 @ AAAA\n\
+     @ NS ns\n@ RRSIG NS 13 2 60 20300101000000 20200101000000 1 @ AAAA\n@ DNSKEY 257 3 13 AAAA\nns A 192.0.2.5\n\
+     ns RRSIG A 13 3 60 20300101000000 20200101000000 2 @ AAAA\n@ NSEC ns NS SOA\nns NSEC w A\nw TXT new\n\
+     w NSEC @ TXT\n";
+
+/// The third one, which has NSEC3: a record is gone, two are new, that of the apex among them, one has another successor.
+const HASHED_CHANGED: &str = "$TTL 60\n@ SOA ns h 2 2 3 4 5\n@ RRSIG SOA 13 2 60 20300101000000 20200101000000 2 @ AAAA\n\
+     @ NS ns.test.\n@ NSEC3PARAM 1 0 1 AB\n00000000000000000000000000000000 NSEC3 1 1 1 AB 7VVVVVVVVVVVVVVVVVVVVVVVVVVVVVVV NS SOA\n\
+     d4t5rlq2pk1oad5rech5r5b5koehsi2n NSEC3 1 1 1 AB G0000000000000000000000000000000 NS SOA\n\
+     g0000000000000000000000000000000 NSEC3 1 1 1 AB OOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOO\n\
+     oooooooooooooooooooooooooooooooo NSEC3 1 1 1 AB 00000000000000000000000000000000 A\n";
+
+/// How the zones change that have overlays: which, to what, how many names there are then, and those that are touched.
+const CHANGES: [(usize, &str, u32, &str); 3] = [
+    (0, CHANGED, 9, "ns *.wild a.b.c.d b.c.d www new.x.y cut ns.cut other"),
+    (1, SIGNED_CHANGED, 3, "ns * w"),
+    (
+        2,
+        HASHED_CHANGED,
+        1,
+        "7vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv d4t5rlq2pk1oad5rech5r5b5koehsi2n g0000000000000000000000000000000 \
+         oooooooooooooooooooooooooooooooo",
+    ),
+];
+
+/// Compiles all zones, and overlays on some.
 pub(crate) fn overlaid() -> PackFile {
-    let mut segments: Vec<Segment> =
-        ZONES.iter().map(|(apex, text)| Segment::build(&zone(apex, text)).unwrap()).collect();
-    let now = zone(ZONES[0].0, CHANGED);
-    let touched = ["ns", "*.wild", "a.b.c.d", "b.c.d", "www", "new.x.y", "cut", "ns.cut", "other"];
-    let touched = touched.map(|name| Touched::data(format!("{name}.{}", ZONES[0].0).parse().unwrap()));
-    let builder = OverlayBuilder::new(now.apex(), segments[0].base_facts().unwrap()).unwrap();
-    let counts = ZoneCounts { names: 9, rrsets: 14, records: 15 };
-    segments.push(builder.change(&now, &touched).unwrap().build(counts).unwrap());
+    let build = |(apex, text): &(&str, &str)| Segment::build(&zone(apex, text)).unwrap();
+    let mut segments: Vec<Segment> = ZONES.iter().map(build).collect();
+    for (position, text, names, touched) in CHANGES {
+        let apex = ZONES[position].0;
+        let now = zone(apex, text);
+        let touched = touched.split(' ').map(|name| Touched::data(format!("{name}.{apex}").parse().unwrap()));
+        let builder = OverlayBuilder::new(now.apex(), segments[position].base_facts().unwrap()).unwrap();
+        let builder = builder.change(&now, &touched.collect::<Vec<_>>()).unwrap();
+        segments.push(builder.build(ZoneCounts { names, rrsets: 14, records: 15 }).unwrap());
+    }
     PackFile::encode(segments).unwrap()
 }
 
@@ -150,11 +179,15 @@ fn ask(view: &View, name: &[u8]) -> bool {
     lookup.assign(name).unwrap();
     let Some(zone) = view.find_zone(&lookup, lookup.label_count()).and_then(|id| view.get(id)) else { return false };
     // A wrong proof is possible here, a wrong read is not.
-    let _proof = match zone.denial() {
+    let proof = match zone.denial() {
         Denial::None => None,
-        Denial::Nsec(chain) => chain.at_or_before(name),
-        Denial::Nsec3(chain) => chain.find(name).map(|(Hashed::Match(node) | Hashed::Cover(node))| node),
+        Denial::Nsec(chain) => chain.at_or_before(name).map(|node| (node, Rtype::NSEC)),
+        Denial::Nsec3(chain) => {
+            chain.find(name).map(|(Hashed::Match(node) | Hashed::Cover(node))| (node, Rtype::NSEC3))
+        }
     };
+    assert_eq!(proof.is_none(), matches!(zone.denial(), Denial::None));
+    assert!(proof.is_none_or(|(node, rtype)| node.rrset(rtype).is_some()));
     let node = match zone.find_now(&lookup) {
         Some(Found::Exact(node)) => {
             assert_eq!(node.name(), name);

@@ -52,7 +52,7 @@ pub(crate) fn overlaid((apex, text): (&str, &str), changed: &str, touched: &[&st
     let now = parse(apex, changed);
     let touched: Vec<_> = touched.iter().map(|name| Touched::data(name.parse().expect("a name"))).collect();
     let facts = base.base_facts().expect("whole zones can be bases");
-    let builder = OverlayBuilder::new(now.apex(), facts).expect("the zone is not signed");
+    let builder = OverlayBuilder::new(now.apex(), facts).expect("a base may have overlays");
     let builder = builder.change(&now, &touched).expect("the names are few");
     let overlay = builder.build(ZoneCounts::default()).expect("few names fit");
     PackFile::encode(vec![base, overlay]).expect("small zones fit")

@@ -25,11 +25,38 @@ const CHANGED: &str =
 /// The owners that differ.
 const TOUCHED: [&str; 5] = ["ns.a.", "*.w.a.", "x.y.a.", "c.a.", "ns.c.a."];
 
+/// A zone with a chain of NSEC, and what its overlay makes of it.
+const SIGNED: [&str; 2] = [
+    "@ 60 SOA ns.a. h.a. 1 2 3 4 5\n@ 60 RRSIG SOA 13 1 60 20300101000000 20200101000000 1 a. AAAA\n@ 60 NS ns.a.\n\
+     @ 60 NSEC b NS SOA\nb 60 TXT x\nb 60 NSEC c TXT\nc 60 TXT x\nc 60 NSEC a. TXT\n",
+    "@ 60 SOA ns.a. h.a. 2 2 3 4 5\n@ 60 RRSIG SOA 13 1 60 20300101000000 20200101000000 2 a. AAAA\n@ 60 NS ns.a.\n\
+     @ 60 NSEC c NS SOA\nc 60 TXT x\nc 60 NSEC d TXT\nd 60 TXT x\nd 60 NSEC a. TXT\n",
+];
+
+/// The like with NSEC3. The first hash is that of the apex.
+const HASHED: [&str; 2] = [
+    "@ 60 SOA ns.a. h.a. 1 2 3 4 5\n@ 60 RRSIG SOA 13 1 60 20300101000000 20200101000000 1 a. AAAA\n@ 60 NS ns.a.\n\
+     @ 60 NSEC3PARAM 1 0 0 -\nqj2k5gbslc63lg0qour6j95c8s2b6ueh 60 NSEC3 1 0 0 - GGGGGGGGGGGGGGGGGGGGGGGGGGGGGGGG NS SOA\n\
+     gggggggggggggggggggggggggggggggg 60 NSEC3 1 0 0 - qj2k5gbslc63lg0qour6j95c8s2b6ueh TXT\n",
+    "@ 60 SOA ns.a. h.a. 2 2 3 4 5\n@ 60 RRSIG SOA 13 1 60 20300101000000 20200101000000 2 a. AAAA\n@ 60 NS ns.a.\n\
+     @ 60 NSEC3PARAM 1 0 0 -\nqj2k5gbslc63lg0qour6j95c8s2b6ueh 60 NSEC3 1 0 0 - SSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSS NS SOA\n\
+     ssssssssssssssssssssssssssssssss 60 NSEC3 1 0 0 - qj2k5gbslc63lg0qour6j95c8s2b6ueh TXT\n",
+];
+
+/// The owners that differ in both.
+const TOUCHED_SIGNED: [&str; 5] =
+    ["b.a.", "c.a.", "d.a.", "gggggggggggggggggggggggggggggggg.a.", "ssssssssssssssssssssssssssssssss.a."];
+
 /// The valid pack.
 static PACK: LazyLock<Vec<u8>> = LazyLock::new(|| memory::compile(&ZONES).bytes);
 
 /// A valid pack of the first zone and an overlay on it.
 static OVERLAID: LazyLock<Vec<u8>> = LazyLock::new(|| memory::overlaid(ZONES[0], CHANGED, &TOUCHED).bytes);
+
+/// Valid packs of a signed zone and an overlay on it.
+static SIGNED_OVERLAID: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
+    [SIGNED, HASHED].map(|[text, changed]| memory::overlaid(("a.", text), changed, &TOUCHED_SIGNED).bytes)
+});
 
 /// Takes the bytes as a file, or as changes to a valid one.
 pub(crate) fn check(bytes: &[u8]) {
@@ -37,6 +64,8 @@ pub(crate) fn check(bytes: &[u8]) {
     match how % 8 {
         0 => open(rest),
         1 => open(&memory::sealed(rest.to_vec())),
+        5 => open(&memory::sealed(memory::changed(&SIGNED_OVERLAID[0], rest))),
+        6 => open(&memory::sealed(memory::changed(&SIGNED_OVERLAID[1], rest))),
         7 => open(&memory::sealed(memory::changed(&OVERLAID, rest))),
         _ => open(&memory::sealed(memory::changed(&PACK, rest))),
     }

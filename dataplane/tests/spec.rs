@@ -21,6 +21,8 @@ mod model;
 mod overlaid;
 #[path = "spec/serve.rs"]
 mod serve;
+#[path = "spec/signed.rs"]
+mod signed;
 #[path = "spec/small.rs"]
 mod small;
 #[path = "spec/zones.rs"]

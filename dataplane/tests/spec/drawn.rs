@@ -23,7 +23,7 @@ pub(crate) const QTYPES: [u16; 11] = [A, AAAA, NS, CNAME, DNAME, DS, SOA, MX, TX
 /// Types of records below an apex; aliases and cuts, where the difficulties are, come up more often.
 const RTYPES: [u16; 12] = [A, A, AAAA, NS, NS, CNAME, CNAME, DNAME, DNAME, DS, MX, TXT];
 /// Apexes, each inside the one before or beside it. The root is served as well at times.
-const APEXES: [&str; 6] = ["test", "a.test", "b.a.test", "a.b.a.test", "b.test", ""];
+pub(crate) const APEXES: [&str; 6] = ["test", "a.test", "b.a.test", "a.b.a.test", "b.test", ""];
 
 /// A record as it is drawn.
 #[derive(Debug, Clone)]

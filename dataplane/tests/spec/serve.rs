@@ -2,6 +2,7 @@
 //!
 //! It is the only place of these tests that knows the interfaces of `snapshot` and `answer`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Seek as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use snapshot::dns::zone::{Record as ZoneRecord, Zone as ZoneRecords, ZoneBuilder
 use snapshot::image::{Generation, OverlayBuilder, Pack, PackFile, Segment, Touched, View, ZoneCounts};
 
 use crate::message::{self, Dnssec, PAYLOAD_LEN, push_name};
-use crate::model::{DNAME, NS, Over, Question, Rdata, Record, Zone};
+use crate::model::{DNAME, NS, Over, Question, Rdata, Zone};
+use crate::signed::{Signing, sign};
 
 /// Room for a query and its reply: long answers need more than the largest datagram.
 const BUF_LEN: usize = 65_535;
@@ -36,31 +38,63 @@ pub(crate) fn can_serve(zone: &Zone) -> bool {
     Segment::build(&records(zone)).is_ok()
 }
 
-/// Compiles zones as they were, and overlays that make them what they are now. They are the same zones, in the same order.
-pub(crate) fn overlaid(before: &[Zone], now: &[Zone]) -> View {
-    let build = |zone| Segment::build(&records(zone)).expect("the zone can be served");
-    let bases: Vec<Segment> = before.iter().map(build).collect();
-    let overlays = before.iter().zip(now).zip(&bases).map(|((before, now), base)| {
-        let zone = records(now);
-        let base = base.base_facts().expect("a whole zone may be a base");
-        let overlay = OverlayBuilder::new(zone.apex(), base).expect("the zone is not signed");
-        let overlay = overlay.change(&zone, &touched(before, now)).expect("few names differ");
-        overlay.build(ZoneCounts::default()).expect("few names fit")
-    });
-    let overlays = pack(overlays.collect());
-    View::assemble(Generation(1), vec![pack(bases), overlays]).expect("bases and overlays make a view")
+/// Compiles zones that are signed, each in its way.
+pub(crate) fn signed(zones: &[Zone], signings: &[Signing]) -> View {
+    let segments = zones
+        .iter()
+        .zip(signings)
+        .map(|(zone, &signing)| Segment::build(&sign(&records(zone), signing)).expect("the zone can be served"));
+    load(segments.collect())
+}
+
+/// Compiles zones as they were, and overlays that make them what they are now. They are the same zones, in the same order,
+/// and signed in the same way.
+pub(crate) fn overlaid(before: &[Zone], now: &[Zone], signings: &[Signing]) -> View {
+    let (mut bases, mut overlays) = (Vec::new(), Vec::new());
+    for ((before, now), &signing) in before.iter().zip(now).zip(signings) {
+        let (before, now) = (sign(&records(before), signing), sign(&records(now), signing));
+        let base = Segment::build(&before).expect("the zone can be served");
+        let facts = base.base_facts().expect("a whole zone may be a base");
+        let overlay = OverlayBuilder::new(now.apex(), facts).expect("a base may have overlays");
+        let overlay = overlay.change(&now, &touched(&before, &now)).expect("few names differ");
+        overlays.push(overlay.build(ZoneCounts::default()).expect("few names fit"));
+        bases.push(base);
+    }
+    View::assemble(Generation(1), vec![pack(bases), pack(overlays)]).expect("bases and overlays make a view")
+}
+
+/// What an owner has: type, TTL and RDATA of each record.
+type Content = Vec<(Rtype, u32, Vec<u8>)>;
+
+/// What each owner of a zone has.
+fn by_owner(zone: &ZoneRecords) -> BTreeMap<WireName, Content> {
+    let mut all: BTreeMap<WireName, Content> = BTreeMap::new();
+    for rrset in zone.owners().flat_map(|owner| owner.rrsets().collect::<Vec<_>>()) {
+        for record in rrset.records() {
+            let content = all.entry(record.owner.to_name()).or_default();
+            content.push((record.rtype, record.ttl_secs, record.rdata.to_vec()));
+        }
+    }
+    all
 }
 
 /// The owners whose records differ.
-fn touched(before: &Zone, now: &Zone) -> Vec<Touched> {
-    let differs = |record: &&Record| before.records.contains(record) != now.records.contains(record);
-    let touched = before.records.iter().chain(&now.records).filter(differs).map(|record| {
-        let mut wire = Vec::new();
-        push_name(&mut wire, &record.owner);
-        let owner = WireName::from_wire(&wire).expect("owners are names");
+fn touched(before: &ZoneRecords, now: &ZoneRecords) -> Vec<Touched> {
+    let apex = now.apex().to_name();
+    let (before, now) = (by_owner(before), by_owner(now));
+    let owners: BTreeSet<&WireName> = before.keys().chain(now.keys()).collect();
+    let nothing = Content::new();
+    let touched = owners.into_iter().filter_map(|owner| {
+        let (before, now) = (before.get(owner).unwrap_or(&nothing), now.get(owner).unwrap_or(&nothing));
+        let differs = |is_meant: &dyn Fn(Rtype) -> bool| {
+            let of =
+                |content: &Content| content.iter().filter(|(rtype, ..)| is_meant(*rtype)).cloned().collect::<Content>();
+            of(before) != of(now)
+        };
         // The NS of an apex make no cut.
-        let is_boundary = record.rtype == DNAME || (record.rtype == NS && record.owner != now.apex);
-        if is_boundary { Touched::boundary(owner) } else { Touched::data(owner) }
+        let is_boundary = differs(&|rtype| rtype.0 == DNAME || (rtype.0 == NS && *owner != apex));
+        let touch = if is_boundary { Touched::boundary } else { Touched::data };
+        differs(&|_| true).then(|| touch(owner.clone()))
     });
     touched.collect()
 }

@@ -211,7 +211,7 @@ pub fn overlay(zone: &Zone, touched: &[Touched], base: BaseFacts) -> Segment {
 /// # Panics
 /// If that fails.
 pub fn builder(zone: &Zone, touched: &[Touched], base: BaseFacts) -> OverlayBuilder {
-    let builder = OverlayBuilder::new(zone.apex(), base).expect("the zone is not signed");
+    let builder = OverlayBuilder::new(zone.apex(), base).expect("a base may have overlays");
     builder.change(zone, touched).expect("the names are few")
 }
 

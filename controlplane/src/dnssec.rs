@@ -15,11 +15,11 @@ use snapshot::dns::name::Name;
 use snapshot::dns::zone::Zone;
 
 use crate::check::dnssec::Verifier;
-use crate::check::dnssec::gate::{Gate, REMAINING_SECS_MIN, Refused};
+use crate::check::dnssec::gate::{Gate, Passed, REMAINING_SECS_MIN, Refused};
 use crate::keys::{
     Algorithm, Binding, Dnskey, KeyError, KeyPair, OpenError, Role, Seal, SealError, SealFileError, Shown, shown,
 };
-use crate::sign::{self, Announce, Denial as Chain, Key, Plan, SignError, Signer, SignerError, Times};
+use crate::sign::{self, Announce, Denial as Chain, Key, Plan, Published, SignError, Signer, SignerError, Times};
 use crate::store::DomainId;
 use crate::store::domains::{Denial, Domain};
 use crate::store::keys::{NewKey, StoredKey};
@@ -147,49 +147,39 @@ impl Dnssec {
     ///
     /// # Errors
     /// [`DnssecError`]; what is published stays as it is then.
-    pub fn sign(
+    pub fn sign(&self, zone: Zone, signatory: &Signatory) -> Result<Zone, DnssecError> {
+        let jobs = if zone.record_count() >= BULK_RECORDS_MIN {
+            std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+        } else {
+            NonZeroUsize::MIN
+        };
+        let before = self.signed.lock().unwrap_or_else(PoisonError::into_inner).get(&signatory.domain).cloned();
+        let published: &dyn Published = match &before {
+            Some(before) => &**before,
+            None => &(),
+        };
+        let signed = signatory.with_plan(|plan| sign::sign(&zone, plan, published, jobs))?;
+        drop(zone);
+        signatory.gate(jobs, |gate| gate.pass(&signed.zone))?;
+        Ok(signed.zone)
+    }
+
+    /// Opens what signs a domain, as it is at this time.
+    ///
+    /// # Errors
+    /// [`DnssecError`] about its keys.
+    pub fn signatory(
         &self,
-        zone: Zone,
-        chain: Chain,
         domain: &Domain,
+        chain: Chain,
         keys: &[StoredKey],
         now_us: i64,
-    ) -> Result<Zone, DnssecError> {
+    ) -> Result<Signatory, DnssecError> {
         let opened = keys.iter().filter(|key| key.active).map(|key| self.opened(domain, key));
         let opened = opened.collect::<Result<Vec<_>, _>>()?;
         let others = keys.iter().filter(|key| !key.active).filter_map(dnskey_of).map(|(_, dnskey)| dnskey.rdata());
-        let others: Vec<Vec<u8>> = others.collect();
-        let one = NonZeroUsize::MIN;
-        let is_big = zone.record_count() >= BULK_RECORDS_MIN;
-        let jobs = if is_big { std::thread::available_parallelism().unwrap_or(one) } else { one };
-        let keys: Vec<_> = opened.iter().map(|key| key.plan()).collect();
-        let entries = opened.iter().filter(|key| key.role != Role::Zsk).map(|key| &*key.rdata);
-        let entries: Vec<&[u8]> = entries.collect();
-        let now_unix_secs = u64::try_from(now_us / 1_000_000).unwrap_or(0);
-        let plan = Plan {
-            keys: &keys,
-            extra_dnskeys: &others,
-            announce: Announce::Keys(&entries),
-            denial: chain,
-            times: times(domain.id, now_unix_secs),
-            keys_ttl_secs: KEYS_TTL_SECS,
-            zonemd: false,
-        };
-        let before = self.signed.lock().unwrap_or_else(PoisonError::into_inner).get(&domain.id).cloned();
-        let signed = match &before {
-            Some(before) => sign::sign(&zone, &plan, &**before, jobs)?,
-            None => sign::sign(&zone, &plan, &(), jobs)?,
-        };
-        drop(zone);
-        let gate = Gate {
-            at_unix_secs: now_unix_secs,
-            remaining_secs_min: REMAINING_SECS_MIN,
-            keys: &entries,
-            verifier: Verifier::Ring,
-            jobs,
-        };
-        gate.pass(&signed.zone).map(drop)?;
-        Ok(signed.zone)
+        let (others, now_unix_secs) = (others.collect(), u64::try_from(now_us / 1_000_000).unwrap_or(0));
+        Ok(Signatory { domain: domain.id, chain, opened, others, now_unix_secs })
     }
 
     /// Remembers a zone that was signed, for the signatures over what stays the same.
@@ -220,6 +210,66 @@ impl Dnssec {
         let opened = Arc::new(Opened { pair, role, rdata, tag: *tag });
         remember(&mut self.opened.lock().unwrap_or_else(PoisonError::into_inner), stored.id, Arc::clone(&opened));
         Ok(opened)
+    }
+}
+
+/// What signs one domain at one time.
+pub struct Signatory {
+    /// The domain.
+    domain: DomainId,
+    /// How it denies.
+    chain: Chain,
+    /// The keys that sign.
+    opened: Vec<Arc<Opened>>,
+    /// RDATA of DNSKEY of those that do not.
+    others: Vec<Vec<u8>>,
+    /// The time, in seconds since 1970.
+    now_unix_secs: u64,
+}
+
+impl Signatory {
+    /// Hands the plan to whoever signs.
+    pub fn with_plan<T>(&self, sign: impl FnOnce(&Plan<'_>) -> T) -> T {
+        let keys: Vec<_> = self.opened.iter().map(|key| key.plan()).collect();
+        sign(&Plan {
+            keys: &keys,
+            extra_dnskeys: &self.others,
+            announce: Announce::Keys(&self.entries()),
+            denial: self.chain,
+            times: times(self.domain, self.now_unix_secs),
+            keys_ttl_secs: KEYS_TTL_SECS,
+            zonemd: false,
+        })
+    }
+
+    /// Asks the gate.
+    ///
+    /// # Errors
+    /// What the gate finds.
+    pub fn gate(
+        &self,
+        jobs: NonZeroUsize,
+        pass: impl FnOnce(&Gate<'_>) -> Result<Passed, Refused>,
+    ) -> Result<(), Refused> {
+        let gate = Gate {
+            at_unix_secs: self.now_unix_secs,
+            remaining_secs_min: REMAINING_SECS_MIN,
+            keys: &self.entries(),
+            verifier: Verifier::Ring,
+            jobs,
+        };
+        pass(&gate).map(drop)
+    }
+
+    /// How the domain denies.
+    #[must_use]
+    pub fn chain(&self) -> Chain {
+        self.chain
+    }
+
+    /// RDATA of DNSKEY of the keys that the parent zone knows.
+    fn entries(&self) -> Vec<&[u8]> {
+        self.opened.iter().filter(|key| key.role != Role::Zsk).map(|key| &*key.rdata).collect()
     }
 }
 

@@ -5,18 +5,25 @@
 //! generation. Invariant: an overlay holds every owner that changed since the state its base was compiled from.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
 
 use crossbeam::channel::{self, Receiver, Sender};
 use snapshot::dns::name::Name;
+use snapshot::dns::zone::Zone;
 use snapshot::handover::Survey;
-use snapshot::image::{BaseFacts, Laid, OverlayBuilder, OverlayError, Segment, Touched, ZoneCounts, ZoneFacts};
+use snapshot::image::{
+    BaseFacts, Laid, OverlayBuilder, OverlayError, ReadError, Segment, Touched, ZoneCounts, ZoneFacts, ZoneReader as _,
+};
 use tracing::{debug, warn};
 
 use super::rows::{Rows, name_of};
+use super::signed::SignedRows;
 use super::zone::{self, ZoneError};
-use crate::dnssec::Dnssec;
+use crate::check::dnssec::gate::Refused;
+use crate::dnssec::{Dnssec, Signatory};
+use crate::sign::{Denial as Chain, Published, SignError};
 use crate::store::changes::Node;
 use crate::store::domains::Domain;
 use crate::store::{ChangeId, DomainId, Reader, Store, StoreError};
@@ -69,6 +76,8 @@ struct Big {
     folding: Option<(FoldId, Vec<Node>)>,
     /// What that fold has made.
     ready: Option<Segment>,
+    /// The names of the last overlay, signed, if the zone is: signatures over what stays the same are used again.
+    part: Option<Arc<Zone>>,
 }
 
 /// Tells folds apart: a zone that was compiled whole meanwhile takes nothing from an older one.
@@ -163,7 +172,7 @@ impl BigZones {
         let published = self.published.take(reader, domain)?;
         let known = self.zones.remove(&domain.id).or(published);
         if let (Some(nodes), Some(big)) = (nodes, known) {
-            match big.follow(reader, domain, nodes) {
+            match big.follow(reader, domain, nodes, self.signer.as_deref()) {
                 Ok((mut big, segments)) => {
                     self.fold_if_due(&mut big, domain.id);
                     self.zones.insert(domain.id, big);
@@ -237,7 +246,7 @@ impl Big {
     fn with(facts: &ZoneFacts, base: BaseFacts, before: Vec<Touched>) -> Option<Big> {
         let counts = ZoneCounts { names: facts.names, rrsets: facts.rrsets, records: facts.records };
         let overlay = OverlayBuilder::new(facts.apex.as_ref(), base).ok()?;
-        Some(Big { counts, overlay, before, folding: None, ready: None })
+        Some(Big { counts, overlay, before, folding: None, ready: None, part: None })
     }
 
     /// Whether this fold is of the overlay that there is now.
@@ -256,34 +265,48 @@ impl Big {
         reader: &Reader<'_>,
         domain: &Domain,
         nodes: Vec<Node>,
+        signer: Option<&Dnssec>,
     ) -> Result<(Big, Vec<Segment>), OverlayFailure> {
         let fresh = self.ready.take().and_then(|base| Some((base, self.folding.take()?.1)));
         match fresh.and_then(|(base, since)| Some((Big::on(&base)?, base, since))) {
             Some((big, base, mut since)) => {
                 since.extend(nodes);
-                let (big, overlay) = big.change(reader, domain, since)?;
+                let (big, overlay) = big.change(reader, domain, since, signer)?;
                 Ok((big, vec![base, overlay]))
             }
             None => {
-                let (big, overlay) = self.change(reader, domain, nodes)?;
+                let (big, overlay) = self.change(reader, domain, nodes, signer)?;
                 Ok((big, vec![overlay]))
             }
         }
     }
 
     /// Takes up a change and compiles the overlay.
-    fn change(self, reader: &Reader<'_>, domain: &Domain, nodes: Vec<Node>) -> Result<(Big, Segment), OverlayFailure> {
-        let Big { counts, overlay, before, mut folding, ready } = self;
+    fn change(
+        self,
+        reader: &Reader<'_>,
+        domain: &Domain,
+        nodes: Vec<Node>,
+        signer: Option<&Dnssec>,
+    ) -> Result<(Big, Segment), OverlayFailure> {
+        let Big { counts, overlay, before, mut folding, ready, part } = self;
         let apex = zone::absolute(&domain.name)?;
         let since = nodes.iter().map(|node| touched(node, &apex).ok_or(OverlayFailure::Key));
         let touched = before.into_iter().map(Ok).chain(since).collect::<Result<Vec<Touched>, _>>()?;
-        let overlay = overlay.change(&Rows { reader, domain, apex: &apex }, &touched)?;
+        let rows = Rows { reader, domain, apex: &apex };
+        let (overlay, part) = match zone::signatory(reader, domain, signer)? {
+            None => (overlay.change(&rows, &touched)?, None),
+            Some((_, signatory)) => {
+                let (overlay, part) = change_signed(overlay, &rows, touched, &nodes, &signatory, part.as_deref())?;
+                (overlay, Some(Arc::new(part)))
+            }
+        };
         let counts = ZoneCounts { rrsets: domain.rrset_count.saturating_add(1), ..counts };
         let segment = overlay.build(counts)?;
         if let Some((_, since)) = &mut folding {
             since.extend(nodes);
         }
-        Ok((Big { counts, overlay, before: Vec::new(), folding, ready }, segment))
+        Ok((Big { counts, overlay, before: Vec::new(), folding, ready, part }, segment))
     }
 }
 
@@ -296,9 +319,52 @@ enum OverlayFailure {
     /// The builder.
     #[error(transparent)]
     Overlay(#[from] OverlayError),
+    /// It cannot be signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// What is signed is not right.
+    #[error(transparent)]
+    Gate(#[from] Refused),
+    /// Reading failed.
+    #[error("{0}")]
+    Read(ReadError),
+    /// More than a few names of a signed zone have other signatures or another place in the chain.
+    #[error("a signed zone whose names move below a cut, or are hashed, is signed whole")]
+    Whole,
     /// A stored sort key is none.
     #[error("a sort key is damaged")]
     Key,
+}
+
+/// Takes up a change of a signed zone, which the gate judges; also returns what was signed.
+fn change_signed(
+    overlay: OverlayBuilder,
+    rows: &Rows<'_>,
+    mut touched: Vec<Touched>,
+    nodes: &[Node],
+    signatory: &Signatory,
+    before: Option<&Zone>,
+) -> Result<(OverlayBuilder, Zone), OverlayFailure> {
+    for node in nodes.iter().filter(|node| node.is_boundary) {
+        // Names that a cut or a DNAME hides, or no longer hides, have other records each.
+        let name = name_of(&node.key, rows.apex).ok_or(OverlayFailure::Key)?;
+        if node.key.is_empty() || rows.has_below(name.as_ref()).map_err(OverlayFailure::Read)? {
+            return Err(OverlayFailure::Whole);
+        }
+    }
+    if signatory.chain() != Chain::Nsec {
+        return Err(OverlayFailure::Whole);
+    }
+    let published: &dyn Published = before.map_or(&(), |before| before);
+    let (overlay, part) = signatory.with_plan(|plan| {
+        let signed = SignedRows::new(rows, plan, published)?;
+        let keys = nodes.iter().map(|node| node.key.clone());
+        touched.extend(signed.touched_besides(keys).map_err(OverlayFailure::Read)?);
+        let overlay = overlay.change(&signed, &touched)?;
+        Ok::<_, OverlayFailure>((overlay, signed.part()?))
+    })?;
+    signatory.gate(NonZeroUsize::MIN, |gate| gate.pass_part(&part))?;
+    Ok((overlay, part))
 }
 
 /// A changed owner as the builder wants it.

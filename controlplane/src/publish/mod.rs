@@ -12,6 +12,7 @@ mod guard;
 mod link;
 mod round;
 mod rows;
+mod signed;
 mod worker;
 mod zone;
 

@@ -21,7 +21,7 @@ pub(super) struct Rows<'r> {
 
 impl Rows<'_> {
     /// The sort key of a name below the apex; `None` for names outside.
-    fn node_of(&self, name: NameRef<'_>) -> Option<Vec<u8>> {
+    pub(super) fn node_of(&self, name: NameRef<'_>) -> Option<Vec<u8>> {
         let (mut key, mut apex) = (Vec::new(), Vec::new());
         name.push_sort_key(&mut key);
         self.apex.as_ref().push_sort_key(&mut apex);

@@ -7,7 +7,7 @@ mod signed;
 use snapshot::handover::Directory;
 
 use super::*;
-use crate::change::{Actor, Change, Edits, Target, commit, create, delete, testing};
+use crate::change::{Actor, Change, Edits, Target, commit, create, delete, resign, set_signing, testing};
 use crate::rrset::Limits;
 use crate::store::accounts::{Class, NewAccount};
 use crate::store::{DomainId, Store};

@@ -7,7 +7,7 @@ use snapshot::image::{BuildError, Segment};
 
 use crate::check::{self, Severity};
 use crate::clock::now_us;
-use crate::dnssec::{self, Dnssec, DnssecError};
+use crate::dnssec::{self, Dnssec, DnssecError, Signatory};
 use crate::store::domains::{Domain, Soa};
 use crate::store::rrsets::Rrset;
 use crate::store::{Reader, StoreError};
@@ -47,12 +47,24 @@ pub(super) fn compile(reader: &Reader<'_>, domain: &Domain, signer: Option<&Dnss
     }
     check::prune(&mut zone);
     let unservable = |error: BuildError| ZoneError::Unservable(error.to_string());
-    let Some(chain) = dnssec::chain_of(domain.denial) else { return Segment::build(&zone).map_err(unservable) };
-    let signer = signer.ok_or(ZoneError::NoSigner)?;
-    let zone = signer.sign(zone, chain, domain, &reader.keys(domain.id)?, now_us())?;
+    let Some((signer, signatory)) = signatory(reader, domain, signer)? else {
+        return Segment::build(&zone).map_err(unservable);
+    };
+    let zone = signer.sign(zone, &signatory)?;
     let segment = Segment::build(&zone).map_err(unservable)?;
     signer.remember(domain.id, zone);
     Ok(segment)
+}
+
+/// What signs a domain now; `None` if it is not signed.
+pub(super) fn signatory<'d>(
+    reader: &Reader<'_>,
+    domain: &Domain,
+    signer: Option<&'d Dnssec>,
+) -> Result<Option<(&'d Dnssec, Signatory)>, ZoneError> {
+    let Some(chain) = dnssec::chain_of(domain.denial) else { return Ok(None) };
+    let signer = signer.ok_or(ZoneError::NoSigner)?;
+    Ok(Some((signer, signer.signatory(domain, chain, &reader.keys(domain.id)?, now_us())?)))
 }
 
 /// Reads a domain whole.

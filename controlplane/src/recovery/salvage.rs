@@ -3,7 +3,7 @@
 //! A snapshot has what was answered, no more: no accounts, no disabled records, no weights, no history. Invariant: what is
 //! read back and compiled again answers as the snapshot does.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use snapshot::dns::class::Class;
@@ -31,19 +31,20 @@ pub(super) struct Salvaged {
     soa: Soa,
     /// All else.
     targets: Vec<Target>,
+    /// Whether it was signed.
+    is_signed: bool,
 }
 
-/// Reads the unsigned zones of a view.
+/// Reads the zones of a view.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] if an RRset cannot be read back.
 pub(super) fn read(view: &View) -> Result<Vec<Salvaged>, StoreError> {
-    let apexes = view.zones().into_iter().filter(|facts| !facts.signed).map(|facts| facts.apex.clone());
-    let zones = apexes.collect::<HashSet<Name>>();
+    let zones: HashMap<Name, bool> = view.zones().into_iter().map(|facts| (facts.apex.clone(), facts.signed)).collect();
     zones
         .iter()
-        .filter_map(|apex| Some((apex, view.zone(apex.as_ref())?)))
-        .map(|(apex, zone)| of(apex, &zone))
+        .filter_map(|(apex, is_signed)| Some((apex, view.zone(apex.as_ref())?, *is_signed)))
+        .map(|(apex, zone, is_signed)| Ok(Salvaged { is_signed, ..of(apex, &zone)? }))
         .collect()
 }
 
@@ -61,7 +62,7 @@ fn of(apex: &Name, zone: &Zone<'_>) -> Result<Salvaged, StoreError> {
             targets.push(Target { subname: subname.clone(), rtype: body.rtype, state: Some(state) });
         }
     }
-    Ok(Salvaged { name: apex.to_string().trim_end_matches('.').to_owned(), soa, targets })
+    Ok(Salvaged { name: apex.to_string().trim_end_matches('.').to_owned(), soa, targets, is_signed: false })
 }
 
 /// The TTL and the records of a rendered RRset: it is read as the answer to a question for it.
@@ -108,7 +109,8 @@ fn soa_of(apex: &Name, body: &RrsetBody<'_>) -> Option<Soa> {
 const SIGNING: [Rtype; 7] =
     [Rtype::RRSIG, Rtype::NSEC, Rtype::NSEC3, Rtype::NSEC3PARAM, Rtype::DNSKEY, Rtype::CDS, Rtype::CDNSKEY];
 
-/// Makes the domains of the database what the snapshot has; those that it lacks are made for `operator`.
+/// Makes the domains of the database what the snapshot has; those that it lacks are made for `operator`. Signed zones are taken
+/// only for domains that have keys.
 ///
 /// # Errors
 /// [`Refusal`]; nothing is changed then.
@@ -119,17 +121,19 @@ pub(super) fn adopt(
     now_us: i64,
 ) -> Result<Vec<String>, Refusal> {
     let mut made = Vec::new();
-    for Salvaged { name, soa, mut targets } in zones {
+    for Salvaged { name, soa, mut targets, is_signed } in zones {
         let house = Arc::<House>::default();
         let actor = |account| super::actor(account, &house, now_us);
         let domain = match txn.domain_by_name(&name)? {
+            // Without its keys, what was signed would be a domain that its DS records make bogus.
+            None if is_signed => continue,
+            Some(domain) if is_signed && domain.denial == Denial::Off => continue,
             Some(domain) => domain,
             None => {
                 made.push(name.clone());
                 change::create(txn, &actor(operator), new_domain(name, soa.clone()))?.domain
             }
         };
-        let is_signed = targets.iter().any(|target| target.rtype == Rtype::RRSIG);
         targets.retain(|target| !is_signed || !SIGNING.contains(&target.rtype));
         let kept: HashSet<(String, Rtype)> =
             targets.iter().map(|target| (target.subname.clone(), target.rtype)).collect();

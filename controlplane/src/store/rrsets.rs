@@ -274,6 +274,28 @@ impl Reader<'_> {
         self.rows(sql, params![domain.0, node, high, limit], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
+    /// The owner after a sort key in canonical order, as [`Reader::nodes_below`] gives it; `None` after the last one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn node_after(&self, domain: DomainId, node: &[u8]) -> Result<Option<(Vec<u8>, String)>, StoreError> {
+        let sql = "SELECT node, subname FROM rrsets WHERE domain = ?1 AND node > ?2
+                   AND EXISTS (SELECT 1 FROM records WHERE records.rrset = rrsets.id AND records.enabled = 1)
+                   ORDER BY node LIMIT 1";
+        self.row(sql, params![domain.0, node], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// The owner before a sort key; `None` before the first one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn node_before(&self, domain: DomainId, node: &[u8]) -> Result<Option<(Vec<u8>, String)>, StoreError> {
+        let sql = "SELECT node, subname FROM rrsets WHERE domain = ?1 AND node < ?2
+                   AND EXISTS (SELECT 1 FROM records WHERE records.rrset = rrsets.id AND records.enabled = 1)
+                   ORDER BY node DESC LIMIT 1";
+        self.row(sql, params![domain.0, node], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
     /// Adds the records and compares the checksum.
     fn complete(&self, (mut rrset, checksum): (Rrset, i64)) -> Result<Rrset, StoreError> {
         let sql = "SELECT id, content, rdata, weight, geo, enabled, comment FROM records WHERE rrset = ?1 ORDER BY id";

@@ -1,7 +1,15 @@
 //! Signed domains: what is published holds, and what cannot be signed right changes nothing.
 
+use std::num::NonZeroUsize;
+
+use snapshot::dns::class::Class as DnsClass;
+use snapshot::dns::message::Message;
+use snapshot::dns::name::Name;
+use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
+
 use super::*;
-use crate::change::{resign, set_signing};
+use crate::check::dnssec::Verifier;
+use crate::check::dnssec::gate::Gate;
 use crate::store::domains::Denial;
 
 impl Bench {
@@ -23,6 +31,49 @@ impl Bench {
         let (actor, key) = (self.actor.clone(), dnssec.new_key(name).unwrap());
         let set = move |txn: &crate::store::Txn<'_>| set_signing(txn, &actor, domain, denial, Some(key));
         self.store.write_blocking(set).unwrap().1.unwrap()
+    }
+
+    /// The only zone in service, with all that signing made, base and overlay together.
+    fn zone(&self) -> Zone {
+        let directory = Directory::open(&self.dir.path().join("snapshots")).unwrap();
+        let view = directory.load(None).unwrap().unwrap().view;
+        let apex = view.zones()[0].apex.clone();
+        let zone = view.zone(apex.as_ref()).unwrap();
+        let mut builder = ZoneBuilder::new(apex.clone());
+        let mut take = |owner: &Name, rtype: snapshot::dns::rtype::Rtype, count: u16, records: &[u8]| {
+            // It is read as the answer to a question for it.
+            let mut wire = vec![0; 12];
+            wire[5] = 1;
+            wire[6..8].copy_from_slice(&count.to_be_bytes());
+            wire.extend_from_slice(owner.as_wire());
+            wire.extend_from_slice(&rtype.0.to_be_bytes());
+            wire.extend_from_slice(&DnsClass::IN.0.to_be_bytes());
+            wire.extend_from_slice(records);
+            for answer in Message::from_wire(&wire).unwrap().answers {
+                let (rtype, ttl_secs, rdata) = (answer.rtype, answer.ttl_secs, &answer.rdata[..]);
+                builder.push(Record { owner: owner.as_ref(), rtype, ttl_secs, rdata, line: 0 }).unwrap();
+            }
+        };
+        let soa = zone.soa().unwrap();
+        take(&apex, soa.rtype, soa.record_count, soa.records);
+        take(&apex, soa.rtype, soa.sig_count.into(), soa.sigs);
+        for node in zone.nodes() {
+            let owner = Name::from_wire(node.name()).unwrap();
+            for body in node.rrsets() {
+                take(&owner, body.rtype, body.record_count, body.records);
+                take(&owner, body.rtype, body.sig_count.into(), body.sigs);
+            }
+        }
+        builder.finish()
+    }
+
+    /// Has the gate judge what is in service.
+    fn judge(&self) {
+        let at_unix_secs = u64::try_from(crate::clock::now_us() / 1_000_000).unwrap();
+        let remaining_secs_min = 14 * 86_400;
+        let jobs = NonZeroUsize::MIN;
+        let gate = Gate { at_unix_secs, remaining_secs_min, keys: &[], verifier: Verifier::RustCrypto, jobs };
+        gate.pass(&self.zone()).map(drop).unwrap_or_else(|refused| panic!("{refused}"));
     }
 
     /// Serial and number of records of the only zone in service.
@@ -123,5 +174,33 @@ fn domains_whose_signatures_became_old_are_found_and_signed_anew() {
     assert_eq!(stale(), []);
     wait(&publisher, bench.store.read(|reader| reader.head()).unwrap().change);
     assert!(bench.facts().0 > before.0, "secondaries must see a greater serial");
+    publisher.stop();
+}
+
+#[test]
+fn a_big_signed_zone_is_changed_name_by_name_and_stays_right() {
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let publisher = bench.signing(&dnssec);
+    let (domain, _) = bench.create("big.test");
+    bench.fill(domain, 300);
+    wait(&publisher, bench.sign(&dnssec, domain, "big.test", Denial::Nsec));
+    bench.judge();
+    let steps: [&[(&str, Option<&str>)]; 8] = [
+        &[("n7", Some("192.0.2.9"))],
+        &[("n7", None)],
+        &[("n70", None), ("n71", None), ("n72", None)],
+        &[("a", Some("192.0.2.1")), ("zzz", Some("192.0.2.1"))],
+        &[("deep.below.n5", Some("192.0.2.1")), ("*.w", Some("192.0.2.1"))],
+        &[("deep.below.n5", None), ("n299", None), ("n7", Some("192.0.2.7"))],
+        &[("zzz", None), ("a", None)],
+        &[("\\000.n8", Some("192.0.2.1"))],
+    ];
+    for (number, step) in steps.iter().enumerate() {
+        wait(&publisher, bench.edit(domain, step));
+        assert_eq!(publisher.refusal_of("big.test"), None);
+        assert_eq!(publisher.progress().counts.overlays, number as u64 + 1, "{step:?} is an overlay");
+        bench.judge();
+    }
     publisher.stop();
 }

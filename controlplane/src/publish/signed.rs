@@ -1,0 +1,191 @@
+//! A domain's rows, signed name by name: what the overlay of a signed zone is built from.
+//!
+//! For zones with NSEC, whose next name the rows tell; where names are hashed the zone is compiled whole. Invariant: all
+//! that the builder was given is in [`SignedRows::part`], for the gate.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use snapshot::dns::name::{Name, NameRef};
+use snapshot::dns::rtype::Rtype;
+use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
+use snapshot::image::{ReadError, Touched, ZoneReader};
+
+use super::rows::Rows;
+use super::zone::{ZoneError, owner};
+use crate::sign::{Made, Node, Plan, Published, Set, SignError, Standing, ZoneSigner, apex_sets};
+
+/// A domain in one state of the database, and what signs it.
+pub(super) struct SignedRows<'s> {
+    /// The rows.
+    rows: &'s Rows<'s>,
+    /// How it is signed.
+    plan: &'s Plan<'s>,
+    /// What signs.
+    signer: ZoneSigner<'s>,
+    /// Owners that were signed, each as a zone of its own, by canonical name.
+    signed: RefCell<BTreeMap<Name, Rc<Zone>>>,
+}
+
+impl<'s> SignedRows<'s> {
+    /// Signs these rows; signatures over what was `published` so before are used again.
+    ///
+    /// # Errors
+    /// [`SignError`] about the plan.
+    pub(super) fn new(
+        rows: &'s Rows<'s>,
+        plan: &'s Plan<'s>,
+        published: &'s dyn Published,
+    ) -> Result<SignedRows<'s>, SignError> {
+        let soa = &rows.domain.soa;
+        // RFC 9077 section 3.
+        let denial_ttl_secs = soa.ttl_secs.min(soa.minimum_secs);
+        let signer = ZoneSigner::new(rows.apex.as_ref(), denial_ttl_secs, plan, published)?;
+        Ok(SignedRows { rows, plan, signer, signed: RefCell::default() })
+    }
+
+    /// What the change of these owners touches besides: the names before them, whose NSEC may name another one now, and the
+    /// cuts above them, by which the gate knows where they lie.
+    ///
+    /// # Errors
+    /// What reading can end with.
+    pub(super) fn touched_besides(&self, keys: impl Iterator<Item = Vec<u8>>) -> Result<Vec<Touched>, ReadError> {
+        let mut besides = Vec::new();
+        for key in keys.filter(|key| !key.is_empty()) {
+            besides.push(Touched::data(self.before(&key)?));
+            if let Some(name) = super::rows::name_of(&key, self.rows.apex)
+                && let Some(cut) = self.hidden_by(name.as_ref())?
+            {
+                self.read(cut.as_ref())?;
+            }
+        }
+        Ok(besides)
+    }
+
+    /// All owners that were read, signed, as a part of the zone.
+    ///
+    /// # Errors
+    /// [`ZoneError::TooLarge`].
+    pub(super) fn part(&self) -> Result<Zone, ZoneError> {
+        let mut builder = ZoneBuilder::new(self.rows.apex.clone());
+        for zone in self.signed.borrow().values() {
+            for owner in zone.owners() {
+                for rrset in owner.rrsets() {
+                    rrset.records().try_for_each(|record| builder.push(record)).map_err(|_| ZoneError::TooLarge)?;
+                }
+            }
+        }
+        Ok(builder.finish())
+    }
+
+    /// An owner with its records, signed; an empty zone if it has none.
+    fn read(&self, owner: NameRef<'_>) -> Result<Rc<Zone>, ReadError> {
+        let name = owner.to_name().to_canonical();
+        if let Some(zone) = self.signed.borrow().get(&name) {
+            return Ok(Rc::clone(zone));
+        }
+        let zone = Rc::new(self.sign(owner)?);
+        self.signed.borrow_mut().insert(name, Rc::clone(&zone));
+        Ok(zone)
+    }
+
+    /// Reads an owner and signs it.
+    fn sign(&self, owner: NameRef<'_>) -> Result<Zone, ReadError> {
+        let apex = self.rows.apex.as_ref();
+        let plain = self.plain(owner)?;
+        let mut builder = ZoneBuilder::new(self.rows.apex.clone());
+        let Some(records) = plain.owner(owner) else { return Ok(builder.finish()) };
+        let standing = match self.hidden_by(owner)? {
+            Some(_) => Standing::Hidden,
+            None if owner != apex && records.rrset(Rtype::NS).is_some() => Standing::Cut,
+            None => Standing::Authoritative,
+        };
+        let sets = if owner == apex {
+            apex_sets(&records, self.plan)
+        } else {
+            records.rrsets().map(|rrset| Set::of(&rrset)).collect()
+        };
+        let mut push = |rtype, ttl_secs, rdata: &[u8]| {
+            builder.push(Record { owner, rtype, ttl_secs, rdata, line: 0 }).map_err(|_| ZoneError::TooLarge)
+        };
+        for set in &sets {
+            set.rdatas.iter().try_for_each(|rdata| push(set.rtype, set.ttl_secs, rdata))?;
+        }
+        if standing != Standing::Hidden {
+            let next = self.after(owner)?;
+            let mut made = Made::default();
+            self.signer.owner(&Node { owner, standing, sets, next: next.as_ref() }, &mut made)?;
+            made.records().try_for_each(|record| push(record.rtype, record.ttl_secs, record.rdata))?;
+        }
+        Ok(builder.finish())
+    }
+
+    /// An owner with its records as the rows have them.
+    fn plain(&self, owner: NameRef<'_>) -> Result<Zone, ReadError> {
+        let mut builder = ZoneBuilder::new(self.rows.apex.clone());
+        let mut is_too_large = false;
+        self.rows.records(owner, &mut |record| is_too_large |= builder.push(record).is_err())?;
+        if is_too_large { Err(ZoneError::TooLarge.into()) } else { Ok(builder.finish()) }
+    }
+
+    /// The topmost cut or DNAME above a name.
+    fn hidden_by(&self, name: NameRef<'_>) -> Result<Option<Name>, ReadError> {
+        let apex = self.rows.apex.as_ref();
+        let (mut topmost, mut above) = (None, name.parent());
+        while let Some(ancestor) = above.filter(|ancestor| ancestor.is_at_or_below(apex)) {
+            let mut hides = false;
+            self.rows.records(ancestor, &mut |record| {
+                hides |= record.rtype == Rtype::DNAME || (record.rtype == Rtype::NS && ancestor != apex);
+            })?;
+            if hides {
+                topmost = Some(ancestor.to_name());
+            }
+            above = ancestor.parent();
+        }
+        Ok(topmost)
+    }
+
+    /// The next owner in the chain, after the last one the apex.
+    fn after(&self, name: NameRef<'_>) -> Result<Name, ReadError> {
+        let mut key = self.rows.node_of(name).unwrap_or_default();
+        while let Some((next, subname)) = self.rows.reader.node_after(self.rows.domain.id, &key)? {
+            let next_name = owner(&subname, self.rows.apex)?;
+            match self.hidden_by(next_name.as_ref())? {
+                None => return Ok(next_name),
+                // All below it is hidden too; 255 is in no key.
+                Some(cut) => {
+                    key = self.rows.node_of(cut.as_ref()).unwrap_or(next);
+                    key.push(255);
+                }
+            }
+        }
+        Ok(self.rows.apex.clone())
+    }
+
+    /// The owner before a place in the chain.
+    fn before(&self, key: &[u8]) -> Result<Name, ReadError> {
+        match self.rows.reader.node_before(self.rows.domain.id, key)? {
+            None => Ok(self.rows.apex.clone()),
+            Some((_, subname)) => {
+                let name = owner(&subname, self.rows.apex)?;
+                Ok(self.hidden_by(name.as_ref())?.unwrap_or(name))
+            }
+        }
+    }
+}
+
+impl ZoneReader for SignedRows<'_> {
+    fn records(&self, owner: NameRef<'_>, each: &mut dyn FnMut(Record<'_>)) -> Result<(), ReadError> {
+        let zone = self.read(owner)?;
+        ZoneReader::records(&*zone, owner, each)
+    }
+
+    fn has_below(&self, name: NameRef<'_>) -> Result<bool, ReadError> {
+        self.rows.has_below(name)
+    }
+
+    fn below(&self, name: NameRef<'_>, max: usize) -> Result<Vec<Name>, ReadError> {
+        self.rows.below(name, max)
+    }
+}

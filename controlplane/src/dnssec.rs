@@ -119,13 +119,13 @@ impl Signer for Opened {
 }
 
 impl Dnssec {
-    /// With the secret in a file, which is made if it is not there.
+    /// With the secret in a file, which is made if it is not there, unless keys were sealed with one before.
     ///
     /// # Errors
     /// [`SealFileError`], with the remedy.
-    pub fn open(seal: &Path) -> Result<Dnssec, SealFileError> {
+    pub fn open(seal: &Path, has_keys: bool) -> Result<Dnssec, SealFileError> {
         let seal = match Seal::from_file(seal) {
-            Err(SealFileError::Missing { .. }) => Seal::create(seal)?,
+            Err(SealFileError::Missing { .. }) if !has_keys => Seal::create(seal)?,
             found => found?,
         };
         Ok(Dnssec { seal, opened: Mutex::default(), signed: Mutex::default() })

@@ -72,7 +72,8 @@ const WORKER_COUNT: usize = 2;
 fn serve_until_told(config: Config) -> io::Result<()> {
     let stop = stop_on_signals()?;
     let store = Arc::new(Store::open(&config.state).map_err(|cause| store_error(&config.state, &cause))?);
-    let dnssec = Arc::new(Dnssec::open(&config.seal).map_err(io::Error::other)?);
+    let has_keys = store.read(|reader| reader.has_keys()).map_err(|cause| store_error(&config.state, &cause))?;
+    let dnssec = Arc::new(Dnssec::open(&config.seal, has_keys).map_err(io::Error::other)?);
     let planes = publish::Settings {
         dnssec: Some(Arc::clone(&dnssec)),
         snapshots: config.snapshots.clone(),

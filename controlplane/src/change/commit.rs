@@ -7,13 +7,14 @@ use snapshot::dns::rtype::Rtype;
 
 use super::apply::{Applied, apply, node_of};
 use super::quota::{Cause, Cost, charge};
+use super::signing::fits_keys;
 use super::{Actor, Change, Committed, Edit, Edits, NS_LOCKED, Precondition, Refusal, Target, Verb, serial};
 use crate::auth;
 use crate::rrset::bulk::Bulk;
 use crate::rrset::structure::{Origin, Present, cname_conflict, structure};
 use crate::rrset::{Content, Draft};
 use crate::store::changes::{ChangeSet, Node};
-use crate::store::domains::{Domain, Soa};
+use crate::store::domains::{Denial, Domain, Soa};
 use crate::store::rrsets::{Record, Rrset};
 use crate::store::tokens::Token;
 use crate::store::usage::Delta;
@@ -117,6 +118,13 @@ pub(super) fn carry_out(
 ) -> Result<Committed, Refusal> {
     let changes_soa = plan.soa.as_ref().is_some_and(|soa| *soa != domain.soa);
     structure_of(&targets, actor)?;
+    for (_, records) in targets
+        .iter()
+        .filter(|it| it.subname.is_empty() && it.rtype == Rtype::DNSKEY)
+        .filter_map(|it| it.state.as_ref())
+    {
+        fits_keys(txn, &domain, records.iter().filter(|record| record.enabled).map(|record| &*record.rdata))?;
+    }
     let former = domain.clone();
     let Applied { rrsets, mut edits, nodes, delta } = apply(txn, actor, &mut domain, targets)?;
     domain.touched_us = domain.touched_us.max(actor.now_us);
@@ -137,7 +145,10 @@ pub(super) fn carry_out(
         if changes_soa {
             edits.push(Edit::of_soa(&former, &domain));
         }
-        book(txn, actor, &domain, plan, &edits, Some(&nodes), &delta)?;
+        // Every NSEC of a signed zone has the TTL of denials (RFC 9077).
+        let denial_ttl_secs = |soa: &Soa| soa.ttl_secs.min(soa.minimum_secs);
+        let is_whole = domain.denial != Denial::Off && denial_ttl_secs(&domain.soa) != denial_ttl_secs(&former.soa);
+        book(txn, actor, &domain, plan, &edits, Some(&*nodes).filter(|_| !is_whole), &delta)?;
     }
     txn.update_domain(&domain)?;
     if change.is_some() {

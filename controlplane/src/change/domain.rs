@@ -96,6 +96,7 @@ pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, R
         rrset_count: 0,
         unproved,
         denial: new.denial,
+        signed_us: actor.now_us,
     };
     domain.id = txn.add_domain(&domain)?.ok_or(Refusal::Taken)?;
     for key in &new.keys {
@@ -186,6 +187,9 @@ fn remove(
             charge(txn, actor, &Cost { delta: &delta, history_len: 0, adds: false }, cause)?;
             record(txn, actor, &domain, plan, &edits, None)?;
         }
+    }
+    if domain.denial != Denial::Off {
+        txn.release_keys(&domain)?;
     }
     txn.remove_domain(&domain, actor.now_us)?;
     let parent = delegate(txn, actor, &domain, local_suffixes, None)?;

@@ -2,10 +2,11 @@
 
 use snapshot::dns::rtype::Rtype;
 
-use super::commit::{Plan, authorise, record};
+use super::commit::{Plan, authorise, book, record};
 use super::{Actor, Refusal};
 use crate::store::domains::{Denial, Domain};
 use crate::store::keys::NewKey;
+use crate::store::usage::Delta;
 use crate::store::{ChangeId, DomainId, Txn};
 
 /// Has a domain signed, or no longer; `None` if it is so already. `key` is taken if the domain has none. Keys stay when signing
@@ -33,7 +34,13 @@ pub fn set_signing(
     let note = Some(format!("{} to {}", domain.denial.as_str(), denial.as_str()));
     domain.denial = denial;
     domain.touched_us = actor.now_us;
-    let change = publish_whole(txn, actor, &mut domain, &Plan { note, ..Plan::named("signing") })?;
+    if let Some(rrset) = txn.rrset(domain.id, &[], Rtype::DNSKEY)? {
+        fits_keys(txn, &domain, rrset.enabled().map(|record| &*record.rdata))?;
+    }
+    renew(txn, actor, &mut domain)?;
+    book(txn, actor, &domain, &Plan { note, ..Plan::named("signing") }, &[], None, &Delta::default())?;
+    txn.update_domain(&domain)?;
+    let change = domain.change;
     Ok((domain, Some(change)))
 }
 
@@ -45,18 +52,38 @@ pub fn resign(txn: &Txn<'_>, actor: &Actor, domains: &[DomainId]) -> Result<(), 
     for id in domains {
         let Some(mut domain) = txn.domain(*id)?.filter(|domain| domain.denial != Denial::Off) else { continue };
         let actor = Actor { account: domain.account, ..actor.clone() };
-        publish_whole(txn, &actor, &mut domain, &Plan::named("resign"))?;
+        renew(txn, &actor, &mut domain)?;
+        record(txn, &actor, &domain, &Plan::named("resign"), &[], None)?;
+        txn.update_domain(&domain)?;
     }
     Ok(())
 }
 
-/// Has a domain published whole, with the next serial.
-fn publish_whole(txn: &Txn<'_>, actor: &Actor, domain: &mut Domain, plan: &Plan) -> Result<ChangeId, Refusal> {
+/// A domain that is to be published whole, with the next serial.
+fn renew(txn: &Txn<'_>, actor: &Actor, domain: &mut Domain) -> Result<(), Refusal> {
     domain.change = txn.next_change()?;
     domain.serial = super::serial::next(domain.serial, domain.serial_policy, actor.now_us);
     domain.published_us = Some(domain.changed_us);
-    domain.changed_us = actor.now_us;
-    record(txn, actor, domain, plan, &[], None)?;
-    txn.update_domain(domain)?;
-    Ok(domain.change)
+    (domain.changed_us, domain.signed_us) = (actor.now_us, actor.now_us);
+    Ok(())
+}
+
+/// Makes sure that a signed domain can have these DNSKEY records of its owner beside its keys: where an algorithm is
+/// announced, everything must be signed with it (RFC 4035 section 2.2), and with theirs we cannot.
+pub(super) fn fits_keys<'r>(
+    txn: &Txn<'_>,
+    domain: &Domain,
+    theirs: impl Iterator<Item = &'r [u8]>,
+) -> Result<(), Refusal> {
+    if domain.denial == Denial::Off {
+        return Ok(());
+    }
+    let ours: Vec<u8> = txn.keys(domain.id)?.iter().map(|key| key.key.algorithm).collect();
+    for algorithm in theirs.filter_map(|rdata| rdata.get(3)) {
+        if !ours.contains(algorithm) {
+            let text = format!("a DNSKEY of algorithm {algorithm} needs signatures that this server cannot make.");
+            return Err(Refusal::Rules(vec![text]));
+        }
+    }
+    Ok(())
 }

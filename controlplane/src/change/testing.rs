@@ -55,6 +55,7 @@ pub(crate) fn domain(account: AccountId, name: &str) -> Domain {
         rrset_count: 0,
         unproved: None,
         denial: Denial::Off,
+        signed_us: 0,
     }
 }
 

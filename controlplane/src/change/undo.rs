@@ -119,7 +119,12 @@ pub fn revive(
 ) -> Result<Created, Refusal> {
     let is_ours = |set: &ChangeSet| set.account == actor.account && set.kind == "delete";
     let set = txn.change_set(change)?.filter(is_ours).ok_or(Refusal::NoChange)?;
-    let Created { domain, change: made } = create(txn, actor, new(set.name.clone()))?;
+    let mut new = new(set.name.clone());
+    if let Some((denial, keys)) = txn.released_keys(change)? {
+        // The parent may still have its DS records.
+        (new.denial, new.keys) = (denial, keys);
+    }
+    let Created { domain, change: made } = create(txn, actor, new)?;
     let targets = edits_of(&set)?.into_iter().map(|edit| target(edit.subname, &edit.rtype, edit.before));
     let mut targets = targets.collect::<Result<Vec<_>, _>>()?;
     if actor.house.locks_ns(&domain.name) {

@@ -92,6 +92,8 @@ pub struct Domain {
     pub unproved: Option<String>,
     /// Whether it is signed, and how.
     pub denial: Denial,
+    /// When all of it was last to be signed anew, in microseconds since 1970.
+    pub signed_us: i64,
 }
 
 /// A domain that was deleted.
@@ -177,7 +179,7 @@ macro_rules! select {
         concat!(
             "SELECT id, account, name, created, touched, published, changed, change, minimum_ttl, serial, ",
             "serial_policy, soa_mode, soa_ttl, soa_mname, soa_rname, soa_refresh, soa_retry, soa_expire, soa_minimum, ",
-            "rrset_count, checksum, unproved, denial FROM domains ",
+            "rrset_count, checksum, unproved, denial, signed FROM domains ",
             $rest
         )
     };
@@ -223,6 +225,7 @@ fn unchecked(row: &Row<'_>) -> rusqlite::Result<Domain> {
         rrset_count: row.get(19)?,
         unproved: row.get(21)?,
         denial: Denial::parse(&denial).ok_or(rusqlite::Error::IntegralValueOutOfRange(22, 0))?,
+        signed_us: row.get(23)?,
     })
 }
 
@@ -346,7 +349,7 @@ impl Reader<'_> {
         self.rows(sql, params![time_us, limit_of(limit)], |row| Ok(DomainId(row.get(0)?)))
     }
 
-    /// Up to `limit` signed domains that did not change since their last moment: those are `period` seconds apart, for
+    /// Up to `limit` signed domains of which not all was signed anew since their last moment, or by a clock that was ahead: moments are `period` seconds apart, for
     /// domain `id` when time and `id` times `step` together are a multiple of it. Times in seconds since 1970.
     ///
     /// # Errors
@@ -357,8 +360,8 @@ impl Reader<'_> {
         (step, period): (i64, i64),
         limit: usize,
     ) -> Result<Vec<DomainId>, StoreError> {
-        let sql = "SELECT id FROM domains WHERE denial <> 'off' AND changed < ?1 * 1000000
-            AND changed < (?1 - (?1 + id * ?2) % ?3) * 1000000 ORDER BY changed LIMIT ?4";
+        let sql = "SELECT id FROM domains WHERE denial <> 'off' AND (signed < (?1 - (?1 + id * ?2) % ?3) * 1000000
+            OR signed > (?1 + 300) * 1000000) ORDER BY signed LIMIT ?4";
         self.rows(sql, params![now_secs, step, period, limit_of(limit)], |row| Ok(DomainId(row.get(0)?)))
     }
 
@@ -414,8 +417,8 @@ impl Txn<'_> {
         let id = self.insert(
             "INSERT INTO domains (account, name, name_key, created, touched, changed, change, minimum_ttl, serial,
                 serial_policy, soa_mode, soa_ttl, soa_mname, soa_rname, soa_refresh, soa_retry, soa_expire, soa_minimum,
-                checksum, unproved, denial)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+                checksum, unproved, denial, signed)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
             params![
                 domain.account.0,
                 domain.name,
@@ -438,6 +441,7 @@ impl Txn<'_> {
                 domain.checksum(),
                 domain.unproved,
                 domain.denial.as_str(),
+                domain.signed_us,
             ],
         )?;
         Ok(Some(DomainId(id)))
@@ -453,7 +457,7 @@ impl Txn<'_> {
             "UPDATE domains SET touched = ?2, published = ?3, changed = ?4, change = ?5, minimum_ttl = ?6, serial = ?7,
                 soa_ttl = ?8, soa_mname = ?9, soa_rname = ?10, soa_refresh = ?11, soa_retry = ?12, soa_expire = ?13,
                 soa_minimum = ?14, serial_policy = ?15, rrset_count = ?16, checksum = ?17, unproved = ?18,
-                denial = ?19
+                denial = ?19, signed = ?20
              WHERE id = ?1",
             params![
                 domain.id.0,
@@ -475,6 +479,7 @@ impl Txn<'_> {
                 domain.checksum(),
                 domain.unproved,
                 domain.denial.as_str(),
+                domain.signed_us,
             ],
         )?;
         Ok(())

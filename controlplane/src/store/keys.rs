@@ -2,7 +2,8 @@
 
 use rusqlite::{Row, params};
 
-use super::{AccountId, DomainId, Reader, StoreError, Txn};
+use super::domains::{Denial, Domain};
+use super::{AccountId, ChangeId, DomainId, Reader, StoreError, Txn};
 
 /// A key that is to be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +57,47 @@ impl Reader<'_> {
     }
 }
 
+impl Reader<'_> {
+    /// Whether any domain has a key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn has_keys(&self) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 WHERE EXISTS (SELECT 1 FROM keys) OR EXISTS (SELECT 1 FROM released_keys)";
+        Ok(self.row(sql, [], |_| Ok(()))?.is_some())
+    }
+
+    /// How the domain denied that this change-set deleted, and its keys; `None` if it was not signed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn released_keys(&self, deletion: ChangeId) -> Result<Option<(Denial, Vec<NewKey>)>, StoreError> {
+        let sql =
+            "SELECT denial, role, algorithm, tag, public, sealed FROM released_keys WHERE change = ?1 ORDER BY tag";
+        let rows = self.rows(sql, [deletion.0], |row| {
+            let denial: String = row.get(0)?;
+            let (role, algorithm, tag) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            Ok((denial, NewKey { role, algorithm, tag, public: row.get(4)?, sealed: row.get(5)? }))
+        })?;
+        let denial = rows.first().and_then(|(denial, _)| Denial::parse(denial));
+        Ok(denial.map(|denial| (denial, rows.into_iter().map(|(_, key)| key).collect())))
+    }
+}
+
 impl Txn<'_> {
+    /// Keeps the keys of a signed domain whose latest change is its deletion.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn release_keys(&self, domain: &Domain) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO released_keys (change, denial, role, algorithm, tag, public, sealed)
+             SELECT ?2, ?3, role, algorithm, tag, public, sealed FROM keys WHERE domain = ?1",
+            params![domain.id.0, domain.change.0, domain.denial.as_str()],
+        )?;
+        Ok(())
+    }
+
     /// Adds a key to a domain of an account; false if that has one of this tag, which validators could mix up.
     ///
     /// # Errors

@@ -56,7 +56,12 @@ fn check_8_a_new_domain_has_a_key_and_its_ds_records() {
 #[test]
 fn dnskey_records_of_the_owner_stand_beside_ours() {
     let (home, _) = Home::new();
-    let theirs = "257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=";
+    let foreign = json!({"subname": "", "type": "DNSKEY", "ttl": 3600, "records": [
+        "257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4="
+    ]});
+    let refused = home.bench.post(home.token.who(), "/api/v1/domains/d.example/rrsets/", &foreign.to_string());
+    assert_eq!(refused.status, 400, "an algorithm that we would have to sign with: {}", refused.text);
+    let theirs = "257 3 13 GojIhhXUN/u4v54ZQqGSnyhWJwaubCvTmeexv7bR6edbkrSqQpF64cYbcB7wNcP+e+MAnLr+Wi9xMWyQLc8NAA==";
     let body = json!({"subname": "", "type": "DNSKEY", "ttl": 3600, "records": [theirs]}).to_string();
     let added = home.bench.post(home.token.who(), "/api/v1/domains/d.example/rrsets/", &body);
     assert_eq!((added.status, added.header("petrel-served")), (201, Some("no")), "no data plane: {}", added.text);
@@ -89,6 +94,17 @@ fn s2_118_to_120_signing_begins_changes_and_ends_and_the_key_stays() {
     assert_eq!(home.domain()["keys"], json!([]));
     home.ask("POST", &json!({ "denial": "nsec3" }));
     assert_eq!(home.domain()["keys"], made["keys"], "whoever ended it by mistake has the same DS records again");
+}
+
+#[test]
+fn a_deletion_that_is_taken_back_has_its_keys_again() {
+    let (home, made) = Home::new();
+    home.ask("POST", &json!({ "denial": "nsec3" }));
+    let gone = home.bench.call(home.token.who(), "DELETE", "/api/v1/domains/d.example/", None);
+    let change = gone.header("petrel-change").unwrap().to_owned();
+    let back = home.bench.post(home.token.who(), &format!("/api/v1/restore/{change}/"), "{}");
+    assert_eq!((back.status, &back.json()["keys"]), (201, &made["keys"]), "{}", back.text);
+    assert_eq!(home.ask("GET", &Value::Null).json()["denial"], "nsec3");
 }
 
 #[test]

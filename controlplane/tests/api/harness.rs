@@ -166,7 +166,7 @@ impl Bench {
     fn start_in(dir: tempfile::TempDir, controls: Vec<PathBuf>, verification: Verification) -> Bench {
         let store = Arc::new(Store::open(&dir.path().join("state")).unwrap());
         let snapshots = dir.path().join("snapshots");
-        let dnssec = Arc::new(Dnssec::open(&dir.path().join("seal.key")).unwrap());
+        let dnssec = Arc::new(Dnssec::open(&dir.path().join("seal.key"), false).unwrap());
         let settings = publish::Settings {
             snapshots: snapshots.clone(),
             planes: controls,

@@ -89,9 +89,16 @@ impl Added {
         }
         // One sync for all names: until CURRENT names them, in which order they become durable is all the same.
         self.disk.sync()?;
-        self.disk.replace(&current.name, layout::CURRENT)?;
+        let is_kept = self.disk.replace(&current.name, layout::CURRENT)?;
         self.names.clear();
-        self.disk.sync()
+        let synced = self.disk.sync();
+        match is_kept {
+            // Until then the old file may be what a power failure brings back as `CURRENT`.
+            true if synced.is_ok() => self.disk.spare(&current.name),
+            true => self.disk.discard(&current.name),
+            false => {}
+        }
+        synced
     }
 }
 

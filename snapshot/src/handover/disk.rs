@@ -224,19 +224,20 @@ impl Disk {
         self.apply(&Change::Rename(temp, name)).map(drop).map_err(|source| self.unnamed(name, source))
     }
 
-    /// As [`Disk::rename`], but if a file had the name, it is not removed: it gets the temporary name and is a spare.
+    /// As [`Disk::rename`], but if a file had the name, it is not removed: it gets the temporary name, which is told, and may be
+    /// made a spare when that is durable.
     ///
     /// # Errors
     /// [`HandoverError::Io`]; nothing happened then.
-    pub(super) fn replace(&self, temp: &str, name: &str) -> Result<(), HandoverError> {
+    pub(super) fn replace(&self, temp: &str, name: &str) -> Result<bool, HandoverError> {
         if self.is_regular(name) {
             match self.apply(&Change::Exchange(temp, name)) {
                 // A file system that cannot do this.
                 Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOSYS)) => {}
-                outcome => return outcome.map(|_| self.spare(temp)).map_err(|source| self.unnamed(name, source)),
+                outcome => return outcome.map(|_| true).map_err(|source| self.unnamed(name, source)),
             }
         }
-        self.rename(temp, name)
+        self.rename(temp, name).map(|()| false)
     }
 
     /// Makes a file under a temporary name a spare one, if it is a small one of ours and there are not many yet; else it

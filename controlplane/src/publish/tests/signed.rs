@@ -15,7 +15,7 @@ use crate::store::domains::Denial;
 impl Bench {
     /// What signs, with the key in a file of the bench.
     fn dnssec(&self, file: &str) -> Arc<Dnssec> {
-        Arc::new(Dnssec::open(&self.dir.path().join(file)).unwrap())
+        Arc::new(Dnssec::open(&self.dir.path().join(file), false).unwrap())
     }
 
     /// Starts a publisher that signs.
@@ -169,6 +169,14 @@ fn domains_whose_signatures_became_old_are_found_and_signed_anew() {
     let stale = || bench.store.read(|reader| reader.stale_signed(now_secs, rhythm, 10)).unwrap();
     assert_eq!(stale(), [domain]);
     let actor = Actor { now_us: crate::clock::now_us(), ..bench.actor.clone() };
+    // A change signs what it touches, and no more.
+    let (late, www) =
+        (Actor { now_us: crate::clock::now_us(), ..bench.actor.clone() }, testing::rrset("www", "192.0.2.1"));
+    let target = Target { subname: "www".into(), rtype: www.rtype, state: Some((60, www.records)) };
+    let edits = Edits::Targets { kind: "edit", undoes: None, note: None, targets: vec![target], soa: None };
+    let edit = Change { actor: late, domain, precondition: None, edits, dry_run: false };
+    bench.store.write_blocking(move |txn| commit(txn, edit)).unwrap();
+    assert_eq!(stale(), [domain]);
     let due = stale();
     bench.store.write_blocking(move |txn| resign(txn, &actor, &due)).unwrap();
     assert_eq!(stale(), []);

@@ -52,7 +52,7 @@ CREATE TABLE tokens (
 CREATE INDEX tokens_newest ON tokens (account, created DESC, id);
 
 -- `unproved` is what the domain has to show to the world before it is published; NULL if nothing. `denial` is how a signed
--- domain proves what it lacks.
+-- domain proves what it lacks, `signed` when all of it was last to be signed anew: a change signs only what it touches.
 CREATE TABLE domains (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     account       INTEGER NOT NULL REFERENCES accounts (id),
@@ -76,12 +76,13 @@ CREATE TABLE domains (
     soa_minimum   INTEGER NOT NULL,
     rrset_count   INTEGER NOT NULL DEFAULT 0 CHECK (rrset_count >= 0),
     unproved      TEXT,
+    signed        INTEGER NOT NULL DEFAULT 0,
     denial        TEXT    NOT NULL DEFAULT 'off' CHECK (denial IN ('off', 'nsec', 'nsec3', 'opt-out')),
     checksum      INTEGER NOT NULL,
     UNIQUE (id, account)
 ) STRICT;
 CREATE INDEX domains_newest ON domains (account, created DESC, id DESC);
-CREATE INDEX domains_signed ON domains (changed) WHERE denial <> 'off';
+CREATE INDEX domains_signed ON domains (signed) WHERE denial <> 'off';
 CREATE INDEX domains_unproved ON domains (created) WHERE unproved IS NOT NULL;
 
 CREATE TABLE token_policies (
@@ -155,6 +156,18 @@ CREATE TABLE keys (
     UNIQUE (domain, tag),
     FOREIGN KEY (domain, account) REFERENCES domains (id, account) ON DELETE CASCADE
 ) STRICT;
+
+-- The keys of domains that were deleted, by the change-set of the deletion: what is taken back has the same DS records.
+CREATE TABLE released_keys (
+    change    INTEGER NOT NULL,
+    denial    TEXT    NOT NULL,
+    role      TEXT    NOT NULL,
+    algorithm INTEGER NOT NULL,
+    tag       INTEGER NOT NULL,
+    public    BLOB    NOT NULL,
+    sealed    BLOB    NOT NULL,
+    PRIMARY KEY (change, tag)
+) STRICT, WITHOUT ROWID;
 
 -- Who changed what when, before and after: the audit log and the undo. Rows outlive their domain.
 CREATE TABLE change_sets (

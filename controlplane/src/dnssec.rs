@@ -1,8 +1,8 @@
 //! A domain's keys, and its zone signed with them: what connects rows, sealed keys, the signer and the gate.
 //!
 //! How to sign is `sign`'s, what keys are is `keys`'s, what is right is `check::dnssec`'s. Each domain has its own moments,
-//! six days apart, from which on nothing older than them is used again; so all signatures of a domain that changed since,
-//! or was signed anew for that reason, hold for 15 days at least. Invariants: secrets are opened here only; nothing leaves
+//! six days apart, from which on nothing older than them is used again, and at which all of it is signed anew, however often it
+//! was edited; so signatures hold for 15 days at least. Invariants: secrets are opened here only; nothing leaves
 //! signed that the gate has not passed, which verifies with another implementation than the one that signed.
 
 use std::collections::HashMap;

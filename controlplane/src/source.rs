@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use snapshot::dns::name::{Name, NameError};
 use snapshot::dns::zone::{Zone, ZoneBuilder, ZoneTooLarge};
 pub use snapshot::dns::zonefile::{Generate, Include};
@@ -171,13 +172,7 @@ pub(crate) fn read_zone_counted(
     on_read: &dyn Fn(u64),
 ) -> Result<Zone, ReadError> {
     let failed = |cause| ReadError::Io { path: source.path.clone(), source: cause };
-    // Before the file is opened: opening a pipe would wait for somebody to write into it, with the writer's lock held.
-    let metadata = std::fs::metadata(&source.path).map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(failed(io::Error::other("not a regular file")));
-    }
-    let len = metadata.len();
-    let file = File::open(&source.path).map_err(failed)?;
+    let (file, len) = open_regular(&source.path).map_err(failed)?;
     // A buffer of the size of the file, so that a hundred thousand small ones do not touch a megabyte each.
     let capacity = usize::try_from(len).unwrap_or(BUFFER_LEN_MAX).clamp(BUFFER_LEN_MIN, BUFFER_LEN_MAX);
     let mut input = BufReader::with_capacity(capacity, Counted { input: file, on_read });
@@ -189,13 +184,20 @@ pub(crate) fn read_zone_counted(
 #[must_use]
 pub fn meant_by(source: &ZoneSource) -> Option<Name> {
     let mut head = Vec::new();
-    if std::fs::metadata(&source.path).is_ok_and(|metadata| metadata.is_file())
-        && let Ok(file) = File::open(&source.path)
-    {
+    if let Ok((file, _)) = open_regular(&source.path) {
         // A file that cannot be read may still have a telling name.
         file.take(BUFFER_LEN_MIN as u64).read_to_end(&mut head).ok();
     }
     apex_of(source, &head).ok()
+}
+
+/// Opens a regular file; its length in bytes comes with it. Whatever else has that path is not waited for: opening a pipe
+/// would wait for somebody to write into it, with the writer's lock held.
+fn open_regular(path: &Path) -> io::Result<(File, u64)> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok((file, metadata.len())) } else { Err(io::Error::other("not a regular file")) }
 }
 
 /// Reads all records of an open file.

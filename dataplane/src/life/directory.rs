@@ -5,9 +5,10 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use snapshot::handover::{Directory, HandoverError, explain};
+use snapshot::handover::{Ahead, Directory, HandoverError, explain};
 use snapshot::image::{Generation, Trust, View};
 
 use super::taster::{Taster, Verdict};
@@ -73,6 +74,25 @@ impl Following {
         tasted
     }
 
+    /// [`Following::taste`]; while nothing is served yet that could be disturbed, packs are read at the same time.
+    ///
+    /// # Errors
+    /// As [`Following::taste`].
+    fn taste_and_read(&mut self, serving: Option<&Arc<View>>) -> Result<(Option<u64>, Ahead), String> {
+        if serving.is_some() || self.taster.is_none() {
+            return Ok((self.taste(serving)?, Ahead::default()));
+        }
+        let directory = self.directory();
+        thread::scope(|scope| {
+            let read = || directory.as_ref().map(Directory::read_ahead).unwrap_or_default();
+            let reading = thread::Builder::new().name("read".into()).spawn_scoped(scope, read);
+            let tasted = self.taste(serving)?;
+            // Reading is only of use: without it the load does the same.
+            let ahead = reading.ok().and_then(|reading| reading.join().ok()).unwrap_or_default();
+            Ok((tasted, ahead))
+        })
+    }
+
     /// [`Following::taste`] with this taster.
     fn taste_with(&mut self, taster: &mut Taster, serving: Option<&Arc<View>>) -> Result<Option<u64>, String> {
         let known: Vec<_> = serving.iter().flat_map(|view| view.packs()).map(|pack| pack.digest()).collect();
@@ -126,8 +146,8 @@ impl Source for Following {
 
     fn load(&mut self, previous: Option<&Arc<View>>) -> Result<Option<Found<View>>, String> {
         for attempt in 1.. {
-            let tasted = self.taste(previous)?;
-            let loaded = self.directory().and_then(|directory| directory.load(previous));
+            let (tasted, ahead) = self.taste_and_read(previous)?;
+            let loaded = self.directory().and_then(|directory| directory.load_with(previous, ahead));
             let Some(loaded) = loaded.map_err(|error| explain(&error))? else { return Ok(None) };
             // What was published in between is tried too, unless that never ends.
             let is_newer = tasted.is_some_and(|tasted| Following::facts(&loaded.view).generation > Some(tasted));

@@ -148,7 +148,7 @@ impl Compaction {
             // Overlays first: what is older than the whole zone beside them does not count.
             zones.sort_by_key(|(_, zone)| zone.base.is_none());
             for (position, zone) in zones {
-                if seen.insert(index::key(zone).into_owned())
+                if seen.insert(index::key(&zone).into_owned())
                     && let Some(segment) = loaded.segment(position)
                 {
                     merged.add(segment)?;

@@ -77,7 +77,7 @@ pub(super) struct Contents(Vec<(Box<[u8]>, Said)>);
 impl Contents {
     /// What a pack has.
     pub(super) fn of(pack: &Pack) -> Contents {
-        Contents(pack.zones().map(|zone| (key(zone).into(), Said::of(zone))).collect())
+        Contents(pack.zones().map(|zone| (key(&zone).into(), Said::of(&zone))).collect())
     }
 }
 
@@ -106,19 +106,19 @@ impl Index {
         self.order.push(number);
         for zone in content.zones().filter(|zone| zone.base.is_none()) {
             self.forget_overlay(zone.apex.as_wire());
-            self.put(zone.apex.as_wire(), Entry { pack: number, said: Said::of(zone) });
+            self.put(zone.apex.as_wire(), Entry { pack: number, said: Said::of(&zone) });
         }
         for apex in content.deleted() {
             self.forget_overlay(apex.as_wire());
             self.put(apex.as_wire(), Entry { pack: number, said: Said::default() });
         }
-        for (zone, base) in content.zones().filter_map(|zone| Some((zone, *zone.base.as_deref()?))) {
+        for (zone, base) in content.zones().filter_map(|zone| zone.base.as_deref().copied().map(|base| (zone, base))) {
             self.forget_overlay(zone.apex.as_wire());
             let below = self.entries.get(zone.apex.as_wire()).filter(|entry| entry.is_zone());
             if below.is_some_and(|entry| entry.said.mark == mark(base)) {
-                self.put(&key(zone), Entry { pack: number, said: Said::of(zone) });
+                self.put(&key(&zone), Entry { pack: number, said: Said::of(&zone) });
             } else {
-                self.lone.insert(zone.apex.clone());
+                self.lone.insert(zone.apex);
             }
         }
         number

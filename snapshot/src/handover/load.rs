@@ -4,6 +4,7 @@
 //! than it, and never another generation than `CURRENT` names; only a cold start, where the alternative is to answer
 //! nothing, may serve the predecessor instead.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread;
@@ -12,7 +13,7 @@ use rustix::process::setpriority_process;
 
 use super::layout::{self, CurrentLine};
 use super::{Current, Directory, HandoverError, explain};
-use crate::image::{Digest, Generation, Manifest, Pack, PackRef, View};
+use crate::image::{Copied, Digest, Generation, Manifest, Pack, PackRef, View};
 
 /// How often a load starts anew because the writer published, and collected, under it.
 const ATTEMPTS_MAX: usize = 4;
@@ -30,7 +31,23 @@ pub struct Loaded {
     pub fallback: Option<String>,
 }
 
+/// Packs of the newest generation that were copied into memory before they may be looked into.
+#[derive(Default)]
+pub struct Ahead(HashMap<Digest, Copied>);
+
 impl Directory {
+    /// Copies what the newest generation has, for a load that follows: a part of its work that can be done while somebody
+    /// else finds out whether looking into it does harm. What cannot be read is left to the load, which says why.
+    #[must_use]
+    pub fn read_ahead(&self) -> Ahead {
+        let Ok(Some(Current { manifest, .. })) = self.current() else { return Ahead::default() };
+        let copied = manifest.packs.iter().filter_map(|pack| {
+            let file = self.open_pack(&layout::pack_name(pack.digest), pack.bytes).ok()?;
+            Some((pack.digest, Copied::read(&file, &self.trust).ok()?))
+        });
+        Ahead(copied.collect())
+    }
+
     /// Loads the generation that `CURRENT` names, or `None` if nothing was published yet. `previous` is the view in
     /// service: it is returned itself if it is current, and what both generations have is shared. O(bytes and zones of packs
     /// that came or went).
@@ -39,8 +56,16 @@ impl Directory {
     /// [`HandoverError`] naming the file that is missing or wrong; [`HandoverError::Rollback`] if `CURRENT` names a
     /// generation before the one in service. Without a view in service, only if the predecessor fails as well.
     pub fn load(&self, previous: Option<&Arc<View>>) -> Result<Option<Loaded>, HandoverError> {
+        self.load_with(previous, Ahead::default())
+    }
+
+    /// [`Directory::load`] with what was read ahead.
+    ///
+    /// # Errors
+    /// As [`Directory::load`].
+    pub fn load_with(&self, previous: Option<&Arc<View>>, ahead: Ahead) -> Result<Option<Loaded>, HandoverError> {
         let serving = previous.and_then(|view| view.generation().map(|generation| (view, generation)));
-        let held = HeldPacks::of(previous);
+        let held = HeldPacks::of(previous, ahead);
         let mut attempts_left = ATTEMPTS_MAX;
         loop {
             let line = match self.current_line() {
@@ -93,10 +118,15 @@ impl Directory {
     ) -> Result<Arc<View>, HandoverError> {
         let mut packs = Vec::with_capacity(manifest.packs.len());
         for pack in &manifest.packs {
-            packs.push(match held.packs.get(&pack.digest) {
-                Some(held) => Arc::clone(held),
-                None => Arc::new(self.load_pack(pack)?),
-            });
+            if let Some(held) = held.packs.get(&pack.digest) {
+                packs.push(Arc::clone(held));
+                continue;
+            }
+            let copied = held.ahead.borrow_mut().remove(&pack.digest);
+            packs.push(Arc::new(match copied.and_then(|copied| copied.check(pack.digest).ok()) {
+                Some(checked) => checked,
+                None => self.load_pack(pack)?,
+            }));
         }
         let refused = |source| HandoverError::Refused { path: self.disk.path_of(file_name), source };
         let view = View::follow(held.view, manifest.generation, packs).map_err(refused)?;
@@ -179,14 +209,16 @@ struct HeldPacks<'v> {
     view: Option<&'v View>,
     /// Its packs, by digest.
     packs: HashMap<Digest, Arc<Pack>>,
+    /// Packs that are in memory already.
+    ahead: RefCell<HashMap<Digest, Copied>>,
 }
 
 impl HeldPacks<'_> {
-    /// Those of `view`.
-    fn of(view: Option<&Arc<View>>) -> HeldPacks<'_> {
+    /// Those of `view`, and what was read ahead.
+    fn of(view: Option<&Arc<View>>, Ahead(ahead): Ahead) -> HeldPacks<'_> {
         let packs = view.into_iter().flat_map(|view| view.packs());
         let packs = packs.map(|pack| (pack.digest(), Arc::clone(pack))).collect();
-        HeldPacks { view: view.map(Arc::as_ref), packs }
+        HeldPacks { view: view.map(Arc::as_ref), packs, ahead: RefCell::new(ahead) }
     }
 }
 
@@ -264,6 +296,21 @@ mod tests {
             rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
         }),
     ];
+
+    #[test]
+    fn what_was_read_ahead_is_checked_and_what_changed_since_is_read_anew() {
+        let scratch = Scratch::new();
+        scratch.publish_all(&["a=1 b=1"]);
+        let directory = scratch.directory();
+        let (ahead, newer) = (directory.read_ahead(), scratch.publish_all(&["a=2"]));
+        assert_eq!(content(&directory.load_with(None, ahead).unwrap().unwrap().view), "2: a=2");
+        // What is gone from the disk was copied before.
+        let ahead = directory.read_ahead();
+        std::fs::remove_file(scratch.path.join(newest_pack(&newer))).unwrap();
+        let loaded = directory.load_with(None, ahead).unwrap().unwrap();
+        assert_eq!((content(&loaded.view).as_str(), loaded.fallback), ("2: a=2", None));
+        assert!(directory.read_ahead().0.is_empty());
+    }
 
     #[test]
     fn a_cold_start_falls_back_to_the_predecessor_and_says_why() {

@@ -35,7 +35,7 @@ use std::path::PathBuf;
 pub use collect::{Collected, GENERATIONS_KEPT, Garbage};
 pub use compact::{Compacted, Compaction};
 pub use directory::{Current, Directory, GenerationEntry, GenerationState, Standing};
-pub use load::Loaded;
+pub use load::{Ahead, Loaded};
 pub use lock::LockError;
 pub use taste::Tasted;
 pub use writer::{Keep, Publication, Published, Survey, Writer};

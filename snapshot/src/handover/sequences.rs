@@ -229,7 +229,7 @@ fn zones_changed_while_packs_are_rewritten_stay_changed() {
         scene.take(step);
     }
     let view = scene.view.as_ref().unwrap();
-    assert_eq!(view.packs()[0].zones().len(), 9, "all zones that were there at the time of the plan");
+    assert_eq!(view.packs()[0].zone_count(), 9, "all zones that were there at the time of the plan");
     scene.take(Step::Collect(0));
     scene.take(Step::Reopen);
 }

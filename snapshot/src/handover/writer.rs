@@ -416,7 +416,7 @@ impl Writer {
                 (None, None) => continue,
             };
             for (position, zone) in pack.zones().enumerate() {
-                let counts = draft.index.holder(&index::key(zone)) == Some(number);
+                let counts = draft.index.holder(&index::key(&zone)) == Some(number);
                 if let Some(segment) = pack.segment(position).filter(|_| counts) {
                     merged.add(segment)?;
                 }

@@ -46,6 +46,6 @@ pub use lookup::{Encloser, Found, NameHashes, Zone};
 pub use manifest::{Generation, Manifest, PackRef};
 pub use node::{Node, RrsetBody};
 pub use overlay::{Laid, OVERLAY_NODES_MAX, OverlayBuilder, OverlayError, ReadError, Touched, ZoneReader};
-pub use pack::{PACK_LEN_MAX, Pack, PackFile, ZoneFacts};
+pub use pack::{Copied, PACK_LEN_MAX, Pack, PackFile, ZoneFacts};
 pub use sign::{KeyError, PublicKey, SigningKey, Trust};
 pub use view::{View, ZoneId};

@@ -15,11 +15,11 @@ use rkyv::{Archive, Serialize};
 use super::build::{BaseFacts, BuildError, Segment};
 use super::digest::Digest;
 use super::file::{self, FileKind, HEADER_LEN, LoadError};
-use super::layout::{KIND_OVERLAY, KIND_ZONE, SEGMENT_SIGNED};
+use super::layout::{KIND_OVERLAY, KIND_ZONE, SEGMENT_SIGNED, base_off, header};
 use super::line::{ArchivedLine, LINE_LEN, Line, push_lines};
 use super::sign::{PublicKey, Trust};
-use super::verify::{Verified, verify_segment};
-use crate::dns::name::Name;
+use super::verify::verify_segment;
+use crate::dns::name::{Name, NameRef};
 
 /// Bytes of lines in the largest pack, 1.75 GiB: some fourteen million names. The archive's relative pointers are signed
 /// and 32 bits wide, and the records behind the lines must stay in their reach too.
@@ -79,19 +79,34 @@ pub struct Pack {
     deleted: Vec<Name>,
 }
 
-/// A zone of a loaded pack.
-pub(super) struct ZoneEntry {
-    /// Its facts.
-    pub(super) facts: ZoneFacts,
-    /// First byte of its segment in the file.
-    pub(super) off: usize,
+/// A pack in memory that nothing has looked into yet: only its octets are known to be the right ones.
+pub struct Copied {
+    /// The whole file, as in [`Pack`].
+    memory: Mmap,
+    /// Digest of the body.
+    digest: Digest,
 }
 
-impl ZoneEntry {
-    /// Bytes of its segment.
-    pub(super) fn len(&self) -> usize {
-        usize::try_from(self.facts.bytes).unwrap_or(usize::MAX)
-    }
+/// A zone of a loaded pack: what its segment does not say. A server of 100,000 zones holds as many of these.
+pub(super) struct ZoneEntry {
+    /// Digest of its segment.
+    pub(super) digest: Digest,
+    /// First line of its segment.
+    line: u32,
+    /// How many lines.
+    line_count: u32,
+    /// SOA serial.
+    serial: u32,
+    /// Owner names with data.
+    names: u32,
+    /// RRsets, signatures not counted.
+    rrsets: u32,
+    /// Resource records.
+    records: u32,
+    /// Whether it carries its own signatures.
+    signed: bool,
+    /// Whether the segment is an overlay.
+    pub(super) is_overlay: bool,
 }
 
 /// The archive.
@@ -213,7 +228,7 @@ impl PackFile {
     pub fn open(&self) -> Result<Pack, LoadError> {
         let mut memory = MmapMut::map_anon(self.bytes.len())?;
         memory.copy_from_slice(&self.bytes);
-        Pack::open(memory.make_read_only()?, self.digest, &Trust::default())
+        Copied::of(memory.make_read_only()?, &Trust::default())?.check(self.digest)
     }
 }
 
@@ -232,60 +247,7 @@ impl Pack {
     /// # Errors
     /// As [`Pack::load`], and [`LoadError::Signature`].
     pub fn load_trusted(file: &File, expected: Digest, trust: &Trust) -> Result<Pack, LoadError> {
-        let len = file.metadata()?.len();
-        if len > PACK_LEN_MAX {
-            return Err(LoadError::TooLarge("a pack of more than 1.875 GiB"));
-        }
-        let len = usize::try_from(len).map_err(|_| LoadError::TooLarge("a pack"))?;
-        if len < HEADER_LEN {
-            return Err(LoadError::Header("shorter than a header"));
-        }
-        let mut memory = MmapMut::map_anon(len)?;
-        if len >= HUGE_PAGE_LEN {
-            // Huge pages save a tenth to a third of a lookup; without them everything works as well.
-            memory.advise(Advice::HugePage).ok();
-        }
-        let mut reader = file;
-        reader.read_exact(&mut memory)?;
-        Pack::open(memory.make_read_only()?, expected, trust)
-    }
-
-    /// Checks a pack in memory.
-    fn open(memory: Mmap, expected: Digest, trust: &Trust) -> Result<Pack, LoadError> {
-        let (body, found) = file::open(FileKind::Pack, &memory, trust)?;
-        if found != expected {
-            return Err(LoadError::Digest { found, expected });
-        }
-        let stored = rkyv::access::<ArchivedStored, rancor::Error>(body)
-            .map_err(|error| LoadError::Archive(error.to_string()))?;
-        let lines: &[ArchivedLine] = stored.lines.as_slice();
-        let lines_off = lines.as_ptr().addr() - memory.as_ptr().addr();
-        let lines_len = size_of_val(lines);
-        let bytes = memory.get(lines_off..lines_off + lines_len).ok_or(LoadError::Archive("lines".into()))?;
-        let mut zones: Vec<ZoneEntry> = Vec::with_capacity(stored.zones.len());
-        let deleted = stored.deleted.iter().map(|apex| deleted_apex(apex)).collect::<Result<Vec<_>, _>>()?;
-        let mut next = 0;
-        for (segment, zone) in stored.zones.iter().enumerate() {
-            let fail = |rule| LoadError::Segment { segment, rule };
-            let off = zone.line.to_native() as usize * LINE_LEN;
-            let len = zone.line_count.to_native() as usize * LINE_LEN;
-            if off != next {
-                return Err(fail("segments do not follow each other"));
-            }
-            next = off + len;
-            let bytes = bytes.get(off..next).ok_or(fail("lines are missing"))?;
-            let Verified { apex, kind, base } = verify_segment(bytes).map_err(fail)?;
-            if zone.kind != kind {
-                return Err(fail("segment kind is not that of the zone list"));
-            }
-            let facts = facts(zone, apex, len, base);
-            zones.push(ZoneEntry { facts, off: lines_off + off });
-        }
-        if next != lines_len {
-            return Err(LoadError::Archive("lines that belong to no segment".into()));
-        }
-        let overlays = (0..zones.len()).filter(|&idx: &usize| zones[idx].facts.base.is_some()).collect();
-        Ok(Pack { digest: found, lines_off, zones, overlays, deleted, memory })
+        Copied::read(file, trust)?.check(expected)
     }
 
     /// Whether the file is signed with this key.
@@ -312,9 +274,52 @@ impl Pack {
         self.memory.len() as u64
     }
 
+    /// How many zones it has, overlays among them.
+    #[must_use]
+    pub fn zone_count(&self) -> usize {
+        self.zones.len()
+    }
+
     /// The zones, in the order of the file.
-    pub fn zones(&self) -> impl ExactSizeIterator<Item = &ZoneFacts> + '_ {
-        self.zones.iter().map(|zone| &zone.facts)
+    pub fn zones(&self) -> impl Iterator<Item = ZoneFacts> + '_ {
+        (0..self.zones.len()).filter_map(|idx| self.facts(idx))
+    }
+
+    /// The facts of the zone at a position.
+    pub(super) fn facts(&self, idx: usize) -> Option<ZoneFacts> {
+        let zone = self.zones.get(idx)?;
+        let segment = self.segment_bytes(idx);
+        let apex = NameRef::prefix_of(segment.get(header::APEX..)?).ok()?;
+        let base =
+            || segment.get(base_off(apex.as_wire().len())..)?.first_chunk().map(|digest| Box::new(Digest(*digest)));
+        Some(ZoneFacts {
+            apex: apex.to_name(),
+            serial: zone.serial,
+            signed: zone.signed,
+            names: zone.names,
+            rrsets: zone.rrsets,
+            records: zone.records,
+            bytes: segment.len() as u64,
+            digest: zone.digest,
+            base: if zone.is_overlay { base() } else { None },
+        })
+    }
+
+    /// The apex of the zone at a position, in canonical wire format.
+    pub(super) fn apex(&self, idx: usize) -> Option<&[u8]> {
+        let segment = self.segment_bytes(idx);
+        segment.get(header::APEX..)?.get(..usize::from(*segment.get(header::APEX_LEN)?))
+    }
+
+    /// First byte of the segment at a position in the file, and its length.
+    pub(super) fn place(&self, idx: usize) -> Option<(usize, usize)> {
+        let zone = self.zones.get(idx)?;
+        Some((self.lines_off + zone.line as usize * LINE_LEN, zone.line_count as usize * LINE_LEN))
+    }
+
+    /// The segment at a position.
+    fn segment_bytes(&self, idx: usize) -> &[u8] {
+        self.place(idx).map(|(off, len)| self.bytes(off, len)).unwrap_or_default()
     }
 
     /// The apexes of zones that this pack deletes, in the order of the file.
@@ -326,17 +331,17 @@ impl Pack {
     /// Copies the segment at a position of [`Pack::zones`], to put it into another pack.
     #[must_use]
     pub fn segment(&self, idx: usize) -> Option<Segment> {
-        let zone = self.zones.get(idx)?;
-        let mut lines = Vec::with_capacity(zone.len() / LINE_LEN);
-        push_lines(&mut lines, self.bytes(zone.off, zone.len()));
-        Some(Segment { facts: zone.facts.clone(), lines })
+        let (facts, segment) = (self.facts(idx)?, self.segment_bytes(idx));
+        let mut lines = Vec::with_capacity(segment.len() / LINE_LEN);
+        push_lines(&mut lines, segment);
+        Some(Segment { facts, lines })
     }
 
     /// What an overlay on the segment at a position of [`Pack::zones`] needs to know of it.
     #[must_use]
     pub fn base_facts(&self, idx: usize) -> Option<BaseFacts> {
-        let zone = self.zones.get(idx)?;
-        BaseFacts::of(&zone.facts, |at| self.bytes(zone.off, zone.len()).get(at).copied())
+        let segment = self.segment_bytes(idx);
+        BaseFacts::of(&self.facts(idx)?, |at| segment.get(at).copied())
     }
 
     /// The positions of the overlays among the zones.
@@ -357,6 +362,78 @@ impl Pack {
     }
 }
 
+impl Copied {
+    /// Copies a pack file into memory, makes that memory read-only and checks header, digest and signature.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn read(file: &File, trust: &Trust) -> Result<Copied, LoadError> {
+        let len = file.metadata()?.len();
+        if len > PACK_LEN_MAX {
+            return Err(LoadError::TooLarge("a pack of more than 1.875 GiB"));
+        }
+        let len = usize::try_from(len).map_err(|_| LoadError::TooLarge("a pack"))?;
+        if len < HEADER_LEN {
+            return Err(LoadError::Header("shorter than a header"));
+        }
+        let mut memory = MmapMut::map_anon(len)?;
+        if len >= HUGE_PAGE_LEN {
+            // Huge pages save a tenth to a third of a lookup; without them everything works as well.
+            memory.advise(Advice::HugePage).ok();
+        }
+        let mut reader = file;
+        reader.read_exact(&mut memory)?;
+        Copied::of(memory.make_read_only()?, trust)
+    }
+
+    /// Checks header, digest and signature of a pack in memory.
+    fn of(memory: Mmap, trust: &Trust) -> Result<Copied, LoadError> {
+        let (_, digest) = file::open(FileKind::Pack, &memory, trust)?;
+        Ok(Copied { digest, memory })
+    }
+
+    /// Checks the archive, then every segment.
+    ///
+    /// # Errors
+    /// [`LoadError`]; `expected` is what the manifest calls the pack.
+    pub fn check(self, expected: Digest) -> Result<Pack, LoadError> {
+        let Copied { digest: found, memory } = self;
+        let body = memory.get(HEADER_LEN..).unwrap_or_default();
+        if found != expected {
+            return Err(LoadError::Digest { found, expected });
+        }
+        let stored = rkyv::access::<ArchivedStored, rancor::Error>(body)
+            .map_err(|error| LoadError::Archive(error.to_string()))?;
+        let lines: &[ArchivedLine] = stored.lines.as_slice();
+        let lines_off = lines.as_ptr().addr() - memory.as_ptr().addr();
+        let lines_len = size_of_val(lines);
+        let bytes = memory.get(lines_off..lines_off + lines_len).ok_or(LoadError::Archive("lines".into()))?;
+        let mut zones: Vec<ZoneEntry> = Vec::with_capacity(stored.zones.len());
+        let deleted = stored.deleted.iter().map(|apex| deleted_apex(apex)).collect::<Result<Vec<_>, _>>()?;
+        let mut next = 0;
+        for (segment, zone) in stored.zones.iter().enumerate() {
+            let fail = |rule| LoadError::Segment { segment, rule };
+            let off = zone.line.to_native() as usize * LINE_LEN;
+            let len = zone.line_count.to_native() as usize * LINE_LEN;
+            if off != next {
+                return Err(fail("segments do not follow each other"));
+            }
+            next = off + len;
+            let bytes = bytes.get(off..next).ok_or(fail("lines are missing"))?;
+            let kind = verify_segment(bytes).map_err(fail)?;
+            if zone.kind != kind {
+                return Err(fail("segment kind is not that of the zone list"));
+            }
+            zones.push(entry(zone));
+        }
+        if next != lines_len {
+            return Err(LoadError::Archive("lines that belong to no segment".into()));
+        }
+        let overlays = (0..zones.len()).filter(|&idx: &usize| zones[idx].is_overlay).collect();
+        Ok(Pack { digest: found, lines_off, zones, overlays, deleted, memory })
+    }
+}
+
 /// Reads the apex of a deleted zone, which must be canonical.
 fn deleted_apex(wire: &[u8]) -> Result<Name, LoadError> {
     let malformed = || LoadError::Archive("a deleted apex is no canonical name".into());
@@ -364,17 +441,17 @@ fn deleted_apex(wire: &[u8]) -> Result<Name, LoadError> {
     if apex.to_canonical().as_wire() == wire { Ok(apex) } else { Err(malformed()) }
 }
 
-/// The facts of a stored zone.
-fn facts(zone: &ArchivedStoredZone, apex: Name, len: usize, base: Option<Digest>) -> ZoneFacts {
-    ZoneFacts {
-        apex,
+/// What is kept of a stored zone.
+fn entry(zone: &ArchivedStoredZone) -> ZoneEntry {
+    ZoneEntry {
+        digest: Digest(zone.digest),
+        line: zone.line.to_native(),
+        line_count: zone.line_count.to_native(),
         serial: zone.serial.to_native(),
-        signed: zone.flags & SEGMENT_SIGNED != 0,
         names: zone.names.to_native(),
         rrsets: zone.rrsets.to_native(),
         records: zone.records.to_native(),
-        bytes: len as u64,
-        digest: Digest(zone.digest),
-        base: base.map(Box::new),
+        signed: zone.flags & SEGMENT_SIGNED != 0,
+        is_overlay: zone.kind == KIND_OVERLAY,
     }
 }

@@ -51,17 +51,16 @@ impl View {
         let mut overlays = Vec::new();
         for (position, (pack, &number)) in self.packs.iter().zip(&self.numbers).enumerate().rev() {
             for &idx in pack.overlays() {
-                let entry = &pack.entries()[idx];
-                let apex = &entry.facts.apex;
-                if !seen.insert(apex.as_wire()) {
+                let (Some(facts), Some((off, len))) = (pack.facts(idx), pack.place(idx)) else { continue };
+                if !seen.insert(facts.apex.clone()) {
                     continue;
                 }
                 let place = Place { pack: number, idx: u32::try_from(idx).map_err(|_| LoadError::TooLarge("zones"))? };
                 let cut = LoadError::Segment { segment: idx, rule: "header is cut" };
-                let segment = pack.bytes(entry.off, entry.len());
-                let zone = ZoneRef::read(segment, self.hash(apex), entry.off, place).ok_or(cut)?;
-                if let Some(base) = self.base_of(&entry.facts, (&zone, segment), position)? {
-                    overlays.push(Overlaid { apex: apex.clone(), zone, base });
+                let segment = pack.bytes(off, len);
+                let zone = ZoneRef::read(segment, self.hash(&facts.apex), off, place).ok_or(cut)?;
+                if let Some(base) = self.base_of(&facts, (&zone, segment), position)? {
+                    overlays.push(Overlaid { apex: facts.apex, zone, base });
                 }
             }
         }
@@ -83,7 +82,7 @@ impl View {
             return Ok(None);
         }
         let pack = self.pack(zone.pack).filter(|_| zone.is_live()).ok_or_else(lacks)?;
-        let digest = pack.entries().get(zone.idx as usize).map(|base| base.facts.digest);
+        let digest = pack.entries().get(zone.idx as usize).map(|base| base.digest);
         let is_alike = zone.seed == overlay.seed
             && zone.signed == overlay.signed
             && zone.denial.is_continued(pack.bytes(zone.off, zone.len), &overlay.denial, segment);
@@ -223,7 +222,7 @@ mod tests {
             format!("{}: {}", facts.apex.to_string().trim_end_matches('.'), names.collect::<Vec<_>>().join(" "))
         };
         assert_eq!(view.zones().len(), view.zone_count());
-        view.zones().into_iter().map(line).collect::<Vec<_>>().join(", ")
+        view.zones().iter().map(line).collect::<Vec<_>>().join(", ")
     }
 
     /// A change of a list of packs.

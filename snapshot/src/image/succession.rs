@@ -204,10 +204,9 @@ impl View {
         number: u32,
         mut each: impl FnMut(&mut View, Saying<'_>) -> Result<(), LoadError>,
     ) -> Result<(), LoadError> {
-        let zones =
-            pack.entries().iter().map(|zone| (zone.facts.apex.as_wire(), Some((zone.off, zone.len())))).enumerate();
         // Overlays are no zones; `pairing` has them.
-        let zones = zones.filter(|(idx, _)| pack.entries()[*idx].facts.base.is_none());
+        let zones = pack.entries().iter().enumerate().filter(|(_, zone)| !zone.is_overlay);
+        let zones = zones.filter_map(|(idx, _)| Some((idx, (pack.apex(idx)?, Some(pack.place(idx)?)))));
         let deleted = pack.deleted().iter().map(|apex| (apex.as_wire(), None)).enumerate();
         for (idx, (apex, segment)) in zones.chain(deleted) {
             let idx = u32::try_from(idx).map_err(|_| LoadError::TooLarge("zones"))?;
@@ -240,8 +239,7 @@ impl View {
     /// The apex of an entry.
     fn apex(&self, zone: &ZoneRef) -> Option<&[u8]> {
         let (pack, idx) = (self.pack(zone.pack)?, zone.idx as usize);
-        let apex = if zone.is_live() { &pack.entries().get(idx)?.facts.apex } else { pack.deleted().get(idx)? };
-        Some(apex.as_wire())
+        if zone.is_live() { pack.apex(idx) } else { Some(pack.deleted().get(idx)?.as_wire()) }
     }
 
     /// Reads what an entry needs to know.

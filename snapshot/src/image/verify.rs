@@ -16,7 +16,7 @@ use super::node::{Descriptor, Node, RrsetBody};
 use super::prefetch::prefetch;
 use super::render::QUESTION_TAIL;
 use super::verify_denial::{Surroundings, verify_denial};
-use crate::dns::name::{Name, NameRef};
+use crate::dns::name::NameRef;
 use crate::dns::rtype::Rtype;
 
 /// How far ahead of the node that is checked index lines are asked for, in words: some ten nodes.
@@ -49,18 +49,8 @@ struct Checker<'s> {
     nodes_end: u32,
 }
 
-/// What a segment that keeps the rules is.
-pub(super) struct Verified {
-    /// Its apex.
-    pub(super) apex: Name,
-    /// Its kind.
-    pub(super) kind: u8,
-    /// The digest of its base, if it is an overlay.
-    pub(super) base: Option<Digest>,
-}
-
-/// Checks a segment and returns what it is.
-pub(super) fn verify_segment(segment: &[u8]) -> Result<Verified, Broken> {
+/// Checks a segment and returns its kind.
+pub(super) fn verify_segment(segment: &[u8]) -> Result<u8, Broken> {
     let checker = Checker::new(segment)?;
     let count = checker.nodes()?;
     let node_count = u32_at(segment, header::NODE_COUNT).ok_or("header is cut")?;
@@ -72,7 +62,8 @@ pub(super) fn verify_segment(segment: &[u8]) -> Result<Verified, Broken> {
     }
     let soa_end = checker.soa()?;
     checker.denial(soa_end)?;
-    Ok(Verified { apex: checker.apex.to_name(), kind: checker.kind, base: checker.base()? })
+    checker.base()?;
+    Ok(checker.kind)
 }
 
 impl<'s> Checker<'s> {
@@ -127,16 +118,16 @@ impl<'s> Checker<'s> {
     }
 
     /// Checks the line that names the base of an overlay.
-    fn base(&self) -> Result<Option<Digest>, Broken> {
+    fn base(&self) -> Result<(), Broken> {
         if self.kind != KIND_OVERLAY {
-            return Ok(None);
+            return Ok(());
         }
         let line = self.segment.get(base_off(self.apex.as_wire().len())..).ok_or("header is cut")?;
-        let (digest, rest) = line.get(..LINE_LEN).and_then(|line| line.split_first_chunk()).ok_or("header is cut")?;
+        let rest = line.get(size_of::<Digest>()..LINE_LEN).ok_or("header is cut")?;
         if rest.iter().any(|&byte| byte != 0) {
             return Err("reserved bytes are set");
         }
-        Ok(Some(Digest(*digest)))
+        Ok(())
     }
 
     /// Checks every node; returns how many there are.

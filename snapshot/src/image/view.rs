@@ -150,7 +150,7 @@ impl View {
 
     /// The facts of all zones it serves, in canonical order of their apex. O(n log n).
     #[must_use]
-    pub fn zones(&self) -> Vec<&ZoneFacts> {
+    pub fn zones(&self) -> Vec<ZoneFacts> {
         let entries = (0..self.entry_count).filter_map(|entry| self.zones.get(entry));
         let mut facts: Vec<_> = entries.filter(|zone| zone.is_live()).filter_map(|zone| self.facts(zone)).collect();
         facts.sort_by_cached_key(|facts| {
@@ -162,18 +162,17 @@ impl View {
     }
 
     /// The facts of a zone, those of its overlay if it has one.
-    pub(super) fn facts(&self, zone: &ZoneRef) -> Option<&ZoneFacts> {
+    pub(super) fn facts(&self, zone: &ZoneRef) -> Option<ZoneFacts> {
         let zone = self.overlaid(zone).map_or(zone, |overlaid| &overlaid.zone);
-        Some(&self.pack(zone.pack)?.entries().get(zone.idx as usize)?.facts)
+        self.pack(zone.pack)?.facts(zone.idx as usize)
     }
 
     /// The facts of the base of a zone of [`View::zones`] that has an overlay.
     #[must_use]
-    pub fn base(&self, overlay: &ZoneFacts) -> Option<&ZoneFacts> {
+    pub fn base(&self, overlay: &ZoneFacts) -> Option<ZoneFacts> {
         let base = *overlay.base.as_deref()?;
         let place = self.overlays.iter().find(|overlaid| overlaid.apex == overlay.apex)?.base;
-        let facts = &self.pack(place.pack)?.entries().get(place.idx as usize)?.facts;
-        (facts.digest == base).then_some(facts)
+        self.pack(place.pack)?.facts(place.idx as usize).filter(|facts| facts.digest == base)
     }
 
     /// The overlay of a zone, with what is known of it.

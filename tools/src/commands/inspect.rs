@@ -146,11 +146,11 @@ pub(crate) fn run(args: &args::Inspect, global: Option<&Path>, output: &mut Outp
     let pack_row = |pack: &std::sync::Arc<snapshot::image::Pack>| PackRow {
         digest: pack.digest().to_string(),
         bytes: pack.byte_len(),
-        zones: pack.zones().len(),
+        zones: pack.zone_count(),
     };
     report.packs = view.packs().iter().map(pack_row).collect();
-    let is_shown = |facts: &&ZoneFacts| only.as_ref().is_none_or(|name| *name == facts.apex);
-    let shown: Vec<&ZoneFacts> = view.zones().into_iter().filter(is_shown).collect();
+    let is_shown = |facts: &ZoneFacts| only.as_ref().is_none_or(|name| *name == facts.apex);
+    let shown: Vec<ZoneFacts> = view.zones().into_iter().filter(is_shown).collect();
     report.zones = shown.iter().map(|facts| ZoneRow::new(facts, &view)).collect();
     if args.names {
         report.zones.iter_mut().zip(&shown).for_each(|(row, facts)| row.owners = Some(owners(&view, &facts.apex)));
@@ -190,7 +190,7 @@ impl ZoneRow {
     /// A zone as a row, without its names.
     fn new(facts: &ZoneFacts, view: &View) -> ZoneRow {
         let base = view.base(facts);
-        let segment = base.unwrap_or(facts);
+        let segment = base.as_ref().unwrap_or(facts);
         ZoneRow {
             zone: facts.apex.to_string(),
             serial: facts.serial,

@@ -265,9 +265,9 @@ old.away TXT x";
 /// The names of an overlay, the apex left out; tombstones in brackets.
 fn names_of(segment: &Segment) -> String {
     let bytes: Vec<u8> = segment.lines.iter().flat_map(|line| line.bytes).collect();
-    let view = crate::image::verify::verify_segment(&bytes).unwrap();
-    assert_eq!(view.kind, crate::image::layout::KIND_OVERLAY);
-    let mut word = crate::image::layout::nodes_off(view.kind, view.apex.as_wire().len()) / 8;
+    let kind = crate::image::verify::verify_segment(&bytes).unwrap();
+    assert_eq!(kind, crate::image::layout::KIND_OVERLAY);
+    let mut word = crate::image::layout::nodes_off(kind, segment.facts.apex.as_wire().len()) / 8;
     let mut names = Vec::new();
     for _ in 0..u32::from_le_bytes(*bytes[crate::image::layout::header::NODE_COUNT..].first_chunk().unwrap()) {
         let node = Node::read(&bytes, u32::try_from(word).unwrap()).unwrap();

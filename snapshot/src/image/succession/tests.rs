@@ -47,7 +47,7 @@ fn content(view: &View) -> String {
         let serial = super::super::bytes::u32_at(zone.segment, super::super::layout::header::SERIAL);
         assert_eq!(serial, Some(facts.serial), "{}", facts.apex);
     }
-    let shown = |facts: &&super::super::ZoneFacts| format!("{}={}", facts.apex, facts.serial);
+    let shown = |facts: &super::super::ZoneFacts| format!("{}={}", facts.apex, facts.serial);
     facts.iter().map(shown).collect::<Vec<_>>().join(" ")
 }
 

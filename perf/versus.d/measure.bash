@@ -95,11 +95,12 @@ rounds() {
     stop_all
 }
 
-# How late replies are at half of what a server can do.
+# How late replies are at half of what a server can do; R, which does nothing, shows how much of that is the machine's.
 half() {
     local round server
     declare -A rate=()
     started=()
+    start_each half R
     compile half "$set"
     start_each half petrel knot nsd
     for server in "${started[@]}"; do

@@ -16,6 +16,7 @@ use snapshot::dns::zone::Zone;
 
 use crate::check::dnssec::Verifier;
 use crate::check::dnssec::gate::{Gate, Passed, REMAINING_SECS_MIN, Refused};
+use crate::clock::{Clock, Doubt, Trusted};
 use crate::keys::{
     Algorithm, Binding, Dnskey, KeyError, KeyPair, OpenError, Role, Seal, SealError, SealFileError, Shown, shown,
 };
@@ -80,6 +81,9 @@ pub enum DnssecError {
     /// The gate refused it.
     #[error("the gate refuses it: {0}")]
     Gate(#[from] Refused),
+    /// Nobody knows what time it is.
+    #[error(transparent)]
+    Clock(#[from] Doubt),
 }
 
 /// What signs the domains of this installation.
@@ -90,6 +94,10 @@ pub struct Dnssec {
     opened: Mutex<HashMap<i64, Arc<Opened>>>,
     /// Zones as they were signed last, for the signatures over what stays the same.
     signed: Mutex<HashMap<DomainId, Arc<Zone>>>,
+    /// What tells the time.
+    clock: Clock,
+    /// When the first signature of zones ends that were signed since this was asked last.
+    ends: Mutex<HashMap<DomainId, u64>>,
 }
 
 impl std::fmt::Debug for Dnssec {
@@ -128,7 +136,20 @@ impl Dnssec {
             Err(SealFileError::Missing { .. }) if !has_keys => Seal::create(seal)?,
             found => found?,
         };
-        Ok(Dnssec { seal, opened: Mutex::default(), signed: Mutex::default() })
+        let (opened, signed, ends) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Dnssec { seal, opened, signed, clock: Clock::default(), ends })
+    }
+
+    /// The clock that signing goes by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// When the first signature ends, in seconds since 1970, of the zones that were signed whole since this was called last. What
+    /// an overlay is signed with ends later than what it lies on.
+    pub fn take_ends(&self) -> Vec<(DomainId, u64)> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).drain().collect()
     }
 
     /// A new key that signs everything of a domain, sealed.
@@ -160,26 +181,22 @@ impl Dnssec {
         };
         let signed = signatory.with_plan(|plan| sign::sign(&zone, plan, published, jobs))?;
         drop(zone);
-        signatory.gate(jobs, |gate| gate.pass(&signed.zone))?;
+        let passed = signatory.judged(jobs, |gate| gate.pass(&signed.zone))?;
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.insert(signatory.domain, passed.earliest_expiry_unix_secs);
         Ok(signed.zone)
     }
 
-    /// Opens what signs a domain, as it is at this time.
+    /// Opens what signs a domain, as it is now.
     ///
     /// # Errors
-    /// [`DnssecError`] about its keys.
-    pub fn signatory(
-        &self,
-        domain: &Domain,
-        chain: Chain,
-        keys: &[StoredKey],
-        now_us: i64,
-    ) -> Result<Signatory, DnssecError> {
+    /// [`DnssecError`] about its keys or the clock.
+    pub fn signatory(&self, domain: &Domain, chain: Chain, keys: &[StoredKey]) -> Result<Signatory, DnssecError> {
+        let now = self.clock.trusted()?;
         let opened = keys.iter().filter(|key| key.active).map(|key| self.opened(domain, key));
         let opened = opened.collect::<Result<Vec<_>, _>>()?;
         let others = keys.iter().filter(|key| !key.active).filter_map(dnskey_of).map(|(_, dnskey)| dnskey.rdata());
-        let (others, now_unix_secs) = (others.collect(), u64::try_from(now_us / 1_000_000).unwrap_or(0));
-        Ok(Signatory { domain: domain.id, chain, opened, others, now_unix_secs })
+        Ok(Signatory { domain: domain.id, chain, opened, others: others.collect(), now })
     }
 
     /// Remembers a zone that was signed, for the signatures over what stays the same.
@@ -223,8 +240,8 @@ pub struct Signatory {
     opened: Vec<Arc<Opened>>,
     /// RDATA of DNSKEY of those that do not.
     others: Vec<Vec<u8>>,
-    /// The time, in seconds since 1970.
-    now_unix_secs: u64,
+    /// The time.
+    now: Trusted,
 }
 
 impl Signatory {
@@ -236,7 +253,7 @@ impl Signatory {
             extra_dnskeys: &self.others,
             announce: Announce::Keys(&self.entries()),
             denial: self.chain,
-            times: times(self.domain, self.now_unix_secs),
+            times: times(self.domain, self.now.unix_secs()),
             keys_ttl_secs: KEYS_TTL_SECS,
             zonemd: false,
         })
@@ -251,14 +268,23 @@ impl Signatory {
         jobs: NonZeroUsize,
         pass: impl FnOnce(&Gate<'_>) -> Result<Passed, Refused>,
     ) -> Result<(), Refused> {
+        self.judged(jobs, pass).map(drop)
+    }
+
+    /// As [`Signatory::gate`]; what the gate knows.
+    fn judged(
+        &self,
+        jobs: NonZeroUsize,
+        pass: impl FnOnce(&Gate<'_>) -> Result<Passed, Refused>,
+    ) -> Result<Passed, Refused> {
         let gate = Gate {
-            at_unix_secs: self.now_unix_secs,
+            at_unix_secs: self.now.unix_secs(),
             remaining_secs_min: REMAINING_SECS_MIN,
             keys: &self.entries(),
             verifier: Verifier::Ring,
             jobs,
         };
-        pass(&gate).map(drop)
+        pass(&gate)
     }
 
     /// How the domain denies.

@@ -74,6 +74,10 @@ fn serve_until_told(config: Config) -> io::Result<()> {
     let store = Arc::new(Store::open(&config.state).map_err(|cause| store_error(&config.state, &cause))?);
     let has_keys = store.read(|reader| reader.has_keys()).map_err(|cause| store_error(&config.state, &cause))?;
     let dnssec = Arc::new(Dnssec::open(&config.seal, has_keys).map_err(io::Error::other)?);
+    let mark_us = store.read(|reader| reader.clock_mark()).map_err(|cause| store_error(&config.state, &cause))?;
+    if let Some(mark_us) = mark_us {
+        dnssec.clock().recall(mark_us);
+    }
     let planes = publish::Settings {
         dnssec: Some(Arc::clone(&dnssec)),
         snapshots: config.snapshots.clone(),

@@ -67,6 +67,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Up(args) => commands::up::run(args, dir, output),
         Command::Account(args) => commands::account::run(args, dir, output),
         Command::Token(args) => commands::token::run(args, dir, output),
+        Command::Clock(args) => commands::clock::run(args, dir, output),
         Command::Dnssec(args) => commands::dnssec::run(args, dir, output),
         Command::Domain(args) => commands::domain::run(args, dir, output),
         Command::Rrset(args) => commands::rrset::run(args, dir, output),

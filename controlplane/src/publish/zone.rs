@@ -6,7 +6,6 @@ use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
 use snapshot::image::{BuildError, Segment};
 
 use crate::check::{self, Severity};
-use crate::clock::now_us;
 use crate::dnssec::{self, Dnssec, DnssecError, Signatory};
 use crate::store::domains::{Domain, Soa};
 use crate::store::rrsets::Rrset;
@@ -64,7 +63,7 @@ pub(super) fn signatory<'d>(
 ) -> Result<Option<(&'d Dnssec, Signatory)>, ZoneError> {
     let Some(chain) = dnssec::chain_of(domain.denial) else { return Ok(None) };
     let signer = signer.ok_or(ZoneError::NoSigner)?;
-    Ok(Some((signer, signer.signatory(domain, chain, &reader.keys(domain.id)?, now_us())?)))
+    Ok(Some((signer, signer.signatory(domain, chain, &reader.keys(domain.id)?)?)))
 }
 
 /// Reads a domain whole.

@@ -154,6 +154,8 @@ const EXPECTED: &[Row] = &[
     ("/api/admin/domains/{name}/verify/", Verb::Post, Kind::Operate, r#"{"reason":"known"}"#),
     ("/api/admin/backup/", Verb::Post, Kind::Operate, r#"{"path":"{dir}/copy.db"}"#),
     ("/api/admin/doctor/", Verb::Get, Kind::Operate, ""),
+    ("/api/admin/clock/", Verb::Get, Kind::Operate, ""),
+    ("/api/admin/clock/accept/", Verb::Post, Kind::Operate, ""),
     ("/api/stats", Verb::Get, Kind::ReadZones, ""),
     ("/api/zones", Verb::Get, Kind::ReadZones, ""),
     ("/api/zones", Verb::Post, Kind::CreateDomain, r#"{"name":"new.example"}"#),

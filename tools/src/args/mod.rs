@@ -15,8 +15,9 @@ use crate::failure::{EXIT_CODES, Failure};
 use crate::output::Format;
 
 pub(crate) use remote::{
-    Account, AccountVerb, Apply, Backup, Class, Denial, Dnssec, DnssecVerb, Doctor, Domain, DomainVerb, Force, Import,
-    Limit, Mode, NewToken, Plan, Quotas, Reach, Records, Recover, Rest, Restore, Rrset, RrsetVerb, Token, TokenVerb,
+    Account, AccountVerb, Apply, Backup, Class, Clock, ClockVerb, Denial, Dnssec, DnssecVerb, Doctor, Domain,
+    DomainVerb, Force, Import, Limit, Mode, NewToken, Plan, Quotas, Reach, Records, Recover, Rest, Restore, Rrset,
+    RrsetVerb, Token, TokenVerb,
 };
 
 /// Petrel's tool: compile zone files, look into snapshots, talk to data planes.
@@ -61,6 +62,8 @@ pub(crate) enum Command {
     Domain(Domain),
     /// Sign domains, show their keys and DS records.
     Dnssec(Dnssec),
+    /// Show whether the control plane believes its clock, or say that it is right: nothing is signed otherwise.
+    Clock(Clock),
     /// Show and change RRsets.
     Rrset(Rrset),
     /// Show how a zone file differs from what its domain holds; 0 the same, 2 it differs.
@@ -391,6 +394,8 @@ mod tests {
             "--dir d restore f --accept",
             "recover --state s",
             "doctor",
+            "clock show --json",
+            "--dir d clock accept",
         ] {
             assert!(parse(words).is_ok(), "{words}: {:?}", parse(words).err());
         }

@@ -245,6 +245,26 @@ pub(crate) enum DnssecVerb {
     },
 }
 
+/// Arguments of `clock`.
+#[derive(Debug, Args)]
+pub(crate) struct Clock {
+    /// Which control plane.
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: ClockVerb,
+}
+
+/// What can be done about the clock.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum ClockVerb {
+    /// Show what time the control plane has, and whether it believes that.
+    Show,
+    /// Take the time of the control plane's machine for right: look at `show` first.
+    Accept,
+}
+
 /// How a domain proves what it lacks.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(crate) enum Denial {

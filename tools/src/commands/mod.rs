@@ -7,6 +7,7 @@ pub(crate) mod account;
 pub(crate) mod backup;
 mod batch;
 pub(crate) mod check;
+pub(crate) mod clock;
 pub(crate) mod compile;
 pub(crate) mod dnssec;
 pub(crate) mod doctor;

@@ -26,7 +26,7 @@ pub(super) struct Signing {
     denial: &'static str,
     /// Its keys, with the DS records that its parent should have.
     keys: Vec<Key>,
-    /// Why its newest content is not served, if it is not: what the gate found.
+    /// Why its newest content is not served, or nothing is signed, if so: what the gate found, or a clock that is not believed.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
 }
@@ -42,12 +42,15 @@ pub(super) struct NewSigning {
 impl Api {
     /// How a domain's signing is shown.
     fn signing(&self, domain: &Domain) -> Result<Signing, Refusal> {
+        let signed = domain.denial != Denial::Off;
+        // While the clock is in doubt nothing is renewed either.
+        let doubt = || self.dnssec.clock().trusted().err().filter(|_| signed).map(|doubt| doubt.to_string());
         Ok(Signing {
             zone: domain.name.clone(),
-            signed: domain.denial != Denial::Off,
+            signed,
             denial: domain.denial.as_str(),
             keys: self.keys_of(domain)?,
-            refused: self.publisher.refusal_of(&domain.name),
+            refused: self.publisher.refusal_of(&domain.name).or_else(doubt),
         })
     }
 

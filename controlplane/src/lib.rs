@@ -6,6 +6,7 @@
 //! that `dnsctl` calls, as is `recovery`; `sign` signs zones. While the process runs it is the one writer of its database and of the snapshot
 //! directory. To the network it holds the HTTP listener; `verify::ask` looks names up.
 
+mod alarm;
 pub mod api;
 pub mod auth;
 pub mod change;

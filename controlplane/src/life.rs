@@ -115,7 +115,7 @@ async fn serve(config: Config, store: Arc<Store>, app: Arc<Api>, stop: watch::Re
     let mut tables = vec![serve::routes(), openapi::routes()];
     tables.extend(api::tables());
     let unproved = tokio::spawn(api::verify::keep(Arc::clone(&app), stop.clone()));
-    let resigned = tokio::spawn(api::signing::keep(Arc::clone(&app), stop.clone()));
+    let resigned = tokio::spawn(api::signing::keep(Arc::clone(&app), config.alarm, stop.clone()));
     let server = Server::new(app, &tables, settings);
     let keep = tokio::spawn(api::throttles::keep(store, Arc::clone(server.shared()), stop.clone()));
     info!("serving http://{addr}");

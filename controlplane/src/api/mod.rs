@@ -6,6 +6,7 @@
 
 mod account;
 mod admin;
+mod alarms;
 mod caller;
 mod changes;
 mod comments;

@@ -32,6 +32,9 @@ pub fn set_signing(
         txn.add_key(domain.account, domain.id, &key, actor.now_us)?;
     }
     let note = Some(format!("{} to {}", domain.denial.as_str(), denial.as_str()));
+    if denial == Denial::Off {
+        txn.forget_signatures(domain.id)?;
+    }
     domain.denial = denial;
     domain.touched_us = actor.now_us;
     if let Some(rrset) = txn.rrset(domain.id, &[], Rtype::DNSKEY)? {

@@ -48,6 +48,10 @@ pub struct Args {
     /// File with the secret that seals DNSSEC keys; it is made if it is not there [default: STATE/seal.key].
     #[arg(long, value_name = "FILE")]
     pub seal: Option<PathBuf>,
+    /// Command that is run when signatures are in danger, its words apart by blanks: an absolute path and arguments. It reads
+    /// the text, which begins with a Subject: field, and has the kind in PETREL_ALARM [default: alarms are only logged].
+    #[arg(long, value_name = "COMMAND")]
+    pub alarm: Option<String>,
     /// What new domains are made of.
     #[command(flatten)]
     pub domains: DomainArgs,
@@ -57,7 +61,7 @@ pub struct Args {
     /// Control socket of a data plane to follow (repeatable).
     #[arg(long = "dataplane", value_name = "PATH")]
     pub dataplanes: Vec<PathBuf>,
-    /// TOML file with the keys `snapshots`, `state`, `sign`, `seal`, `api`, `api_socket`, `trusted_proxies`, `dataplanes` and the table
+    /// TOML file with the keys `snapshots`, `state`, `sign`, `seal`, `alarm`, `api`, `api_socket`, `trusted_proxies`, `dataplanes` and the table
     /// `domains`; arguments win over it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -82,6 +86,8 @@ struct FileConfig {
     sign: Option<PathBuf>,
     /// As `--seal`.
     seal: Option<PathBuf>,
+    /// As `--alarm`.
+    alarm: Option<String>,
     /// What new domains are made of.
     #[serde(default)]
     domains: FileDomains,
@@ -108,6 +114,8 @@ pub struct Config {
     pub sign: Option<PathBuf>,
     /// The secret that seals DNSSEC keys.
     pub seal: PathBuf,
+    /// The command that alarms are told to, with its arguments; nothing for none.
+    pub alarm: Vec<String>,
     /// What new domains are made of.
     pub domains: Domains,
     /// Networks of proxies that are believed.
@@ -147,6 +155,9 @@ pub enum ConfigError {
     /// A network of proxies is none.
     #[error("trusted proxy {0} is no network such as 192.0.2.0/24")]
     Proxy(String),
+    /// The command for alarms is not named by an absolute path.
+    #[error("alarm: {0:?} is no absolute path")]
+    Alarm(String),
     /// One plane was named twice: its counters would be shown twice.
     #[error("data plane {0} is named twice")]
     PlaneTwice(PathBuf),
@@ -184,8 +195,19 @@ impl Config {
         let api_socket = args.api_socket.or(file.api_socket).unwrap_or_else(|| state.join("socket"));
         let sign = args.sign.or(file.sign);
         let seal = args.seal.or(file.seal).unwrap_or_else(|| state.join("seal.key"));
+        let alarm = command(args.alarm.or(file.alarm).unwrap_or_default())?;
         let domains = Domains::from(args.domains, file.domains)?;
-        Ok(Config { snapshots, state, sign, seal, api, api_socket, domains, trusted_proxies, planes })
+        Ok(Config { snapshots, state, sign, seal, alarm, api, api_socket, domains, trusted_proxies, planes })
+    }
+}
+
+/// Takes a command apart at its blanks. Where its program is looked for must not depend on how we were started.
+fn command(text: String) -> Result<Vec<String>, ConfigError> {
+    let words: Vec<String> = text.split_ascii_whitespace().map(str::to_owned).collect();
+    match words.first() {
+        Some(program) if !Path::new(program).is_absolute() => Err(ConfigError::Alarm(program.clone())),
+        None if !text.is_empty() => Err(ConfigError::Alarm(text)),
+        _ => Ok(words),
     }
 }
 
@@ -259,6 +281,15 @@ mod tests {
         check_config(Some(file), &[], r#"Hosting Some("v.example.")"#);
         check_config(Some(file), &["--verify", "off", "--verify-under", "w.example."], r#"Off Some("w.example.")"#);
         check_config(Some("snapshots = 'DIR'\n[domains]\nverify = 'all'"), &[], "unknown variant `all`");
+    }
+
+    #[test]
+    fn a_command_is_words_and_begins_with_an_absolute_path() {
+        let words = |text: &str| command(text.to_owned()).map_err(|error| error.to_string());
+        assert_eq!(words("/usr/sbin/sendmail  a@b.test"), Ok(vec!["/usr/sbin/sendmail".into(), "a@b.test".into()]));
+        assert_eq!(words(""), Ok(Vec::new()));
+        assert_eq!(words("mail a"), Err("alarm: \"mail\" is no absolute path".into()));
+        check_config(Some("snapshots = 'DIR'\nalarm = ' '"), &[], r#"alarm: " " is no absolute path"#);
     }
 
     #[test]

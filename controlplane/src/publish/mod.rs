@@ -246,6 +246,13 @@ impl Publisher {
         last
     }
 
+    /// Waits until a change is in a published generation, at most for `patience`; whether it is.
+    pub async fn published(&self, change: ChangeId, patience: Duration) -> bool {
+        let mut progress = self.progress.clone();
+        let published = progress.wait_for(|progress| progress.change >= change);
+        matches!(tokio::time::timeout(patience, published).await, Ok(Ok(_)))
+    }
+
     /// Ends the threads and waits for them.
     pub fn stop(self) {
         self.threads.stop();

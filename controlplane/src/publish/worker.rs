@@ -19,6 +19,7 @@ use super::link::{Link, News};
 use super::round::{Due, Refused, Round};
 use super::{PlaneProgress, Progress, Publisher, Settings, StartError, guard};
 use crate::clock::now_us;
+use crate::dnssec::Dnssec;
 use crate::store::changes::{Head, PublishedGeneration};
 use crate::store::{ChangeId, DomainId, Store, StoreError};
 
@@ -108,6 +109,7 @@ pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher,
     let is_whole = done == ChangeId(0) || behind.is_some();
     let worker = Worker {
         big: BigZones::new(Arc::clone(&store), settings.dnssec.clone()),
+        dnssec: settings.dnssec.clone(),
         store,
         writer,
         done,
@@ -183,6 +185,8 @@ struct Worker {
     behind: Option<ChangeId>,
     /// Zones that are not compiled whole for each change.
     big: BigZones,
+    /// What signs them.
+    dnssec: Option<Arc<Dnssec>>,
     /// Domains whose new base is ready.
     ready: Vec<DomainId>,
     /// Where compactions put what they made, and what they made.
@@ -268,6 +272,8 @@ impl Worker {
         let outcome = self.round_with(&again);
         if outcome.is_err() {
             self.big.forget_fresh();
+            // What was signed for it is signed again.
+            self.dnssec.as_ref().map(|dnssec| dnssec.take_ends());
             self.refused.extend(again);
         } else {
             self.big.keep_fresh();
@@ -351,8 +357,10 @@ impl Worker {
             at_us: now_us,
         };
         let refused: Vec<String> = self.refused.keys().cloned().collect();
+        let ends = self.dnssec.as_ref().map_or_else(Vec::new, |dnssec| dnssec.take_ends());
         self.store.write_soon(move |txn| {
             txn.note_published(&row, &refused)?;
+            txn.note_signatures(&ends)?;
             txn.trim_generations(row.generation)
         });
         self.collect(generation);

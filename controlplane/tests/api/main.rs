@@ -5,6 +5,8 @@ mod admin;
 #[cfg(test)]
 mod authorisation;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod conditions;
 #[cfg(test)]
 mod contract;

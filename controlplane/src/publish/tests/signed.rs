@@ -212,3 +212,62 @@ fn a_big_signed_zone_is_changed_name_by_name_and_stays_right() {
     }
     publisher.stop();
 }
+
+#[test]
+fn while_the_clock_is_in_doubt_signed_domains_wait_and_others_do_not() {
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let publisher = bench.signing(&dnssec);
+    let (signed, _) = bench.create("s.test");
+    let (plain, _) = bench.create("u.test");
+    wait(&publisher, bench.sign(&dnssec, signed, "s.test", Denial::Nsec));
+    let served = bench.served();
+    dnssec.clock().recall(crate::clock::now_us() + 3_600_000_000);
+    wait(&publisher, bench.set(signed, "www", "192.0.2.1"));
+    let refusal = publisher.refusal_of("s.test").unwrap();
+    assert!(refusal.contains("minutes behind") && refusal.contains("dnsctl clock accept"), "{refusal}");
+    assert_eq!(bench.served(), served, "the last good one stays");
+    wait(&publisher, bench.set(plain, "www", "192.0.2.1"));
+    assert!(bench.served().ends_with("u.test.2"), "{}", bench.served());
+    dnssec.clock().accept().unwrap();
+    wait(&publisher, bench.set(signed, "mail", "192.0.2.1"));
+    assert_eq!(publisher.refusal_of("s.test"), None);
+    assert_ne!(bench.served(), served);
+    publisher.stop();
+}
+
+#[test]
+fn when_signatures_end_is_known_of_signed_domains_in_service_alone() {
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let publisher = bench.signing(&dnssec);
+    let (domain, _) = bench.create("s.test");
+    bench.create("u.test");
+    let ending = |before_unix_secs| {
+        let found = bench.store.read(|reader| reader.signatures_ending(before_unix_secs, 10)).unwrap();
+        assert_eq!(
+            bench.store.read(|reader| reader.count_signatures_ending(before_unix_secs)).unwrap(),
+            found.len() as u64
+        );
+        found.into_iter().map(|ending| (ending.name, ending.at_unix_secs)).collect::<Vec<_>>()
+    };
+    assert_eq!(ending(u64::MAX), []);
+    wait(&publisher, bench.sign(&dnssec, domain, "s.test", Denial::Nsec));
+    // What is noted goes with a later transaction.
+    let begun = Instant::now();
+    while ending(u64::MAX).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "nothing was noted");
+        std::thread::yield_now();
+    }
+    let found = ending(u64::MAX);
+    let now = dnssec.clock().trusted().unwrap().unix_secs();
+    let [(name, ends)] = &found[..] else { panic!("{found:?}") };
+    assert!(name == "s.test" && (now + 20 * 86_400..=now + 21 * 86_400).contains(ends), "{found:?} at {now}");
+    assert_eq!(ending(*ends), []);
+    assert_eq!(ending(ends + 1), found);
+    wait(&publisher, bench.set(domain, "www", "192.0.2.1"));
+    assert_eq!(ending(u64::MAX), found, "the first to end was made before");
+    wait(&publisher, bench.sign(&dnssec, domain, "s.test", Denial::Off));
+    assert_eq!(ending(u64::MAX), []);
+    publisher.stop();
+}

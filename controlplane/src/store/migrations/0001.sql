@@ -169,6 +169,13 @@ CREATE TABLE released_keys (
     PRIMARY KEY (change, tag)
 ) STRICT, WITHOUT ROWID;
 
+-- When the first signature ends of what is published of a signed domain, in seconds since 1970.
+CREATE TABLE signatures (
+    domain INTEGER PRIMARY KEY REFERENCES domains (id) ON DELETE CASCADE,
+    ends   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX signatures_ends ON signatures (ends);
+
 -- Who changed what when, before and after: the audit log and the undo. Rows outlive their domain.
 CREATE TABLE change_sets (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -45,7 +45,7 @@ impl Api {
         let now = Instant::now();
         let doubt = self.dnssec.clock().trusted().err();
         // Where nothing is signed, nobody need care.
-        let signs = self.store.read(|reader| reader.has_keys()).unwrap_or_else(|_: StoreError| false);
+        let signs = self.store.read(|reader| reader.has_keys()).unwrap_or(false);
         let clock = alone(doubt.filter(|_| signs).map(|doubt| doubt.to_string()));
         alarms.tell(Kind::Clock, &clock, 1, now);
         alarms.tell(Kind::Renewal, &alone(failed), 1, now);

@@ -272,8 +272,10 @@ impl Worker {
         let outcome = self.round_with(&again);
         if outcome.is_err() {
             self.big.forget_fresh();
-            // What was signed for it is signed again.
-            self.dnssec.as_ref().map(|dnssec| dnssec.take_ends());
+            if let Some(dnssec) = &self.dnssec {
+                // What was signed for it is signed again.
+                drop(dnssec.take_ends());
+            }
             self.refused.extend(again);
         } else {
             self.big.keep_fresh();

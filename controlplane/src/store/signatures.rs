@@ -20,8 +20,9 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn signatures_ending(&self, before_unix_secs: u64, limit: usize) -> Result<Vec<Ending>, StoreError> {
-        let sql = "SELECT d.name, s.ends FROM signatures s JOIN domains d ON d.id = s.domain
-            JOIN accounts a ON a.id = d.account
+        // CROSS JOIN keeps the order of the tables: the few that end soon are found by the index of ends.
+        let sql = "SELECT d.name, s.ends FROM signatures s CROSS JOIN domains d ON d.id = s.domain
+            CROSS JOIN accounts a ON a.id = d.account
             WHERE s.ends < ?1 AND d.denial <> 'off' AND d.unproved IS NULL AND a.active ORDER BY s.ends LIMIT ?2";
         let before = i64::try_from(before_unix_secs).unwrap_or(i64::MAX);
         self.rows(sql, params![before, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
@@ -34,8 +35,8 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn count_signatures_ending(&self, before_unix_secs: u64) -> Result<u64, StoreError> {
-        let sql =
-            "SELECT count(*) FROM signatures s JOIN domains d ON d.id = s.domain JOIN accounts a ON a.id = d.account
+        let sql = "SELECT count(*) FROM signatures s CROSS JOIN domains d ON d.id = s.domain
+            CROSS JOIN accounts a ON a.id = d.account
             WHERE s.ends < ?1 AND d.denial <> 'off' AND d.unproved IS NULL AND a.active";
         let before = i64::try_from(before_unix_secs).unwrap_or(i64::MAX);
         Ok(self.row(sql, [before], |row| row.get(0))?.unwrap_or(0))

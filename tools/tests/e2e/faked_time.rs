@@ -14,6 +14,12 @@ const SERVFAIL: u8 = 2;
 fn a_resolver_is_content_for_two_weeks_without_the_control_plane_and_three_after_it_is_back() {
     let dir = tempfile::tempdir().unwrap();
     let mut faked = Faked::start(dir.path());
+    // More than are signed anew at once.
+    for number in 0..20 {
+        let name = format!("d{number}.example");
+        faked.json(&["domain", "add", &name]);
+        faked.json(&["dnssec", "enable", &name]);
+    }
     faked.stop();
     for tenths in (0..=130).step_by(10).chain([139]) {
         let when = format!("+{}", tenths * DAY / 10);
@@ -21,7 +27,7 @@ fn a_resolver_is_content_for_two_weeks_without_the_control_plane_and_three_after
     }
     faked.set(&format!("+{}", 14 * DAY));
     faked.restart();
-    faked.wait_for("signed 1 domains anew");
+    faked.wait_for("signed 21 domains anew");
     // What is served when this returns has all that was published before.
     assert!(faked.write("kept.example", "late", "192.0.2.4"));
     assert_eq!(faked.refusal(), None);
@@ -29,6 +35,10 @@ fn a_resolver_is_content_for_two_weeks_without_the_control_plane_and_three_after
         let when = format!("+{}", day * DAY + DAY / 2);
         faked.resolver(&when).check_content(&when);
     }
+    let ends = faked.figure("dns_signatures_expire_at_seconds").unwrap();
+    let signed = u64::try_from(controlplane::clock::now_us() / 1_000_000).unwrap() + 14 * DAY;
+    assert!(ends > signed + 20 * DAY && ends <= signed + 21 * DAY, "{ends} is not three weeks after {signed}");
+    assert_eq!(faked.figure("dns_signatures_expiring"), Some(0));
     let late = faked.resolver(&format!("+{}", 36 * DAY));
     assert_eq!(late.ask("www.kept.example", 1).0, SERVFAIL, "the test can tell");
 }
@@ -107,6 +117,8 @@ fn a_start_long_after_the_mark_signs_nothing_until_the_clock_is_accepted() {
     faked.restart();
     let mut octet = 20;
     check_doubt(&faked, &format!("+{}", 100 * DAY), "ahead of when something was signed last", &mut octet);
+    let told = faked.alarm("clock");
+    assert!(told.starts_with("Subject: Petrel: nothing is signed") && told.contains("dnsctl clock accept"), "{told}");
     faked.set("+0");
     faked.restart();
     check_right(&faked, "+0", octet);

@@ -88,6 +88,10 @@ impl Faked {
         let mut command = Command::new(DNSCTL);
         command.args(["__controlplane", "--parent", &std::process::id().to_string(), "--api", "127.0.0.1:0"]);
         command.args(["--minimum-ttl", "60", "--snapshots"]).arg(&self.dir);
+        let script = self.dir.join("alarm");
+        std::fs::write(&script, "cat >\"$0.$PETREL_ALARM.new\" && mv \"$0.$PETREL_ALARM.new\" \"$0.$PETREL_ALARM\"\n")
+            .unwrap();
+        command.arg("--alarm").arg(format!("/bin/sh {}", script.display()));
         command.arg("--dataplane").arg(self.dir.join("control"));
         fake(&mut command);
         command.env("FAKETIME_TIMESTAMP_FILE", self.dir.join("time")).env("FAKETIME_NO_CACHE", "1");
@@ -150,6 +154,13 @@ impl Faked {
     /// Why the newest content of the signed domain is not served, or nothing is signed.
     pub(crate) fn refusal(&self) -> Option<String> {
         self.json(&["dnssec", "status", "kept.example"])["refused"].as_str().map(str::to_owned)
+    }
+
+    /// Waits for an alarm of a kind; its text.
+    pub(crate) fn alarm(&self, kind: &str) -> String {
+        let file = self.dir.join(format!("alarm.{kind}"));
+        self.until("there is an alarm", |faked| faked.figure("dns_clock_suspect").is_some() && file.exists());
+        std::fs::read_to_string(file).unwrap()
     }
 
     /// A figure of the control plane.

@@ -101,7 +101,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pair = Pair::new(kind)?;
     let dnskey = pair.dnskey();
     let (tag, algorithm) = (tag(&dnskey), dnskey[3]);
-    let keys = [Key { dnskey: &dnskey, tag, algorithm, signs_keys: true, signs_zone: true, signer: &pair }];
+    let keys = [Key {
+        dnskey: &dnskey,
+        is_announced: true,
+        tag,
+        algorithm,
+        signs_keys: true,
+        signs_zone: true,
+        signer: &pair,
+    }];
     let announced = [&dnskey[..]];
     let times = Times {
         now_unix_secs: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs(),

@@ -17,12 +17,14 @@ use snapshot::dns::zone::Zone;
 use crate::check::dnssec::Verifier;
 use crate::check::dnssec::gate::{Gate, Passed, REMAINING_SECS_MIN, Refused};
 use crate::keys::{
-    Algorithm, Binding, Dnskey, KeyError, KeyPair, OpenError, Role, Seal, SealError, SealFileError, Shown, shown,
+    Algorithm, Binding, DigestType, Dnskey, KeyError, KeyPair, OpenError, Role, Seal, SealError, SealFileError, Shown,
+    shown,
 };
+use crate::roll::{self, Duties};
 use crate::sign::{self, Announce, Denial as Chain, Key, Plan, Published, SignError, Signer, SignerError, Times};
 use crate::store::DomainId;
 use crate::store::domains::{Denial, Domain};
-use crate::store::keys::{NewKey, StoredKey};
+use crate::store::keys::{NewKey, State, StoredKey};
 
 /// For how long a signature holds, in seconds.
 const VALIDITY_SECS: u32 = 21 * 86_400;
@@ -30,8 +32,10 @@ const VALIDITY_SECS: u32 = 21 * 86_400;
 const INCEPTION_BACK_SECS: u32 = 3 * 3600;
 /// How often all signatures of a domain are made anew, in seconds.
 pub const PERIOD_SECS: u64 = 6 * 86_400;
-/// TTL of DNSKEY, CDS, CDNSKEY and NSEC3PARAM in seconds.
+/// TTL of DNSKEY, CDS, CDNSKEY and NSEC3PARAM in seconds, if nothing else is said.
 const KEYS_TTL_SECS: u32 = 3600;
+/// How many keys are made at most until one has a free tag; every other one would do if half of all tags were taken.
+const DRAWS_MAX: usize = 64;
 /// How many opened keys and signed zones are remembered before all are forgotten.
 const REMEMBERED_MAX: usize = 4096;
 /// A signed zone with more records is not remembered.
@@ -51,6 +55,9 @@ pub enum DnssecError {
     /// A key cannot be made.
     #[error("no key can be made: {0}")]
     Make(#[from] KeyError),
+    /// Another key has its tag.
+    #[error("the zone has a key with tag {0} already: validators could mix them up")]
+    TagTaken(u16),
     /// A key cannot be sealed.
     #[error("the new key cannot be sealed: {0}")]
     Seal(#[from] SealError),
@@ -90,6 +97,8 @@ pub struct Dnssec {
     opened: Mutex<HashMap<i64, Arc<Opened>>>,
     /// Zones as they were signed last, for the signatures over what stays the same.
     signed: Mutex<HashMap<DomainId, Arc<Zone>>>,
+    /// TTL of DNSKEY and what goes with it.
+    keys_ttl_secs: u32,
 }
 
 impl std::fmt::Debug for Dnssec {
@@ -102,8 +111,6 @@ impl std::fmt::Debug for Dnssec {
 struct Opened {
     /// The pair.
     pair: KeyPair,
-    /// What it is for.
-    role: Role,
     /// RDATA of its DNSKEY.
     rdata: Vec<u8>,
     /// The tag of that.
@@ -128,7 +135,13 @@ impl Dnssec {
             Err(SealFileError::Missing { .. }) if !has_keys => Seal::create(seal)?,
             found => found?,
         };
-        Ok(Dnssec { seal, opened: Mutex::default(), signed: Mutex::default() })
+        Ok(Dnssec { seal, opened: Mutex::default(), signed: Mutex::default(), keys_ttl_secs: KEYS_TTL_SECS })
+    }
+
+    /// With another TTL of DNSKEY, CDS, CDNSKEY and NSEC3PARAM.
+    #[must_use]
+    pub fn with_keys_ttl(self, keys_ttl_secs: u32) -> Dnssec {
+        Dnssec { keys_ttl_secs, ..self }
     }
 
     /// A new key that signs everything of a domain, sealed.
@@ -136,11 +149,50 @@ impl Dnssec {
     /// # Errors
     /// [`DnssecError`].
     pub fn new_key(&self, domain: &str) -> Result<NewKey, DnssecError> {
-        let pair = KeyPair::generate(Algorithm::EcdsaP256Sha256)?;
-        let (role, binding) = (Role::Csk, Binding::of(apex_of(domain)?, &pair, Role::Csk));
-        let sealed = self.seal.seal(&pair, &binding)?;
-        let algorithm = pair.algorithm().number();
-        Ok(NewKey { role: role.name().to_owned(), algorithm, tag: binding.tag, public: pair.public().to_vec(), sealed })
+        self.make_key(domain, Role::Csk, Algorithm::EcdsaP256Sha256, State::Active, &[])
+    }
+
+    /// A new key of a domain, sealed, with a tag that is none of these.
+    ///
+    /// # Errors
+    /// [`DnssecError`].
+    pub fn make_key(
+        &self,
+        domain: &str,
+        role: Role,
+        algorithm: Algorithm,
+        state: State,
+        taken: &[u16],
+    ) -> Result<NewKey, DnssecError> {
+        let mut made = Err(DnssecError::TagTaken(0));
+        for _ in 0..DRAWS_MAX {
+            made = self.keep_key(domain, role, &KeyPair::generate(algorithm)?, state, taken);
+            if !matches!(made, Err(DnssecError::TagTaken(_))) {
+                break;
+            }
+        }
+        made
+    }
+
+    /// A key of a domain that came from elsewhere, sealed.
+    ///
+    /// # Errors
+    /// [`DnssecError::TagTaken`] if its tag is one of these.
+    pub fn keep_key(
+        &self,
+        domain: &str,
+        role: Role,
+        pair: &KeyPair,
+        state: State,
+        taken: &[u16],
+    ) -> Result<NewKey, DnssecError> {
+        let binding = Binding::of(apex_of(domain)?, pair, role);
+        if taken.contains(&binding.tag) {
+            return Err(DnssecError::TagTaken(binding.tag));
+        }
+        let sealed = self.seal.seal(pair, &binding)?;
+        let (role, algorithm) = (role.name().to_owned(), pair.algorithm().number());
+        Ok(NewKey { role, algorithm, tag: binding.tag, public: pair.public().to_vec(), sealed, state })
     }
 
     /// Signs the zone of a domain with its keys, and has the gate judge it.
@@ -175,11 +227,20 @@ impl Dnssec {
         keys: &[StoredKey],
         now_us: i64,
     ) -> Result<Signatory, DnssecError> {
-        let opened = keys.iter().filter(|key| key.active).map(|key| self.opened(domain, key));
-        let opened = opened.collect::<Result<Vec<_>, _>>()?;
-        let others = keys.iter().filter(|key| !key.active).filter_map(dnskey_of).map(|(_, dnskey)| dnskey.rdata());
-        let (others, now_unix_secs) = (others.collect(), u64::try_from(now_us / 1_000_000).unwrap_or(0));
-        Ok(Signatory { domain: domain.id, chain, opened, others, now_unix_secs })
+        let (mut pens, mut others) = (Vec::new(), Vec::new());
+        for key in keys {
+            let (role, dnskey) = dnskey_of(key).ok_or_else(|| unknown(domain, key))?;
+            let duties = roll::duties(key.key.state, role);
+            if duties.signs_zone || duties.signs_keys {
+                pens.push((self.opened(domain, key)?, duties));
+            } else if duties.is_announced {
+                others.push(dnskey.rdata());
+            }
+        }
+        let now_unix_secs = u64::try_from(now_us / 1_000_000).unwrap_or(0);
+        let (domain, keys_ttl_secs) = (domain.id, self.keys_ttl_secs);
+        let ends = keys.iter().any(|key| key.key.state == State::Ending);
+        Ok(Signatory { domain, chain, pens, others, keys_ttl_secs, ends, now_unix_secs })
     }
 
     /// Remembers a zone that was signed, for the signatures over what stays the same.
@@ -198,16 +259,12 @@ impl Dnssec {
             return Ok(Arc::clone(opened));
         }
         let NewKey { role, algorithm, tag, sealed, .. } = &stored.key;
-        let unknown = || {
-            let (domain, role) = (domain.name.clone(), role.clone());
-            DnssecError::Unknown { domain, tag: *tag, algorithm: *algorithm, role }
-        };
-        let role = Role::from_name(role).ok_or_else(unknown)?;
-        let algorithm = Algorithm::from_number(*algorithm).ok_or_else(unknown)?;
+        let role = Role::from_name(role).ok_or_else(|| unknown(domain, stored))?;
+        let algorithm = Algorithm::from_number(*algorithm).ok_or_else(|| unknown(domain, stored))?;
         let binding = Binding { apex: apex_of(&domain.name)?, tag: *tag, algorithm };
         let pair = self.seal.open(sealed, &binding).map_err(|cause| DnssecError::Open { binding, cause })?;
         let rdata = pair.dnskey(role).rdata();
-        let opened = Arc::new(Opened { pair, role, rdata, tag: *tag });
+        let opened = Arc::new(Opened { pair, rdata, tag: *tag });
         remember(&mut self.opened.lock().unwrap_or_else(PoisonError::into_inner), stored.id, Arc::clone(&opened));
         Ok(opened)
     }
@@ -219,10 +276,14 @@ pub struct Signatory {
     domain: DomainId,
     /// How it denies.
     chain: Chain,
-    /// The keys that sign.
-    opened: Vec<Arc<Opened>>,
-    /// RDATA of DNSKEY of those that do not.
+    /// The keys that sign, and what.
+    pens: Vec<(Arc<Opened>, Duties)>,
+    /// RDATA of DNSKEY of those that are announced and do not.
     others: Vec<Vec<u8>>,
+    /// TTL of DNSKEY.
+    keys_ttl_secs: u32,
+    /// Whether the parent is asked to remove all DS.
+    ends: bool,
     /// The time, in seconds since 1970.
     now_unix_secs: u64,
 }
@@ -230,14 +291,15 @@ pub struct Signatory {
 impl Signatory {
     /// Hands the plan to whoever signs.
     pub fn with_plan<T>(&self, sign: impl FnOnce(&Plan<'_>) -> T) -> T {
-        let keys: Vec<_> = self.opened.iter().map(|key| key.plan()).collect();
+        let keys: Vec<_> = self.pens.iter().map(|(key, duties)| key.plan(*duties)).collect();
+        let asked = self.dnskeys(|duties| duties.is_asked_for);
         sign(&Plan {
             keys: &keys,
             extra_dnskeys: &self.others,
-            announce: Announce::Keys(&self.entries()),
+            announce: if self.ends { Announce::Removal } else { Announce::Keys(&asked) },
             denial: self.chain,
             times: times(self.domain, self.now_unix_secs),
-            keys_ttl_secs: KEYS_TTL_SECS,
+            keys_ttl_secs: self.keys_ttl_secs,
             zonemd: false,
         })
     }
@@ -254,7 +316,8 @@ impl Signatory {
         let gate = Gate {
             at_unix_secs: self.now_unix_secs,
             remaining_secs_min: REMAINING_SECS_MIN,
-            keys: &self.entries(),
+            keys: &self.dnskeys(|duties| duties.signs_keys),
+            unannounced: &self.dnskeys(|duties| !duties.is_announced),
             verifier: Verifier::Ring,
             jobs,
         };
@@ -267,32 +330,49 @@ impl Signatory {
         self.chain
     }
 
-    /// RDATA of DNSKEY of the keys that the parent zone knows.
-    fn entries(&self) -> Vec<&[u8]> {
-        self.opened.iter().filter(|key| key.role != Role::Zsk).map(|key| &*key.rdata).collect()
+    /// RDATA of DNSKEY of the keys that sign and do this besides.
+    fn dnskeys(&self, does: impl Fn(&Duties) -> bool) -> Vec<&[u8]> {
+        self.pens.iter().filter(|(_, duties)| does(duties)).map(|(key, _)| &*key.rdata).collect()
     }
 }
 
 impl Opened {
     /// As the signer wants it.
-    fn plan(&self) -> Key<'_> {
+    fn plan(&self, duties: Duties) -> Key<'_> {
         Key {
             dnskey: &self.rdata,
+            is_announced: duties.is_announced,
             tag: self.tag,
             algorithm: self.pair.algorithm().number(),
-            signs_keys: self.role != Role::Zsk,
-            signs_zone: self.role != Role::Ksk,
+            signs_keys: duties.signs_keys,
+            signs_zone: duties.signs_zone,
             signer: self,
         }
     }
 }
 
-/// The keys of a domain as they are shown: ours, then the DNSKEY records of its owner.
+/// The keys of a domain as they are shown: those of ours that are announced, then the DNSKEY records of its owner.
 #[must_use]
 pub fn shown_keys(domain: &str, ours: &[StoredKey], theirs: &[&[u8]]) -> Vec<Shown> {
     let Ok(apex) = apex_of(domain) else { return Vec::new() };
-    let ours: Vec<_> = ours.iter().filter_map(dnskey_of).collect();
+    let is_announced =
+        |key: &&StoredKey| dnskey_of(key).is_some_and(|(role, _)| roll::duties(key.key.state, role).is_announced);
+    let ours: Vec<_> = ours.iter().filter(is_announced).filter_map(dnskey_of).collect();
     shown(apex.as_ref(), &ours, theirs)
+}
+
+/// One of our keys as it would be shown if it were announced; `None` if we do not know its role.
+#[must_use]
+pub fn shown_key(domain: &str, key: &StoredKey) -> Option<Shown> {
+    let apex = apex_of(domain).ok()?;
+    shown(apex.as_ref(), &[dnskey_of(key)?], &[]).pop()
+}
+
+/// The RDATA of the DS that the parent may have of a key, one for each digest.
+#[must_use]
+pub fn ds_of(domain: &str, key: &StoredKey) -> Vec<Vec<u8>> {
+    let (Ok(apex), Some((_, dnskey))) = (apex_of(domain), dnskey_of(key)) else { return Vec::new() };
+    DigestType::ALL.into_iter().map(|digest| dnskey.ds(apex.as_ref(), digest)).collect()
 }
 
 /// Since when nothing older is used, at this time, both in seconds since 1970.
@@ -323,6 +403,12 @@ fn times(domain: DomainId, now_unix_secs: u64) -> Times {
         inception_back_secs: INCEPTION_BACK_SECS,
         refresh_secs: VALIDITY_SECS - u32::try_from(age_secs).unwrap_or(u32::MAX).clamp(1, VALIDITY_SECS),
     }
+}
+
+/// A key that we cannot use.
+fn unknown(domain: &Domain, stored: &StoredKey) -> DnssecError {
+    let (domain, role) = (domain.name.clone(), stored.key.role.clone());
+    DnssecError::Unknown { domain, tag: stored.key.tag, algorithm: stored.key.algorithm, role }
 }
 
 /// The public half of a stored key, and what it is for.

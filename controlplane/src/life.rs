@@ -73,7 +73,8 @@ fn serve_until_told(config: Config) -> io::Result<()> {
     let stop = stop_on_signals()?;
     let store = Arc::new(Store::open(&config.state).map_err(|cause| store_error(&config.state, &cause))?);
     let has_keys = store.read(|reader| reader.has_keys()).map_err(|cause| store_error(&config.state, &cause))?;
-    let dnssec = Arc::new(Dnssec::open(&config.seal, has_keys).map_err(io::Error::other)?);
+    let dnssec = Dnssec::open(&config.seal, has_keys).map_err(io::Error::other)?;
+    let dnssec = Arc::new(dnssec.with_keys_ttl(config.domains.keys.ttl_secs));
     let planes = publish::Settings {
         dnssec: Some(Arc::clone(&dnssec)),
         snapshots: config.snapshots.clone(),
@@ -112,6 +113,7 @@ async fn serve(config: Config, store: Arc<Store>, app: Arc<Api>, stop: watch::Re
     tables.extend(api::tables());
     let unproved = tokio::spawn(api::verify::keep(Arc::clone(&app), stop.clone()));
     let resigned = tokio::spawn(api::signing::keep(Arc::clone(&app), stop.clone()));
+    let rolled = tokio::spawn(api::rolling::keep(Arc::clone(&app), stop.clone()));
     let server = Server::new(app, &tables, settings);
     let keep = tokio::spawn(api::throttles::keep(store, Arc::clone(server.shared()), stop.clone()));
     info!("serving http://{addr}");
@@ -123,6 +125,7 @@ async fn serve(config: Config, store: Arc<Store>, app: Arc<Api>, stop: watch::Re
     drop(keep.await);
     drop(unproved.await);
     drop(resigned.await);
+    drop(rolled.await);
     for poll in polls {
         drop(poll.await);
     }

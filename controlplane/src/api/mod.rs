@@ -20,6 +20,7 @@ mod operations;
 mod policies;
 mod preview;
 mod refusal;
+pub mod rolling;
 mod root;
 mod rrsets;
 mod serials;
@@ -92,7 +93,13 @@ pub fn tables() -> Vec<&'static [Route<Api>]> {
     let mut tables: Vec<&'static [Route<Api>]> = vec![&root::ROUTES, &domains::ROUTES, &rrsets::ROUTES];
     tables.extend(keys.into_iter().chain(admin::tables()));
     tables.extend([&dyndns::ROUTES as &[_], &serials::ROUTES, &changes::ROUTES, &history::ROUTES]);
-    tables.extend([&import::ROUTES as &[_], &comments::ROUTES, &operations::ROUTES, &verify::ROUTES]);
+    tables.extend([
+        &import::ROUTES as &[_],
+        &comments::ROUTES,
+        &operations::ROUTES,
+        &operations::keys::ROUTES,
+        &verify::ROUTES,
+    ]);
     tables
 }
 

@@ -5,7 +5,7 @@ use snapshot::dns::rtype::Rtype;
 use super::apply::apply;
 use super::commit::{Plan, authorise, book, carry_out, exclusivity, living_token, record, structure_of};
 use super::quota::{self, Cause, Cost, charge};
-use super::{Actor, Committed, NS_LOCKED, Refusal, Target, prove, serial};
+use super::{Actor, Committed, NS_LOCKED, Refusal, Target, prove, serial, signing};
 use crate::auth;
 use crate::naming::{self, Neighbours, Suffixes};
 use crate::rrset::canonical::canonical;
@@ -102,6 +102,7 @@ pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, R
     for key in &new.keys {
         txn.add_key(domain.account, domain.id, key, actor.now_us)?;
     }
+    signing::await_served(txn, &domain, actor.now_us)?;
     // A token that may write into what it makes may fill it as well.
     auto_policy(txn, actor, &domain)?;
     authorise(txn, actor, &domain, new.drafts.iter().map(|draft| (&*draft.subname, draft.rtype)))?;

@@ -8,8 +8,8 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use snapshot::dns::name::Name;
 
-use super::ConfigError;
-use crate::verify::ask::Servers;
+use super::{ConfigError, Keys};
+use crate::ask::Servers;
 
 /// The name servers of new domains when nothing is said: names that cannot be delegated to, so that nobody's are used.
 const NAMESERVERS_DEFAULT: [&str; 2] = ["ns1.petrel.test.", "ns2.petrel.test."];
@@ -17,7 +17,7 @@ const NAMESERVERS_DEFAULT: [&str; 2] = ["ns1.petrel.test.", "ns2.petrel.test."];
 const MINIMUM_TTL_DEFAULT: u32 = 3600;
 
 /// Where name servers answer.
-const DNS_PORT: u16 = 53;
+pub(super) const DNS_PORT: u16 = 53;
 
 /// The arguments.
 #[derive(Debug, Clone, Default, Args)]
@@ -138,11 +138,13 @@ pub struct Domains {
     pub dnssec: Dnssec,
     /// How those of tenants are proved to be theirs.
     pub verification: Verification,
+    /// How keys are rolled.
+    pub keys: Keys,
 }
 
 impl Domains {
     /// Merges arguments and file.
-    pub(super) fn from(args: DomainArgs, file: FileDomains) -> Result<Domains, ConfigError> {
+    pub(super) fn from(args: DomainArgs, file: FileDomains, keys: Keys) -> Result<Domains, ConfigError> {
         let first = |args: Vec<String>, file: Vec<String>| if args.is_empty() { file } else { args };
         let mut nameservers = first(args.nameservers, file.nameservers);
         if nameservers.is_empty() {
@@ -162,6 +164,7 @@ impl Domains {
         };
         Ok(Domains {
             verification,
+            keys,
             dnssec: args.dnssec.or(file.dnssec).unwrap_or_default(),
             hostmaster: absolute(&hostmaster)?,
             local_suffixes: suffixes.iter().map(local).collect::<Result<Vec<_>, _>>()?,

@@ -4,6 +4,7 @@
 //! without touching the network; an argument wins over the file, and a key the file may not have is an error.
 
 mod domains;
+mod keys;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,10 @@ use serde::Deserialize;
 
 pub use domains::{Dnssec, DomainArgs, Domains, Verification, Whose};
 
+pub use keys::{KeyArgs, Keys};
+
 use domains::FileDomains;
+use keys::FileKeys;
 
 /// Where HTTP is served when nothing is said: this machine only.
 pub const API_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8088);
@@ -51,14 +55,17 @@ pub struct Args {
     /// What new domains are made of.
     #[command(flatten)]
     pub domains: DomainArgs,
+    /// How DNSSEC keys are rolled.
+    #[command(flatten)]
+    pub keys: KeyArgs,
     /// Network of proxies whose X-Forwarded-For, -Proto and -Host are believed (repeatable) [default: none].
     #[arg(long = "trusted-proxy", value_name = "CIDR")]
     pub trusted_proxies: Vec<IpNet>,
     /// Control socket of a data plane to follow (repeatable).
     #[arg(long = "dataplane", value_name = "PATH")]
     pub dataplanes: Vec<PathBuf>,
-    /// TOML file with the keys `snapshots`, `state`, `sign`, `seal`, `api`, `api_socket`, `trusted_proxies`, `dataplanes` and the table
-    /// `domains`; arguments win over it.
+    /// TOML file with the keys `snapshots`, `state`, `sign`, `seal`, `api`, `api_socket`, `trusted_proxies`, `dataplanes` and the tables
+    /// `domains` and `keys`; arguments win over it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Check the configuration, print one line and end.
@@ -85,6 +92,9 @@ struct FileConfig {
     /// What new domains are made of.
     #[serde(default)]
     domains: FileDomains,
+    /// How DNSSEC keys are rolled.
+    #[serde(default)]
+    keys: FileKeys,
     /// As `--trusted-proxy`, all of them.
     #[serde(default)]
     trusted_proxies: Vec<String>,
@@ -184,7 +194,8 @@ impl Config {
         let api_socket = args.api_socket.or(file.api_socket).unwrap_or_else(|| state.join("socket"));
         let sign = args.sign.or(file.sign);
         let seal = args.seal.or(file.seal).unwrap_or_else(|| state.join("seal.key"));
-        let domains = Domains::from(args.domains, file.domains)?;
+        let keys = Keys::from(&args.keys, &file.keys);
+        let domains = Domains::from(args.domains, file.domains, keys)?;
         Ok(Config { snapshots, state, sign, seal, api, api_socket, domains, trusted_proxies, planes })
     }
 }

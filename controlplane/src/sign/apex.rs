@@ -52,10 +52,10 @@ pub fn apex_sets<'z>(apex: &OwnerRecords<'z>, plan: &Plan<'_>) -> Vec<Set<'z>> {
     sets
 }
 
-/// All keys: those that sign, those of the plan that do not, those of the zone.
+/// All keys: those that sign and are announced, those of the plan that do not sign, those of the zone.
 fn dnskeys(apex: &OwnerRecords<'_>, plan: &Plan<'_>) -> Rdatas {
     let mut rdatas = own(apex, Rtype::DNSKEY);
-    rdatas.extend(plan.keys.iter().map(|key| key.dnskey.to_vec()));
+    rdatas.extend(plan.keys.iter().filter(|key| key.is_announced).map(|key| key.dnskey.to_vec()));
     rdatas.extend(plan.extra_dnskeys.iter().cloned());
     rdatas
 }

@@ -226,6 +226,9 @@ fn check_keys(keys: &[Key<'_>]) -> Result<(), SignError> {
         if !Dnskey::read(key.dnskey).is_some_and(fits) {
             return Err(SignError::KeyMismatch { tag, algorithm });
         }
+        if key.signs_keys && !key.is_announced {
+            return Err(SignError::NotAnnounced { tag });
+        }
         if keys[..idx].iter().any(|other| (other.tag, other.algorithm) == (tag, algorithm)) {
             return Err(SignError::TagCollision { tag, algorithm });
         }

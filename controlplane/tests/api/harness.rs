@@ -181,6 +181,7 @@ impl Bench {
             local_suffixes: vec!["dyn.petrel.test".into()],
             minimum_ttl_secs: 3600,
             verification,
+            keys: config::Keys::default(),
             dnssec: config::Dnssec::Nsec,
         };
         let app = Arc::new(Api::new(Arc::clone(&store), publisher, planes, domains, dnssec).unwrap());

@@ -23,6 +23,8 @@ mod history;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod load;
 #[cfg(test)]
 mod log;

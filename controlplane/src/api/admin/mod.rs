@@ -6,6 +6,7 @@
 mod accounts;
 mod care;
 mod domains;
+mod keys;
 mod tokens;
 
 use super::Api;
@@ -15,6 +16,6 @@ use crate::http::route::{Access, Permission, Route};
 const ACCESS: Access = Access::With(Permission::Admin);
 
 /// The rows of all modules.
-pub(super) fn tables() -> [&'static [Route<Api>]; 4] {
-    [&accounts::ROUTES, &tokens::ROUTES, &domains::ROUTES, &care::ROUTES]
+pub(super) fn tables() -> [&'static [Route<Api>]; 5] {
+    [&accounts::ROUTES, &tokens::ROUTES, &domains::ROUTES, &keys::ROUTES, &care::ROUTES]
 }

@@ -72,7 +72,8 @@ impl Bench {
         let at_unix_secs = u64::try_from(crate::clock::now_us() / 1_000_000).unwrap();
         let remaining_secs_min = 14 * 86_400;
         let jobs = NonZeroUsize::MIN;
-        let gate = Gate { at_unix_secs, remaining_secs_min, keys: &[], verifier: Verifier::RustCrypto, jobs };
+        let verifier = Verifier::RustCrypto;
+        let gate = Gate { at_unix_secs, remaining_secs_min, keys: &[], unannounced: &[], verifier, jobs };
         gate.pass(&self.zone()).map(drop).unwrap_or_else(|refused| panic!("{refused}"));
     }
 

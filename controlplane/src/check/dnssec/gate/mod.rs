@@ -34,6 +34,9 @@ pub struct Gate<'g> {
     pub remaining_secs_min: u32,
     /// RDATA of DNSKEY that the zone must have: those that its owner was told of. There may be others.
     pub keys: &'g [&'g [u8]],
+    /// RDATA of DNSKEY of keys that sign the zone and are not in it, while its algorithm changes (RFC 6781 section 4.1.4):
+    /// what they sign is verified too, and whoever does not know them does not look at it.
+    pub unannounced: &'g [&'g [u8]],
     /// Who verifies: not who signed.
     pub verifier: Verifier,
     /// How many threads may be used.
@@ -91,7 +94,8 @@ impl Gate<'_> {
             verifier: self.verifier,
             jobs: self.jobs,
         };
-        let signed = Signed::of(zone, measure);
+        let mut signed = Signed::of(zone, measure);
+        signed.keys.add_unannounced(self.unannounced, self.verifier);
         check_apex(zone, &mut findings);
         self.check_keys(&signed, &mut findings);
         let mut tally = Tally::default();

@@ -60,7 +60,7 @@ fn run(cli: &Cli, output: &mut Output<'_>) -> Result<(), Failure> {
         Command::Compile(args) => commands::compile::run(args, dir, output),
         Command::Check(args) => commands::check::run(args, output),
         Command::Inspect(args) => commands::inspect::run(args, dir, output),
-        Command::Key(args) => commands::key::run(args, output),
+        Command::Key(args) => commands::key::run(args, dir, output),
         Command::Lookup(args) => commands::lookup::run(args, dir, output),
         Command::Push(args) => commands::push::run(args, dir, output),
         Command::Status(args) => commands::status::run(args, dir, output),

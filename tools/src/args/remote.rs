@@ -227,11 +227,20 @@ pub(crate) enum DnssecVerb {
         /// How it proves what it lacks.
         #[arg(long, value_enum, default_value = "nsec")]
         denial: Denial,
+        /// Which keys a domain gets that has none: one that signs everything, or two [default: csk].
+        #[arg(long, value_enum)]
+        keys: Option<Layout>,
+        /// Their algorithm: 13, 14 or 15 [default: 13].
+        #[arg(long, value_name = "NUMBER")]
+        algorithm: Option<u8>,
     },
     /// End signing, after the DS records were removed from the parent and have expired in caches; the keys are kept.
     Disable {
         /// Its name.
         name: String,
+        /// Even if the parent has DS records, whose holders find the domain bogus then.
+        #[arg(long)]
+        force: bool,
     },
     /// Print the DS records for the parent.
     Ds {
@@ -243,6 +252,15 @@ pub(crate) enum DnssecVerb {
         /// Its name.
         name: String,
     },
+}
+
+/// Which keys a domain has.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Layout {
+    /// One that signs everything.
+    Csk,
+    /// A KSK that signs the keys, and a ZSK that signs the rest.
+    Split,
 }
 
 /// How a domain proves what it lacks.

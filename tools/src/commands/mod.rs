@@ -21,6 +21,7 @@ pub(crate) mod rrset;
 pub(crate) mod status;
 pub(crate) mod token;
 pub(crate) mod up;
+mod zone_key;
 mod zone_text;
 
 use std::path::Path;

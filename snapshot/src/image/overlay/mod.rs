@@ -23,9 +23,10 @@ use self::chained::Hashed;
 use self::closure::{Item, Owned};
 pub use self::laid::Laid;
 pub use self::reader::{ReadError, ZoneReader};
-use super::build::{BaseFacts, BuildError, Nodes, Segment, ZoneCounts};
+use super::build::{BaseFacts, BuildError, Nodes, Segment};
 use super::denial::BaseDenial;
 use super::layout::{NODE_BELOW_CUT, NODE_CUT, NODE_TOMBSTONE, NODE_WILDCARD, NODE_WILDCARD_CHILD};
+use super::pack::ZoneCounts;
 use crate::dns::name::{Name, NameRef};
 use crate::dns::zone::{Zone, ZoneBuilder};
 

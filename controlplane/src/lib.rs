@@ -16,6 +16,7 @@ pub mod config;
 pub mod dnssec;
 pub mod dyndns;
 pub mod gate;
+pub mod geo;
 pub mod http;
 pub mod keys;
 mod life;

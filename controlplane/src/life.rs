@@ -80,7 +80,8 @@ fn serve_until_told(config: Config) -> io::Result<()> {
         planes: config.planes.clone(),
         sign: config.sign.clone(),
     };
-    let publisher = Publisher::start(Arc::clone(&store), &planes).map_err(io::Error::other)?;
+    let mut publisher = Publisher::start(Arc::clone(&store), &planes).map_err(io::Error::other)?;
+    publisher.follow_places(config.geoip.clone())?;
     let planes = Arc::new(Planes::new(config.snapshots.clone(), config.planes.clone(), Pace::default()));
     let app = Api::new(Arc::clone(&store), publisher, Arc::clone(&planes), config.domains.clone(), dnssec);
     let app = Arc::new(app.map_err(|cause| store_error(&config.state, &cause))?);

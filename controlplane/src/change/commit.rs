@@ -10,6 +10,7 @@ use super::quota::{Cause, Cost, charge};
 use super::signing::fits_keys;
 use super::{Actor, Change, Committed, Edit, Edits, NS_LOCKED, Precondition, Refusal, Target, Verb, serial};
 use crate::auth;
+use crate::geo;
 use crate::rrset::bulk::Bulk;
 use crate::rrset::structure::{Origin, Present, cname_conflict, structure};
 use crate::rrset::{Content, Draft};
@@ -386,6 +387,7 @@ pub(super) fn structure_of(targets: &[Target], actor: &Actor) -> Result<(), Refu
             let max = actor.limits.record_count_max;
             return Err(Refusal::Rules(vec![format!("An RRset may have at most {max} records.")]));
         }
+        geo::check(*rtype, records).map_err(|cause| Refusal::Rules(vec![cause]))?;
     }
     Ok(())
 }

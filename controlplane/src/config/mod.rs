@@ -48,6 +48,10 @@ pub struct Args {
     /// File with the secret that seals DNSSEC keys; it is made if it is not there [default: STATE/seal.key].
     #[arg(long, value_name = "FILE")]
     pub seal: Option<PathBuf>,
+    /// Database of places in the format of MaxMind (mmdb), for records that are answered by country or continent; it is read
+    /// again when it changes [default: none, such records are answered as if clients were nowhere].
+    #[arg(long, value_name = "FILE")]
+    pub geoip: Option<PathBuf>,
     /// What new domains are made of.
     #[command(flatten)]
     pub domains: DomainArgs,
@@ -57,7 +61,7 @@ pub struct Args {
     /// Control socket of a data plane to follow (repeatable).
     #[arg(long = "dataplane", value_name = "PATH")]
     pub dataplanes: Vec<PathBuf>,
-    /// TOML file with the keys `snapshots`, `state`, `sign`, `seal`, `api`, `api_socket`, `trusted_proxies`, `dataplanes` and the table
+    /// TOML file with the keys `snapshots`, `state`, `sign`, `seal`, `geoip`, `api`, `api_socket`, `trusted_proxies`, `dataplanes` and the table
     /// `domains`; arguments win over it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -82,6 +86,8 @@ struct FileConfig {
     sign: Option<PathBuf>,
     /// As `--seal`.
     seal: Option<PathBuf>,
+    /// As `--geoip`.
+    geoip: Option<PathBuf>,
     /// What new domains are made of.
     #[serde(default)]
     domains: FileDomains,
@@ -108,6 +114,8 @@ pub struct Config {
     pub sign: Option<PathBuf>,
     /// The secret that seals DNSSEC keys.
     pub seal: PathBuf,
+    /// The database of places.
+    pub geoip: Option<PathBuf>,
     /// What new domains are made of.
     pub domains: Domains,
     /// Networks of proxies that are believed.
@@ -184,8 +192,9 @@ impl Config {
         let api_socket = args.api_socket.or(file.api_socket).unwrap_or_else(|| state.join("socket"));
         let sign = args.sign.or(file.sign);
         let seal = args.seal.or(file.seal).unwrap_or_else(|| state.join("seal.key"));
+        let geoip = args.geoip.or(file.geoip);
         let domains = Domains::from(args.domains, file.domains)?;
-        Ok(Config { snapshots, state, sign, seal, api, api_socket, domains, trusted_proxies, planes })
+        Ok(Config { snapshots, state, sign, seal, geoip, api, api_socket, domains, trusted_proxies, planes })
     }
 }
 

@@ -10,6 +10,7 @@ mod big;
 mod files;
 mod guard;
 mod link;
+mod places;
 mod round;
 mod rows;
 mod signed;
@@ -21,10 +22,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam::channel::Sender;
 use snapshot::handover::{HandoverError, LockError};
+use snapshot::image::Segment;
 use tokio::sync::watch;
 
 use crate::dnssec::Dnssec;
+use crate::geo::Watch;
 use crate::store::{ChangeId, Store, StoreError};
 
 pub use files::FilesUnknown;
@@ -133,6 +137,10 @@ pub struct Publisher {
     files: watch::Receiver<Knowledge>,
     /// The threads.
     threads: worker::Threads,
+    /// Where tables of places go.
+    tables: Sender<Option<Segment>>,
+    /// What reads them, if anything does.
+    watch: Option<Watch>,
 }
 
 impl Publisher {
@@ -142,6 +150,23 @@ impl Publisher {
     /// [`StartError`]. A database that is behind the directory is no error: see [`Publisher::quarantine`].
     pub fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher, StartError> {
         worker::start(store, settings)
+    }
+
+    /// Publishes where addresses are, as the database of places in a file says, now and whenever that changes; without a
+    /// file, a table that is published goes.
+    ///
+    /// # Errors
+    /// That of the system, if there is no thread to be had. What ails the file is told in the log.
+    pub fn follow_places(&mut self, file: Option<PathBuf>) -> std::io::Result<()> {
+        self.watch = match file {
+            Some(file) => Some(Watch::start(file, self.tables.clone())?),
+            None => {
+                // The worker ends after us.
+                self.tables.send(None).ok();
+                None
+            }
+        };
+        Ok(())
     }
 
     /// How far it is now.

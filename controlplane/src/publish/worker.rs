@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 use super::big::BigZones;
 use super::files::{FileZones, Knowledge};
 use super::link::{Link, News};
+use super::places::PlaceTable;
 use super::round::{Due, Refused, Round};
 use super::{PlaneProgress, Progress, Publisher, Settings, StartError, guard};
 use crate::clock::now_us;
@@ -101,7 +102,7 @@ pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher,
         spawn("link", move || link.run())?;
         links.push(news);
     }
-    let (stop, stopping) = channel::bounded(0);
+    let ((stop, stopping), (tables, places)) = (channel::bounded(0), channel::unbounded());
     let wakes = store.wakes();
     let (found, files) = watch::channel(Knowledge::Pending);
     // A directory that is empty, or was compiled from files, gets all domains.
@@ -123,13 +124,14 @@ pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher,
         ready: Vec::new(),
         compactions: channel::unbounded(),
         is_compacting: false,
+        places: PlaceTable::new(places),
     };
     let is_stopped = quarantine.is_some();
     if let Some(cause) = &quarantine {
         error!("nothing is published: {cause}");
     }
     let worker = spawn("publish", move || worker.run(found, &wakes, &stopping, is_stopped))?;
-    Ok(Publisher { progress: watching, quarantine, files, threads: Threads { stop, worker } })
+    Ok(Publisher { progress: watching, quarantine, files, threads: Threads { stop, worker }, tables, watch: None })
 }
 
 /// A plane that was not asked yet.
@@ -189,6 +191,8 @@ struct Worker {
     compactions: (Sender<Option<Compacted>>, Receiver<Option<Compacted>>),
     /// Whether a compaction is under way.
     is_compacting: bool,
+    /// Where addresses are.
+    places: PlaceTable,
 }
 
 impl Worker {
@@ -238,6 +242,7 @@ impl Worker {
                 continue;
             }
             let (folded, compacted) = (self.big.folded(), self.compactions.1.clone());
+            let tables = self.places.tables();
             let again = if self.refused.is_empty() { channel::never() } else { channel::at(self.refused_until) };
             let reread = if unread.is_none() { channel::never() } else { channel::after(REREAD) };
             is_due = false;
@@ -249,6 +254,7 @@ impl Worker {
                     is_due = !self.ready.is_empty();
                 }
                 recv(compacted) -> compacted => self.adopt(compacted.ok().flatten()),
+                recv(tables) -> table => is_due = self.places.take(table) && !is_stopped,
                 recv(again) -> _ => is_due = true,
                 recv(wakes) -> woken => {
                     if woken.is_err() {
@@ -287,6 +293,7 @@ impl Worker {
             Ok(None) => return,
             Err(error) => return warn!("the published generation cannot be read: {}", explain(&error)),
         };
+        self.places.learn(&survey.view);
         let big = &mut self.big;
         let learnt = self.store.read(|reader| big.learn(reader, &survey));
         learnt.unwrap_or_else(|error: StoreError| warn!("big zones are compiled whole once: {error}"));
@@ -309,18 +316,20 @@ impl Worker {
         let round = round.map_err(|error: StoreError| error.to_string())?;
         self.refuse(&round.refused);
         let is_same = round.changes == 0 && round.head.change == self.done && round.segments.is_empty();
-        if is_same && round.removed.is_empty() && self.progress.borrow().generation.is_some() {
+        if is_same && round.removed.is_empty() && !self.places.is_due() && self.progress.borrow().generation.is_some() {
             return Ok(());
         }
         let now_us = now_us();
-        let Round { head, segments, removed, refused, changes } = round;
+        let Round { head, mut segments, mut removed, refused, changes } = round;
         let zones = segments.len() as u64;
         let overlays = segments.iter().filter(|segment| segment.facts.base.is_some()).count() as u64;
         let names = segments.iter().map(|segment| &segment.facts.apex).chain(&removed);
         let names: Vec<String> = names.map(|apex| apex.to_string().trim_end_matches('.').to_owned()).collect();
+        self.places.add_to(&mut segments, &mut removed);
         let published = self.publish(segments, removed, &head, now_us).map_err(|error| explain(&error))?;
         let manifest = &published.current.manifest;
         let generation = manifest.generation.0;
+        self.places.keep();
         self.done = head.change;
         self.taken = head.change;
         (self.is_whole, self.behind) = (false, None);

@@ -8,6 +8,7 @@ use snapshot::image::{BuildError, Segment};
 use crate::check::{self, Severity};
 use crate::clock::now_us;
 use crate::dnssec::{self, Dnssec, DnssecError, Signatory};
+use crate::geo;
 use crate::store::domains::{Domain, Soa};
 use crate::store::rrsets::Rrset;
 use crate::store::{Reader, StoreError};
@@ -99,6 +100,9 @@ fn push(builder: &mut ZoneBuilder, apex: &Name, rrset: &Rrset) -> Result<(), Zon
             line: 0,
         };
         builder.push(record).map_err(|_| ZoneError::TooLarge)?;
+    }
+    if let Some(choice) = geo::choice(apex.as_ref(), owner.as_ref(), rrset).map_err(|_| ZoneError::TooLarge)? {
+        builder.choose(owner.as_ref(), rrset.rtype, choice);
     }
     Ok(())
 }

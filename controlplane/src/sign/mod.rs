@@ -9,6 +9,7 @@
 
 mod apex;
 mod blocks;
+mod choices;
 mod nsec3;
 mod published;
 mod rrsig;

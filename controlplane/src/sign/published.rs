@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use snapshot::dns::choice::Choice;
 use snapshot::dns::name::NameRef;
 use snapshot::dns::rdata::canonical_rdata;
 use snapshot::dns::rtype::Rtype;
@@ -16,6 +17,11 @@ pub trait Published: Sync {
     /// Hands all records of `owner` to `each`, in any order, signatures and NSEC among them; none if it has none. Names
     /// are compared without regard to case. Whatever cannot be read may be missing: it is signed anew then.
     fn records(&self, owner: NameRef<'_>, each: &mut dyn FnMut(Record<'_>));
+
+    /// What could be answered in place of an RRset, with signatures; whatever is not known is signed anew.
+    fn choice(&self, _owner: NameRef<'_>, _rtype: Rtype) -> Option<&Choice> {
+        None
+    }
 }
 
 impl Published for () {
@@ -27,6 +33,10 @@ impl Published for Zone {
         for rrset in self.owner(owner).iter().flat_map(|owner| owner.rrsets()) {
             rrset.records().for_each(&mut *each);
         }
+    }
+
+    fn choice(&self, owner: NameRef<'_>, rtype: Rtype) -> Option<&Choice> {
+        Zone::choice(self, owner, rtype)
     }
 }
 

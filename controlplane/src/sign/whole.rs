@@ -86,6 +86,7 @@ pub fn sign(zone: &Zone, plan: &Plan<'_>, published: &dyn Published, jobs: NonZe
     if let Denial::Nsec3 { opt_out } = plan.denial {
         work.links(opt_out, &mut output)?;
     }
+    work.choices(zone, &mut output)?;
     let mut zone = output.finish_zone();
     if let Some(set) = apex_sets.iter().find(|set| set.rtype == Rtype::ZONEMD) {
         zone = work.zonemd(zone, set.ttl_secs, &mut output)?;
@@ -183,6 +184,24 @@ impl<'z> Work<'_, 'z, '_> {
                 Ok(())
             },
         )
+    }
+
+    /// Signs what may be answered in place of RRsets.
+    fn choices(&self, zone: &'z Zone, output: &mut Output) -> Result<(), SignError> {
+        if zone.choices().next().is_none() {
+            return Ok(());
+        }
+        let mut made = Made::default();
+        for Spot { owner, .. } in self.spots.iter().filter(|spot| spot.standing == Standing::Authoritative) {
+            for rtype in owner.rrsets().map(|rrset| rrset.rtype()) {
+                if let Some(choice) = zone.choice(owner.name(), rtype) {
+                    let choice = self.signer.choice(owner.name(), rtype, choice, &mut made)?;
+                    output.builder.choose(owner.name(), rtype, choice);
+                }
+            }
+        }
+        output.count(&made);
+        Ok(())
     }
 
     /// One link of the chain.

@@ -254,6 +254,12 @@ pub(crate) struct Up {
     /// Address for HTTP; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8088")]
     pub(crate) api: SocketAddr,
+    /// Database of places (mmdb), for records that are answered by country or continent.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) geoip: Option<PathBuf>,
+    /// Prefix of resolvers whose word about the subnets of their clients is taken (repeatable).
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) ecs: Vec<String>,
     /// Passing a gate that stops the zones given.
     #[command(flatten)]
     pub(crate) force: Force,

@@ -183,10 +183,26 @@ impl<'z> Walk<'_, 'z> {
         for rrset in spot.owner.rrsets().filter(|rrset| rrset.rtype() != Rtype::RRSIG) {
             if self.context.signed.owns(spot, rrset.rtype()) {
                 self.rrset(spot, rrsigs, &rrset);
+                self.alternatives(spot, rrset.rtype());
             }
         }
         if let Some(rrsigs) = rrsigs {
             self.check_covered(spot, &rrsigs);
+        }
+    }
+
+    /// Looks at what may be answered in place of an RRset: each alternative must have what the RRset itself must have.
+    fn alternatives(&mut self, spot: &Spot<'z>, rtype: Rtype) {
+        let choice = self.context.signed.zone.choice(spot.name, rtype).into_iter();
+        for owner in choice.flat_map(|choice| choice.alternatives()).filter_map(|one| one.zone.owner(spot.name)) {
+            let spot = Spot { owner, name: spot.name, place: spot.place };
+            let rrsigs = owner.rrset(Rtype::RRSIG);
+            if let Some(rrset) = owner.rrset(rtype) {
+                self.rrset(&spot, rrsigs, &rrset);
+            }
+            if let Some(rrsigs) = rrsigs {
+                self.check_covered(&spot, &rrsigs);
+            }
         }
     }
 

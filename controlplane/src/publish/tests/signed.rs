@@ -14,12 +14,12 @@ use crate::store::domains::Denial;
 
 impl Bench {
     /// What signs, with the key in a file of the bench.
-    fn dnssec(&self, file: &str) -> Arc<Dnssec> {
+    pub(super) fn dnssec(&self, file: &str) -> Arc<Dnssec> {
         Arc::new(Dnssec::open(&self.dir.path().join(file), false).unwrap())
     }
 
     /// Starts a publisher that signs.
-    fn signing(&self, dnssec: &Arc<Dnssec>) -> Publisher {
+    pub(super) fn signing(&self, dnssec: &Arc<Dnssec>) -> Publisher {
         let dnssec = Some(Arc::clone(dnssec));
         let settings =
             Settings { snapshots: self.dir.path().join("snapshots"), planes: Vec::new(), sign: None, dnssec };
@@ -27,7 +27,7 @@ impl Bench {
     }
 
     /// Has a domain signed with a new key, or no longer.
-    fn sign(&self, dnssec: &Dnssec, domain: DomainId, name: &str, denial: Denial) -> ChangeId {
+    pub(super) fn sign(&self, dnssec: &Dnssec, domain: DomainId, name: &str, denial: Denial) -> ChangeId {
         let (actor, key) = (self.actor.clone(), dnssec.new_key(name).unwrap());
         let set = move |txn: &crate::store::Txn<'_>| set_signing(txn, &actor, domain, denial, Some(key));
         self.store.write_blocking(set).unwrap().1.unwrap()
@@ -86,7 +86,7 @@ impl Bench {
 }
 
 /// Waits until a change is published or refused.
-fn wait(publisher: &Publisher, change: ChangeId) {
+pub(super) fn wait(publisher: &Publisher, change: ChangeId) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(publisher.wait(change, Duration::from_secs(30)));
     assert!(publisher.has(change));

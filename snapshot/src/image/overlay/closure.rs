@@ -41,7 +41,7 @@ pub(super) struct Owned {
     /// NS records.
     ns: bool,
     /// DNAME records.
-    dname: bool,
+    pub(super) dname: bool,
 }
 
 /// What lies above a name.

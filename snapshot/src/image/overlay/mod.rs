@@ -129,6 +129,12 @@ impl OverlayBuilder {
         Ok(OverlayBuilder { apex, base, items: BTreeMap::new(), owned: HashMap::new(), head })
     }
 
+    /// Whether the apex had a DNAME, which hides all names below, when the last change was taken up.
+    #[must_use]
+    pub fn has_apex_dname(&self) -> bool {
+        self.owned.get(self.apex.as_wire()).map_or(self.base.has_apex_dname, |owned| owned.dname)
+    }
+
     /// How many nodes it has.
     #[must_use]
     pub fn node_count(&self) -> usize {

@@ -22,7 +22,7 @@ use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Zone, ZoneTooLarge};
 
 pub use apex::apex_sets;
-pub use published::Published;
+pub use published::{Before, Published};
 pub use rrsig::{Made, MadeRecord};
 pub use set::Set;
 pub use signer::{Link, Node, Standing, ZoneSigner};

@@ -236,7 +236,7 @@ impl<'z> Walk<'_, 'z> {
             count += 1;
             algorithms.insert(signature.algorithm);
             let found = self.context.mistake(&signature, record.ttl_secs, owner, rrset);
-            if let Some((code, message)) = found.or_else(|| self.verify(&signature, owner, rrset)) {
+            if let Some((code, message)) = found.or_else(|| self.verify(&signature, record.rdata, owner, rrset)) {
                 self.findings.insecure(code, record.line, owner, message);
             }
         }
@@ -277,11 +277,18 @@ impl<'z> Walk<'_, 'z> {
     fn verify(
         &mut self,
         signature: &Rrsig<'_>,
+        rdata: &[u8],
         owner: NameRef<'_>,
         rrset: &Rrset<'z>,
     ) -> Option<(&'static str, String)> {
         let keys = self.context.signed.keys.of_signature(signature);
         if keys.is_empty() {
+            return None;
+        }
+        let remaining_secs = signature.expiration.wrapping_sub(self.context.signed.measure.at);
+        let good = Tally { count: 1, remaining_secs_min: Some(remaining_secs) };
+        if self.context.was_good(signature, rdata, owner, rrset) {
+            self.tally.add(&good);
             return None;
         }
         if self.message.is_empty() {
@@ -294,8 +301,7 @@ impl<'z> Walk<'_, 'z> {
         for key in keys.iter().take(2 * limits::COLLIDING_KEYS_MAX) {
             match key.public.verify(&self.message, signature.signature) {
                 Verdict::Good => {
-                    let remaining_secs = signature.expiration.wrapping_sub(self.context.signed.measure.at);
-                    self.tally.add(&Tally { count: 1, remaining_secs_min: Some(remaining_secs) });
+                    self.tally.add(&good);
                     return None;
                 }
                 Verdict::Bad => is_bad = true,
@@ -339,6 +345,14 @@ impl<'z> Walk<'_, 'z> {
 }
 
 impl Context<'_, '_> {
+    /// Whether a signature was verified before, over the same octets and by the only key that it can be by now.
+    fn was_good(&self, signature: &Rrsig<'_>, rdata: &[u8], owner: NameRef<'_>, rrset: &Rrset<'_>) -> bool {
+        let Some(before) = self.signed.before else { return false };
+        let [key] = self.signed.keys.of_signature(signature) else { return false };
+        let is_known = before.has_key(signature.algorithm, signature.key_tag, key.dnskey.rdata);
+        is_known && before.has_signature(owner, rrset, rdata)
+    }
+
     /// What is wrong with a signature before any cryptography.
     fn mistake(
         &self,

@@ -19,7 +19,9 @@ use crate::check::dnssec::gate::{Gate, Passed, REMAINING_SECS_MIN, Refused};
 use crate::keys::{
     Algorithm, Binding, Dnskey, KeyError, KeyPair, OpenError, Role, Seal, SealError, SealFileError, Shown, shown,
 };
-use crate::sign::{self, Announce, Denial as Chain, Key, Plan, Published, SignError, Signer, SignerError, Times};
+use crate::sign::{
+    self, Announce, Before, Denial as Chain, Key, Plan, Published, SignError, Signer, SignerError, Times,
+};
 use crate::store::DomainId;
 use crate::store::domains::{Denial, Domain};
 use crate::store::keys::{NewKey, StoredKey};
@@ -32,10 +34,12 @@ const INCEPTION_BACK_SECS: u32 = 3 * 3600;
 pub const PERIOD_SECS: u64 = 6 * 86_400;
 /// TTL of DNSKEY, CDS, CDNSKEY and NSEC3PARAM in seconds.
 const KEYS_TTL_SECS: u32 = 3600;
-/// How many opened keys and signed zones are remembered before all are forgotten.
+/// How many opened keys are remembered before all are forgotten.
 const REMEMBERED_MAX: usize = 4096;
-/// A signed zone with more records is not remembered.
-const REMEMBERED_RECORDS_MAX: usize = 512;
+/// How many records of signed zones are remembered before all are forgotten: some 200 octets each.
+const REMEMBERED_RECORDS_MAX: usize = 1 << 20;
+/// A signed zone with more records is not remembered: what is served of it can be read.
+const REMEMBERED_ZONE_RECORDS_MAX: usize = 1 << 14;
 /// A zone with more records is signed by several threads.
 const BULK_RECORDS_MIN: usize = 1000;
 /// How many domains lie between two that are signed anew at the same moment, were they made one after the other: a number
@@ -89,7 +93,16 @@ pub struct Dnssec {
     /// Keys that were opened, by their number in the database.
     opened: Mutex<HashMap<i64, Arc<Opened>>>,
     /// Zones as they were signed last, for the signatures over what stays the same.
-    signed: Mutex<HashMap<DomainId, Arc<Zone>>>,
+    signed: Mutex<SignedZones>,
+}
+
+/// Zones as they were signed last.
+#[derive(Default)]
+struct SignedZones {
+    /// The zones.
+    zones: HashMap<DomainId, Arc<Zone>>,
+    /// How many records they have together.
+    record_count: usize,
 }
 
 impl std::fmt::Debug for Dnssec {
@@ -143,24 +156,23 @@ impl Dnssec {
         Ok(NewKey { role: role.name().to_owned(), algorithm, tag: binding.tag, public: pair.public().to_vec(), sealed })
     }
 
-    /// Signs the zone of a domain with its keys, and has the gate judge it.
+    /// Signs the zone of a domain with its keys, and has the gate judge it. Signatures over what stays the same are those of
+    /// the zone as it was remembered, or else as it is `served`.
     ///
     /// # Errors
     /// [`DnssecError`]; what is published stays as it is then.
-    pub fn sign(&self, zone: Zone, signatory: &Signatory) -> Result<Zone, DnssecError> {
+    pub fn sign(&self, zone: Zone, signatory: &Signatory, served: &dyn Published) -> Result<Zone, DnssecError> {
         let jobs = if zone.record_count() >= BULK_RECORDS_MIN {
             std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
         } else {
             NonZeroUsize::MIN
         };
-        let before = self.signed.lock().unwrap_or_else(PoisonError::into_inner).get(&signatory.domain).cloned();
-        let published: &dyn Published = match &before {
-            Some(before) => &**before,
-            None => &(),
-        };
+        let before = self.signed.lock().unwrap_or_else(PoisonError::into_inner).zones.get(&signatory.domain).cloned();
+        let published: &dyn Published = before.as_deref().map_or(served, |before| before);
         let signed = signatory.with_plan(|plan| sign::sign(&zone, plan, published, jobs))?;
         drop(zone);
-        signatory.gate(jobs, |gate| gate.pass(&signed.zone))?;
+        let before = Before::new(published, signed.zone.apex());
+        signatory.gate(jobs, |gate| gate.pass_since(&signed.zone, &before))?;
         Ok(signed.zone)
     }
 
@@ -185,11 +197,17 @@ impl Dnssec {
     /// Remembers a zone that was signed, for the signatures over what stays the same.
     pub fn remember(&self, domain: DomainId, zone: Zone) {
         let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
-        if zone.record_count() <= REMEMBERED_RECORDS_MAX {
-            remember(&mut signed, domain, Arc::new(zone));
-        } else {
-            signed.remove(&domain);
+        if let Some(before) = signed.zones.remove(&domain) {
+            signed.record_count -= before.record_count();
         }
+        if zone.record_count() > REMEMBERED_ZONE_RECORDS_MAX {
+            return;
+        }
+        if signed.record_count + zone.record_count() > REMEMBERED_RECORDS_MAX {
+            *signed = SignedZones::default();
+        }
+        signed.record_count += zone.record_count();
+        signed.zones.insert(domain, Arc::new(zone));
     }
 
     /// A key that can sign.

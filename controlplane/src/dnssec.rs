@@ -13,11 +13,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use snapshot::dns::name::Name;
 use snapshot::dns::zone::Zone;
+use tracing::warn;
 
 use crate::check::dnssec::Verifier;
 use crate::check::dnssec::gate::{Gate, Passed, REMAINING_SECS_MIN, Refused};
 use crate::keys::{
-    Algorithm, Binding, Dnskey, KeyError, KeyPair, OpenError, Role, Seal, SealError, SealFileError, Shown, shown,
+    Algorithm, Binding, Device, DeviceError, Dnskey, KeyError, KeyNumber, KeyPair, OpenError, Role, Seal, SealError,
+    SealFileError, Shown, SigningKey, shown,
 };
 use crate::sign::{self, Announce, Denial as Chain, Key, Plan, Published, SignError, Signer, SignerError, Times};
 use crate::store::DomainId;
@@ -51,6 +53,9 @@ pub enum DnssecError {
     /// A key cannot be made.
     #[error("no key can be made: {0}")]
     Make(#[from] KeyError),
+    /// The device makes none.
+    #[error("no key can be made: {0}")]
+    Device(#[from] DeviceError),
     /// A key cannot be sealed.
     #[error("the new key cannot be sealed: {0}")]
     Seal(#[from] SealError),
@@ -86,6 +91,8 @@ pub enum DnssecError {
 pub struct Dnssec {
     /// What seals and opens keys.
     seal: Seal,
+    /// What keeps new keys instead, if there is one.
+    device: Option<Arc<Device>>,
     /// Keys that were opened, by their number in the database.
     opened: Mutex<HashMap<i64, Arc<Opened>>>,
     /// Zones as they were signed last, for the signatures over what stays the same.
@@ -100,8 +107,8 @@ impl std::fmt::Debug for Dnssec {
 
 /// A key that can sign.
 struct Opened {
-    /// The pair.
-    pair: KeyPair,
+    /// The key.
+    pair: SigningKey,
     /// What it is for.
     role: Role,
     /// RDATA of its DNSKEY.
@@ -114,7 +121,7 @@ impl Signer for Opened {
     /// Deterministically, with the crate p256 where it can be: signing and ring's verification together take less than ring's
     /// signing and p256's verification, which is five times as slow.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
-        self.pair.sign(message).map_err(|error| SignerError(error.to_string()))
+        self.pair.sign(message).map_err(SignerError)
     }
 }
 
@@ -128,19 +135,44 @@ impl Dnssec {
             Err(SealFileError::Missing { .. }) if !has_keys => Seal::create(seal)?,
             found => found?,
         };
-        Ok(Dnssec { seal, opened: Mutex::default(), signed: Mutex::default() })
+        Ok(Dnssec { seal, device: None, opened: Mutex::default(), signed: Mutex::default() })
     }
 
-    /// A new key that signs everything of a domain, sealed.
+    /// The same, with new keys made in a device and kept there.
+    #[must_use]
+    pub fn with_device(self, device: Device) -> Dnssec {
+        Dnssec { device: Some(Arc::new(device)), ..self }
+    }
+
+    /// Whether new keys are made in a device.
+    #[must_use]
+    pub fn has_device(&self) -> bool {
+        self.device.is_some()
+    }
+
+    /// A new key that signs everything of a domain, sealed or in the device. Who does not use it gives it back to [`Dnssec::discard`].
     ///
     /// # Errors
     /// [`DnssecError`].
     pub fn new_key(&self, domain: &str) -> Result<NewKey, DnssecError> {
-        let pair = KeyPair::generate(Algorithm::EcdsaP256Sha256)?;
+        let algorithm = Algorithm::EcdsaP256Sha256;
+        if let Some(device) = &self.device {
+            return held_key(device, apex_of(domain)?, algorithm, Role::Csk);
+        }
+        let pair = KeyPair::generate(algorithm)?;
         let (role, binding) = (Role::Csk, Binding::of(apex_of(domain)?, &pair, Role::Csk));
         let sealed = self.seal.seal(&pair, &binding)?;
         let algorithm = pair.algorithm().number();
         Ok(NewKey { role: role.name().to_owned(), algorithm, tag: binding.tag, public: pair.public().to_vec(), sealed })
+    }
+
+    /// Forgets a key of [`Dnssec::new_key`] that came to no use: a device has room for so many.
+    pub fn discard(&self, key: &NewKey) {
+        if let (Some(device), Some(number)) = (&self.device, KeyNumber::from_kept(&key.sealed))
+            && let Err(error) = device.destroy(number)
+        {
+            warn!("key {number} stays in the device, of no use to anybody: {error}");
+        }
     }
 
     /// Signs the zone of a domain with its keys, and has the gate judge it.
@@ -205,12 +237,21 @@ impl Dnssec {
         let role = Role::from_name(role).ok_or_else(unknown)?;
         let algorithm = Algorithm::from_number(*algorithm).ok_or_else(unknown)?;
         let binding = Binding { apex: apex_of(&domain.name)?, tag: *tag, algorithm };
-        let pair = self.seal.open(sealed, &binding).map_err(|cause| DnssecError::Open { binding, cause })?;
+        let pair = SigningKey::open(sealed, &binding, &self.seal, self.device.as_ref());
+        let pair = pair.map_err(|cause| DnssecError::Open { binding, cause })?;
         let rdata = pair.dnskey(role).rdata();
         let opened = Arc::new(Opened { pair, role, rdata, tag: *tag });
         remember(&mut self.opened.lock().unwrap_or_else(PoisonError::into_inner), stored.id, Arc::clone(&opened));
         Ok(opened)
     }
+}
+
+/// A new key in a device.
+fn held_key(device: &Arc<Device>, apex: Name, algorithm: Algorithm, role: Role) -> Result<NewKey, DnssecError> {
+    let held = device.generate(algorithm, &format!("{apex} {algorithm}"))?;
+    let (tag, sealed) = (held.dnskey(role).tag(), held.number().kept());
+    let (role, algorithm) = (role.name().to_owned(), algorithm.number());
+    Ok(NewKey { role, algorithm, tag, public: held.public().to_vec(), sealed })
 }
 
 /// What signs one domain at one time.

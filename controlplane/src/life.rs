@@ -21,6 +21,7 @@ use crate::dnssec::Dnssec;
 use crate::http::listen::{Listener, accept};
 use crate::http::openapi;
 use crate::http::server::{Server, Settings};
+use crate::keys::Device;
 use crate::planes::{Pace, Planes};
 use crate::publish::{self, Publisher};
 use crate::serve::{self, Follows as _};
@@ -73,7 +74,11 @@ fn serve_until_told(config: Config) -> io::Result<()> {
     let stop = stop_on_signals()?;
     let store = Arc::new(Store::open(&config.state).map_err(|cause| store_error(&config.state, &cause))?);
     let has_keys = store.read(|reader| reader.has_keys()).map_err(|cause| store_error(&config.state, &cause))?;
-    let dnssec = Arc::new(Dnssec::open(&config.seal, has_keys).map_err(io::Error::other)?);
+    let mut dnssec = Dnssec::open(&config.seal, has_keys).map_err(io::Error::other)?;
+    if let Some(settings) = config.device.clone() {
+        dnssec = dnssec.with_device(Device::start(settings)?);
+    }
+    let dnssec = Arc::new(dnssec);
     let planes = publish::Settings {
         dnssec: Some(Arc::clone(&dnssec)),
         snapshots: config.snapshots.clone(),

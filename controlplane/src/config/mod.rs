@@ -3,6 +3,7 @@
 //! It opens no socket and watches nothing. Invariant: a [`Config`] is complete and was checked as far as that goes
 //! without touching the network; an argument wins over the file, and a key the file may not have is an error.
 
+mod device;
 mod domains;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,9 +13,13 @@ use clap::Parser;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+pub use device::DeviceArgs;
 pub use domains::{Dnssec, DomainArgs, Domains, Verification, Whose};
 
+use device::FileDevice;
 use domains::FileDomains;
+
+use crate::keys::DeviceSettings;
 
 /// Where HTTP is served when nothing is said: this machine only.
 pub const API_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8088);
@@ -48,6 +53,9 @@ pub struct Args {
     /// File with the secret that seals DNSSEC keys; it is made if it is not there [default: STATE/seal.key].
     #[arg(long, value_name = "FILE")]
     pub seal: Option<PathBuf>,
+    /// The device that makes and keeps new DNSSEC keys.
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// What new domains are made of.
     #[command(flatten)]
     pub domains: DomainArgs,
@@ -57,8 +65,8 @@ pub struct Args {
     /// Control socket of a data plane to follow (repeatable).
     #[arg(long = "dataplane", value_name = "PATH")]
     pub dataplanes: Vec<PathBuf>,
-    /// TOML file with the keys `snapshots`, `state`, `sign`, `seal`, `api`, `api_socket`, `trusted_proxies`, `dataplanes` and the table
-    /// `domains`; arguments win over it.
+    /// TOML file with the keys `snapshots`, `state`, `sign`, `seal`, `api`, `api_socket`, `trusted_proxies`, `dataplanes` and the tables
+    /// `pkcs11` and `domains`; arguments win over it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Check the configuration, print one line and end.
@@ -82,6 +90,9 @@ struct FileConfig {
     sign: Option<PathBuf>,
     /// As `--seal`.
     seal: Option<PathBuf>,
+    /// The device that makes and keeps new DNSSEC keys.
+    #[serde(default)]
+    pkcs11: FileDevice,
     /// What new domains are made of.
     #[serde(default)]
     domains: FileDomains,
@@ -108,6 +119,8 @@ pub struct Config {
     pub sign: Option<PathBuf>,
     /// The secret that seals DNSSEC keys.
     pub seal: PathBuf,
+    /// The device that makes and keeps new DNSSEC keys.
+    pub device: Option<DeviceSettings>,
     /// What new domains are made of.
     pub domains: Domains,
     /// Networks of proxies that are believed.
@@ -141,6 +154,17 @@ pub enum ConfigError {
     /// The snapshot directory is none.
     #[error("snapshots: {0} is not a directory")]
     NotDirectory(PathBuf),
+    /// Of what a device needs, something is missing.
+    #[error("a device for keys needs --pkcs11 MODULE, --pkcs11-token LABEL and --pkcs11-pin-file FILE, all of them")]
+    HalfDevice,
+    /// A file that it needs is not there, or others can read it.
+    #[error("{path}: {problem}")]
+    DeviceFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A name is none.
     #[error("{0:?} is not a domain name")]
     Name(String),
@@ -185,7 +209,8 @@ impl Config {
         let sign = args.sign.or(file.sign);
         let seal = args.seal.or(file.seal).unwrap_or_else(|| state.join("seal.key"));
         let domains = Domains::from(args.domains, file.domains)?;
-        Ok(Config { snapshots, state, sign, seal, api, api_socket, domains, trusted_proxies, planes })
+        let device = device::settings(args.device, file.pkcs11)?;
+        Ok(Config { snapshots, state, sign, seal, api, api_socket, device, domains, trusted_proxies, planes })
     }
 }
 
@@ -249,6 +274,17 @@ mod tests {
         let args = ["--api-socket", "DIR/t", "--trusted-proxy", "192.0.2.0/24"];
         check_config(Some(file), &args, "[] DIR/t DIR/state 192.0.2.0/24");
         check_config(Some("snapshots = 'DIR'\ntrusted_proxies = ['10.0.0.1/x']"), &[], "10.0.0.1/x is no network");
+    }
+
+    #[test]
+    fn a_device_for_keys_needs_all_that_it_needs() {
+        check_config(None, &["--snapshots", "DIR", "--pkcs11", "DIR/m.so"], "all of them");
+        let all = ["--snapshots", "DIR", "--pkcs11", "DIR/m.so", "--pkcs11-token", "t", "--pkcs11-pin-file", "DIR/pin"];
+        check_config(None, &all, "DIR/m.so: No such file");
+        let file = "snapshots = 'DIR'\n[pkcs11]\nmodule = 'DIR/c.toml'\ntoken = 't'\npin_file = 'DIR/none'";
+        check_config(Some(file), &[], "DIR/none: No such file");
+        // The config file stands for a PIN that all the world can read.
+        check_config(Some(&file.replace("none", "c.toml")), &[], "others can read the PIN");
     }
 
     #[test]

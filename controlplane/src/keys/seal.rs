@@ -14,8 +14,9 @@ use snapshot::dns::name::Name;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::device::{DeviceError, HELD};
 use super::dnskey::Role;
-use super::{Algorithm, KeyError, KeyPair};
+use super::{Algorithm, Dnskey, KeyError, KeyPair};
 
 /// How long a sealing key is.
 pub(super) const KEY_LEN: usize = 32;
@@ -72,6 +73,20 @@ pub enum OpenError {
         /// The version it has.
         version: u8,
     },
+    /// It is in a device, and there is none.
+    #[error("the private key of {0} is kept by a device, and none is configured: start with --pkcs11")]
+    NoDevice(Binding),
+    /// It is in a device that does not show it.
+    #[error("the private key of {binding} is not to be had: {error}")]
+    Device {
+        /// What it was to be bound to.
+        binding: Binding,
+        /// What the device says.
+        error: DeviceError,
+    },
+    /// There is only the number of a key in a device.
+    #[error("the private key of {0} is kept by a device, which gives it to nobody")]
+    Held(Binding),
     /// Another sealing key, another binding, or changed octets; which of them cannot be told.
     #[error(
         "the sealed private key of {0} does not open: the sealing key is not the one it was sealed with, or its row was \
@@ -123,6 +138,9 @@ impl Seal {
     /// [`OpenError`] for any other binding, sealing key or octets.
     pub fn open(&self, sealed: &[u8], binding: &Binding) -> Result<KeyPair, OpenError> {
         let (&version, rest) = sealed.split_first().ok_or_else(|| OpenError::Short(binding.clone()))?;
+        if version == HELD {
+            return Err(OpenError::Held(binding.clone()));
+        }
         if version != VERSION {
             return Err(OpenError::Version { binding: binding.clone(), version });
         }
@@ -165,8 +183,14 @@ impl Binding {
 
     /// Whether `pair` has this algorithm and, in one of the roles a key can have, this tag.
     fn fits(&self, pair: &KeyPair) -> bool {
-        let is_tag_right = || Role::ALL.into_iter().any(|role| pair.dnskey(role).tag() == self.tag);
-        self.algorithm == pair.algorithm() && is_tag_right()
+        self.is_of(pair.algorithm(), pair.public())
+    }
+
+    /// Whether a key of this algorithm and public key has, in one of the roles it can have, this tag.
+    pub(super) fn is_of(&self, algorithm: Algorithm, public: &[u8]) -> bool {
+        let tag =
+            |role: Role| Dnskey { flags: role.flags(), algorithm: algorithm.number(), public: public.to_vec() }.tag();
+        self.algorithm == algorithm && Role::ALL.into_iter().any(|role| tag(role) == self.tag)
     }
 
     /// What is authenticated: no two bindings have the same octets, for names end themselves.

@@ -17,6 +17,7 @@ use controlplane::dnssec::Dnssec;
 use controlplane::http::listen::{Listener, accept};
 use controlplane::http::openapi;
 use controlplane::http::server::{Server, Settings};
+use controlplane::keys::Device;
 use controlplane::planes::{Pace, Planes};
 use controlplane::publish::{self, Publisher};
 use controlplane::serve;
@@ -164,9 +165,20 @@ impl Bench {
 
     /// Starts one in a directory.
     fn start_in(dir: tempfile::TempDir, controls: Vec<PathBuf>, verification: Verification) -> Bench {
+        let dnssec = Dnssec::open(&dir.path().join("seal.key"), false).unwrap();
+        Bench::start_signing(dir, controls, verification, dnssec)
+    }
+
+    /// Starts one in a directory, with what signs.
+    fn start_signing(
+        dir: tempfile::TempDir,
+        controls: Vec<PathBuf>,
+        verification: Verification,
+        dnssec: Dnssec,
+    ) -> Bench {
+        let dnssec = Arc::new(dnssec);
         let store = Arc::new(Store::open(&dir.path().join("state")).unwrap());
         let snapshots = dir.path().join("snapshots");
-        let dnssec = Arc::new(Dnssec::open(&dir.path().join("seal.key"), false).unwrap());
         let settings = publish::Settings {
             snapshots: snapshots.clone(),
             planes: controls,
@@ -201,6 +213,17 @@ impl Bench {
     /// The directory of database and snapshots.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// One with a data plane that serves whatever is published, in a directory that was filled before, whose keys are made
+    /// in a device.
+    pub(crate) fn with_device(dir: tempfile::TempDir, device: Device) -> Bench {
+        let control = dir.path().join("control");
+        let listener = UnixListener::bind(&control).unwrap();
+        let snapshots = dir.path().join("snapshots");
+        std::thread::spawn(move || play_plane(&listener, &snapshots));
+        let dnssec = Dnssec::open(&dir.path().join("seal.key"), false).unwrap().with_device(device);
+        Bench::start_signing(dir, vec![control], Verification::default(), dnssec)
     }
 
     /// Makes an account without throttles.

@@ -9,6 +9,8 @@ mod conditions;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod device;
+#[cfg(test)]
 mod dnssec;
 #[cfg(test)]
 mod dyndns;

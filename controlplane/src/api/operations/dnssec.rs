@@ -55,12 +55,16 @@ impl Api {
     async fn sign(&self, call: &Call<Api>, denial: Denial) -> Result<Reply, Refusal> {
         let domain = call.domain()?;
         let (id, actor, precondition) = (domain.id, self.actor(call, "operations")?, self.precondition(call, domain)?);
-        let key = if denial == Denial::Off { None } else { Some(self.new_key(&domain.name)?) };
+        let needs_key = denial != Denial::Off && self.read(|reader| Ok(reader.keys(id)?.is_empty()))?;
+        let key = if needs_key { Some(self.new_key(&domain.name)?) } else { None };
+        let offered: Vec<_> = key.iter().cloned().collect();
         let sign = move |txn: &Txn<'_>| {
             change::expect(txn, id, precondition.as_ref())?;
             change::set_signing(txn, &actor, id, denial, key)
         };
-        let (domain, change) = self.change(sign).await?;
+        let signed = self.change(sign).await;
+        self.settle_keys(&offered, signed.as_ref().ok().map(|(domain, _)| domain));
+        let (domain, change) = signed?;
         let served = self.served(call, Reply::empty(200), change).await;
         // Only now it is known what the gate thinks of it.
         let mut reply = Reply::json(served.status.as_u16(), &self.signing(&domain)?);

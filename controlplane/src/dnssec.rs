@@ -12,7 +12,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use snapshot::dns::name::Name;
-use snapshot::dns::zone::Zone;
+use snapshot::dns::rtype::Rtype;
+use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
 use tracing::warn;
 
 use crate::check::dnssec::Verifier;
@@ -25,6 +26,7 @@ use crate::sign::{self, Announce, Denial as Chain, Key, Plan, Published, SignErr
 use crate::store::DomainId;
 use crate::store::domains::{Denial, Domain};
 use crate::store::keys::{NewKey, StoredKey};
+use crate::store::rrsets::Rrset;
 
 /// For how long a signature holds, in seconds.
 const VALIDITY_SECS: u32 = 21 * 86_400;
@@ -334,6 +336,36 @@ pub fn shown_keys(domain: &str, ours: &[StoredKey], theirs: &[&[u8]]) -> Vec<Sho
     let Ok(apex) = apex_of(domain) else { return Vec::new() };
     let ours: Vec<_> = ours.iter().filter_map(dnskey_of).collect();
     shown(apex.as_ref(), &ours, theirs)
+}
+
+/// What a domain asks its parent for: RDATA of the CDS and of the CDNSKEY at its apex, as they are published. `own` are the
+/// RRsets at its apex. `None` if it is not signed, or if all that it asks for is that its DS go.
+#[must_use]
+pub fn requests_of(domain: &Domain, keys: &[StoredKey], own: &[Rrset]) -> Option<(sign::Rdatas, sign::Rdatas)> {
+    chain_of(domain.denial)?;
+    let apex = apex_of(&domain.name).ok()?;
+    let mut builder = ZoneBuilder::new(apex.clone());
+    for rrset in own {
+        let (owner, rtype, ttl_secs) = (apex.as_ref(), rrset.rtype, rrset.ttl_secs);
+        let mut records = rrset.enabled().map(|record| &*record.rdata);
+        records.try_for_each(|rdata| builder.push(Record { owner, rtype, ttl_secs, rdata, line: 0 })).ok()?;
+    }
+    let zone = builder.finish();
+    let dnskey = |key: &StoredKey| dnskey_of(key).map(|(_, dnskey)| dnskey.rdata());
+    let mut dnskeys: sign::Rdatas = keys.iter().filter_map(dnskey).collect();
+    let records = own.iter().filter(|rrset| rrset.rtype == Rtype::DNSKEY).flat_map(Rrset::enabled);
+    dnskeys.extend(records.map(|record| record.rdata.clone()));
+    let entries: Vec<_> = keys.iter().filter(|key| is_entry(key)).filter_map(dnskey).collect();
+    let entries: Vec<&[u8]> = entries.iter().map(|rdata| &**rdata).collect();
+    let (cds, cdnskeys) = sign::requests(&zone.owner(apex.as_ref())?, Announce::Keys(&entries), &dnskeys);
+    // A removal has algorithm 0.
+    let is_removal = cds.iter().any(|rdata| rdata.get(2) == Some(&0));
+    (!is_removal && !cds.is_empty()).then_some((cds, cdnskeys))
+}
+
+/// Whether the parent zone is to have a DS of a key.
+fn is_entry(key: &StoredKey) -> bool {
+    key.active && Role::from_name(&key.key.role).is_some_and(|role| role != Role::Zsk)
 }
 
 /// Since when nothing older is used, at this time, both in seconds since 1970.

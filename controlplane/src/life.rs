@@ -117,6 +117,7 @@ async fn serve(config: Config, store: Arc<Store>, app: Arc<Api>, stop: watch::Re
     tables.extend(api::tables());
     let unproved = tokio::spawn(api::verify::keep(Arc::clone(&app), stop.clone()));
     let resigned = tokio::spawn(api::signing::keep(Arc::clone(&app), stop.clone()));
+    let signals = tokio::spawn(api::signal::keep(Arc::clone(&app), stop.clone()));
     let server = Server::new(app, &tables, settings);
     let keep = tokio::spawn(api::throttles::keep(store, Arc::clone(server.shared()), stop.clone()));
     info!("serving http://{addr}");
@@ -128,6 +129,7 @@ async fn serve(config: Config, store: Arc<Store>, app: Arc<Api>, stop: watch::Re
     drop(keep.await);
     drop(unproved.await);
     drop(resigned.await);
+    drop(signals.await);
     for poll in polls {
         drop(poll.await);
     }

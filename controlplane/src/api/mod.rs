@@ -23,6 +23,7 @@ mod refusal;
 mod root;
 mod rrsets;
 mod serials;
+pub mod signal;
 pub mod signing;
 pub mod throttles;
 mod tokens;

@@ -14,6 +14,7 @@ mod prove;
 mod quota;
 mod republish;
 mod serial;
+mod signal;
 mod signing;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -40,6 +41,7 @@ pub use domain::{Created, NewDomain, create, delete, expire, unproved_since, wit
 pub use edits::{Content, Edit, State, soa_of};
 pub use prove::{Grounds, prove};
 pub use republish::{Republish, republish};
+pub use signal::{Due, Signal, due_children, due_records, heal, signals_of};
 pub use signing::{resign, set_signing};
 pub use undo::{Restore, restore, revive};
 

@@ -21,7 +21,7 @@ use snapshot::dns::name::Name;
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Zone, ZoneTooLarge};
 
-pub use apex::apex_sets;
+pub use apex::{Rdatas, apex_sets, requests};
 pub use published::Published;
 pub use rrsig::{Made, MadeRecord};
 pub use set::Set;

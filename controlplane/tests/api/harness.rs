@@ -47,6 +47,8 @@ pub(crate) struct Bench {
     stop: watch::Sender<bool>,
     /// What runs it; taken when it ends.
     runtime: Option<tokio::runtime::Runtime>,
+    /// What answers.
+    app: Arc<Api>,
     /// Where everything lies; removed last.
     dir: tempfile::TempDir,
 }
@@ -198,7 +200,7 @@ impl Bench {
         let app = Arc::new(Api::new(Arc::clone(&store), publisher, planes, domains, dnssec).unwrap());
         let mut tables = vec![serve::routes(), openapi::routes()];
         tables.extend(api::tables());
-        let server = Server::new(app, &tables, Settings::default());
+        let server = Server::new(Arc::clone(&app), &tables, Settings::default());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (stop, told) = watch::channel(false);
         let socket = dir.path().join("socket");
@@ -207,7 +209,13 @@ impl Bench {
         let local = runtime.block_on(async { Listener::local(&socket) }).unwrap();
         runtime.spawn(accept(local, server.clone(), told.clone()));
         runtime.spawn(accept(Listener::Net(listener), server, told));
-        Bench { addr, socket, store, stop, runtime: Some(runtime), dir }
+        Bench { addr, socket, store, stop, runtime: Some(runtime), app, dir }
+    }
+
+    /// Has signals of name servers brought into line from now on.
+    pub(crate) fn keep_signals(&self) {
+        let keep = api::signal::keep(Arc::clone(&self.app), self.stop.subscribe());
+        self.runtime.as_ref().unwrap().spawn(keep);
     }
 
     /// The directory of database and snapshots.

@@ -39,6 +39,8 @@ mod quota;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod signal;
+#[cfg(test)]
 mod smoke;
 #[cfg(test)]
 mod tenants;

@@ -238,6 +238,12 @@ pub(crate) enum DnssecVerb {
         /// Its name.
         name: String,
     },
+    /// Have a name server vouch for the domains it serves, so that parents believe them without DS (RFC 9615): makes the signed
+    /// domain `_signal.HOST`; prints what its parent needs. Signals about signed domains follow by themselves.
+    Signal {
+        /// The name of the name server.
+        host: String,
+    },
     /// Show whether a domain is signed, and its keys.
     Status {
         /// Its name.

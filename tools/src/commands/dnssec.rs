@@ -29,9 +29,36 @@ pub(crate) fn run(args: &Dnssec, dir: Option<&Path>, output: &mut Output<'_>) ->
         }
         DnssecVerb::Disable { name } => card(super::written(&remote, &Ask::delete(&path(name)), output)?),
         DnssecVerb::Status { name } => card(remote.json(&Ask::get(&path(name)))?),
+        DnssecVerb::Signal { host } => signal(&remote, host, output)?,
         DnssecVerb::Ds { name } => ds(name, &remote.json(&Ask::get(&path(name)))?),
     };
     output.report(&shown)
+}
+
+/// Makes the signed domain in which a name server vouches for others, as far as it is not there, and tells what its parent
+/// needs.
+fn signal(remote: &Remote, host: &str, output: &mut Output<'_>) -> Result<Shown, Failure> {
+    let name = format!("_signal.{}", canonical(host));
+    let path = path(&name);
+    let found = remote.send(&Ask::get(&path))?;
+    if found.status == 404 {
+        super::written(remote, &Ask::with(Method::POST, "/api/v1/domains/", &json!({ "name": name })), output)?;
+    } else {
+        found.success()?;
+    }
+    let mut signing = remote.json(&Ask::get(&path))?;
+    if signing["signed"] != json!(true) {
+        signing = super::written(remote, &Ask::with(Method::POST, &path, &json!({})), output)?;
+    }
+    let ns = remote.json(&Ask::get(&super::domain::path(&name, "rrsets/@/NS/")))?;
+    let lines = |rtype: &str, records: &[String]| {
+        records.iter().map(|record| format!("{name}. IN {rtype} {record}\n")).collect::<String>()
+    };
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let servers: Vec<String> = texts(&ns["records"]).filter_map(text).collect();
+    let ds: Vec<String> = texts(&signing["keys"]).flat_map(|key| texts(&key["ds"])).filter_map(text).collect();
+    let text = [lines("NS", &servers), lines("DS", &ds)].concat();
+    Ok(Shown { text: printable(&text), value: json!({ "zone": signing["zone"], "ns": servers, "ds": ds }) })
 }
 
 /// Where a zone's signing is.
@@ -48,6 +75,11 @@ fn card(signing: Value) -> Shown {
         lines.push_str(&format!("key     {} ({})\n", word(key, "dnskey"), word(key, "keytype")));
         for ds in texts(&key["ds"]) {
             lines.push_str(&format!("  DS    {}\n", ds.as_str().unwrap_or_default()));
+        }
+    }
+    for (key, word) in [("signals", "signal "), ("signals_too_long", "name too long for a signal:")] {
+        for name in texts(&signing[key]) {
+            lines.push_str(&format!("{word} {}\n", name.as_str().unwrap_or_default()));
         }
     }
     let mut shown = Shown::card(signing, &fields[..count]);

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::super::Api;
 use super::super::domains::{Key, object};
+use super::super::refusal::of_change;
 use super::field;
 use crate::change;
 use crate::http::call::Call;
@@ -26,6 +27,12 @@ pub(super) struct Signing {
     denial: &'static str,
     /// Its keys, with the DS records that its parent should have.
     keys: Vec<Key>,
+    /// Where its CDS and CDNSKEY records are published a second time, for a parent that has no DS yet (RFC 9615).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signals: Vec<String>,
+    /// Where they would be, were these names not too long.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signals_too_long: Vec<String>,
     /// Why its newest content is not served, if it is not: what the gate found.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
@@ -42,7 +49,13 @@ pub(super) struct NewSigning {
 impl Api {
     /// How a domain's signing is shown.
     fn signing(&self, domain: &Domain) -> Result<Signing, Refusal> {
+        let suffixes = &self.settings.local_suffixes;
+        let signals = self.store.read(|reader| change::signals_of(reader, suffixes, domain)).map_err(of_change)?;
+        let (fitting, long): (Vec<_>, Vec<_>) = signals.into_iter().partition(|signal| signal.fits);
+        let names = |signals: Vec<change::Signal>| signals.into_iter().map(|signal| signal.name).collect();
         Ok(Signing {
+            signals: names(fitting),
+            signals_too_long: names(long),
             zone: domain.name.clone(),
             signed: domain.denial != Denial::Off,
             denial: domain.denial.as_str(),

@@ -61,6 +61,10 @@ pub struct Recovered {
     pub gone: Vec<String>,
     /// Domains that the database lacked and were made for the operator's account.
     pub made: Vec<String>,
+    /// Domains that were signed in service, and are not any more: the database is from before that.
+    pub unsigned: Vec<String>,
+    /// Signed zones that the database knows nothing of: they stay in service as they are, and nobody can change or renew them.
+    pub keyless: Vec<String>,
     /// Domains that were in service while the database waits for a proof of them: they stay in service and count as proved.
     pub proved: Vec<String>,
 }
@@ -127,14 +131,16 @@ pub fn recover(
             let last = republish(txn, Republish { published, serials, gone: lost, now_us })?;
             let proved = keep_proofs(txn, &served, now_us)?;
             accept(txn, &current.manifest)?;
-            let made = if salvaged.is_empty() {
-                Vec::new()
+            let adopted = if salvaged.is_empty() {
+                salvage::Adopted::default()
             } else {
                 salvage::adopt(txn, salvaged, operator(txn, now_us)?, now_us)?
             };
             let change = last.0.max(txn.head()?.change.0);
+            let salvage::Adopted { made, unsigned, keyless } = adopted;
             let domain_count = domain_count + made.len() as u64;
-            Ok::<_, Refusal>(Some(Recovered { cause, change, domain_count, gone: names, made, proved }))
+            let recovered = Recovered { cause, change, domain_count, gone: names, made, unsigned, keyless, proved };
+            Ok::<_, Refusal>(Some(recovered))
         })
         .map_err(|refused| match refused {
             Refusal::Store(error) => error.into(),

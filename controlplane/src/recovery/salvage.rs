@@ -109,28 +109,43 @@ fn soa_of(apex: &Name, body: &RrsetBody<'_>) -> Option<Soa> {
 const SIGNING: [Rtype; 7] =
     [Rtype::RRSIG, Rtype::NSEC, Rtype::NSEC3, Rtype::NSEC3PARAM, Rtype::DNSKEY, Rtype::CDS, Rtype::CDNSKEY];
 
-/// Makes the domains of the database what the snapshot has; those that it lacks are made for `operator`. Signed zones are taken
-/// only for domains that have keys.
+/// What was taken over, by name.
+#[derive(Debug, Default)]
+pub(super) struct Adopted {
+    /// Domains that were made.
+    pub(super) made: Vec<String>,
+    /// Domains that were signed, and are not in the database.
+    pub(super) unsigned: Vec<String>,
+    /// Signed zones of which the database has neither domain nor key.
+    pub(super) keyless: Vec<String>,
+}
+
+/// Makes the domains of the database what the snapshot has; those that it lacks are made for `operator`, but for signed ones: those
+/// stay in service as they are.
 ///
 /// # Errors
 /// [`Refusal`]; nothing is changed then.
-pub(super) fn adopt(
-    txn: &Txn<'_>,
-    zones: Vec<Salvaged>,
-    operator: AccountId,
-    now_us: i64,
-) -> Result<Vec<String>, Refusal> {
-    let mut made = Vec::new();
+pub(super) fn adopt(txn: &Txn<'_>, zones: Vec<Salvaged>, operator: AccountId, now_us: i64) -> Result<Adopted, Refusal> {
+    let mut adopted = Adopted::default();
     for Salvaged { name, soa, mut targets, is_signed } in zones {
         let house = Arc::<House>::default();
         let actor = |account| super::actor(account, &house, now_us);
         let domain = match txn.domain_by_name(&name)? {
-            // Without its keys, what was signed would be a domain that its DS records make bogus.
-            None if is_signed => continue,
-            Some(domain) if is_signed && domain.denial == Denial::Off => continue,
-            Some(domain) => domain,
+            // Without its keys it would be a domain that its DS records make bogus, at once; as it is, it is so when its
+            // signatures end.
+            None if is_signed => {
+                adopted.keyless.push(name);
+                continue;
+            }
+            Some(domain) => {
+                // What the database has is published unsigned in any case, so it had better be the newest.
+                if is_signed && domain.denial == Denial::Off {
+                    adopted.unsigned.push(name);
+                }
+                domain
+            }
             None => {
-                made.push(name.clone());
+                adopted.made.push(name.clone());
                 change::create(txn, &actor(operator), new_domain(name, soa.clone()))?.domain
             }
         };
@@ -148,8 +163,10 @@ pub(super) fn adopt(
         let actor = actor(domain.account);
         change::commit(txn, Change { actor, domain: domain.id, precondition: None, edits, dry_run: false })?;
     }
-    made.sort();
-    Ok(made)
+    for names in [&mut adopted.made, &mut adopted.unsigned, &mut adopted.keyless] {
+        names.sort();
+    }
+    Ok(adopted)
 }
 
 /// A domain with nothing in it yet.

@@ -6,8 +6,10 @@ use std::time::Duration;
 use snapshot::handover::Directory;
 
 use super::*;
-use crate::change::{create, testing};
+use crate::change::{NewDomain, create, set_signing, testing};
+use crate::dnssec::Dnssec;
 use crate::publish::{Publisher, Settings};
+use crate::store::domains::Denial;
 
 /// The serial of the zone in service, once all that waits is published; `None` if it is not served.
 fn serial_served(state: &Path, snapshots: &Path) -> Option<u32> {
@@ -52,6 +54,44 @@ fn check_stays_in_service(content: Content) {
     assert_eq!((recovered.proved, recovered.gone), (vec!["proved.test".to_owned()], Vec::new()));
     let after = serial_served(&state, &snapshots).expect("it is served on");
     assert!(after > before, "{after} after {before}");
+}
+
+#[test]
+fn signed_zones_whose_keys_the_database_lacks_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, snapshots, backup) =
+        (dir.path().join("state"), dir.path().join("snapshots"), dir.path().join("backup"));
+    let dnssec = Arc::new(Dnssec::open(&dir.path().join("seal"), false).unwrap());
+    let store = Arc::new(Store::open(&state).unwrap());
+    let account = store.write_blocking(|txn| operator(txn, 1)).unwrap();
+    let who = actor(account, &Arc::default(), 1_000_000);
+    let make = |name: &str, denial: Denial| {
+        let keys = if denial == Denial::Off { Vec::new() } else { vec![dnssec.new_key(name).unwrap()] };
+        let (who, new) = (who.clone(), NewDomain { denial, keys, ..testing::new_domain(name) });
+        store.write_blocking(move |txn| create(txn, &who, new)).unwrap().domain.id
+    };
+    let (before, _) = (make("before.test", Denial::Off), make("plain.test", Denial::Off));
+    store.back_up(&backup).unwrap();
+    make("after.test", Denial::Nsec);
+    let (setter, key) = (who.clone(), dnssec.new_key("before.test").unwrap());
+    let set = move |txn: &Txn<'_>| set_signing(txn, &setter, before, Denial::Nsec, Some(key));
+    let head = store.write_blocking(set).unwrap().1.unwrap();
+    let settings =
+        Settings { snapshots: snapshots.clone(), planes: Vec::new(), sign: None, dnssec: Some(Arc::clone(&dnssec)) };
+    let publisher = Publisher::start(Arc::clone(&store), &settings).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(publisher.wait(head, Duration::from_secs(30)));
+    assert!(publisher.has(head) && !publisher.refuses_some());
+    publisher.stop();
+    drop(store);
+
+    restore(&state, &backup, "1").unwrap();
+    let recovered = recover(&state, &snapshots, Content::Snapshot, 2_000_000).unwrap().unwrap();
+    assert_eq!(
+        (recovered.unsigned, recovered.keyless),
+        (vec!["before.test".to_owned()], vec!["after.test".to_owned()])
+    );
+    assert_eq!(recovered.made, Vec::<String>::new());
 }
 
 #[test]

@@ -62,6 +62,9 @@ pub enum DnssecError {
         /// Why.
         cause: OpenError,
     },
+    /// What is sealed is a key, but not the one that is announced.
+    #[error("the sealed private key of {0} is that of another key with this tag: restore the database from a backup")]
+    Other(Binding),
     /// A row has a key that we cannot use.
     #[error("key {tag} of {domain} has algorithm {algorithm}, role {role}: this version cannot sign with it")]
     Unknown {
@@ -160,7 +163,11 @@ impl Dnssec {
         };
         let signed = signatory.with_plan(|plan| sign::sign(&zone, plan, published, jobs))?;
         drop(zone);
-        signatory.gate(jobs, |gate| gate.pass(&signed.zone))?;
+        if let Err(refused) = signatory.gate(jobs, |gate| gate.pass(&signed.zone)) {
+            // A signature that was used again may be what is wrong: the next attempt makes all of them anew.
+            self.signed.lock().unwrap_or_else(PoisonError::into_inner).remove(&signatory.domain);
+            return Err(refused.into());
+        }
         Ok(signed.zone)
     }
 
@@ -205,7 +212,12 @@ impl Dnssec {
         let role = Role::from_name(role).ok_or_else(unknown)?;
         let algorithm = Algorithm::from_number(*algorithm).ok_or_else(unknown)?;
         let binding = Binding { apex: apex_of(&domain.name)?, tag: *tag, algorithm };
-        let pair = self.seal.open(sealed, &binding).map_err(|cause| DnssecError::Open { binding, cause })?;
+        let opened = self.seal.open(sealed, &binding);
+        let pair = opened.map_err(|cause| DnssecError::Open { binding: binding.clone(), cause })?;
+        // One key in 65,536 has the same tag; parents and validators know the public one.
+        if pair.public() != stored.key.public {
+            return Err(DnssecError::Other(binding));
+        }
         let rdata = pair.dnskey(role).rdata();
         let opened = Arc::new(Opened { pair, role, rdata, tag: *tag });
         remember(&mut self.opened.lock().unwrap_or_else(PoisonError::into_inner), stored.id, Arc::clone(&opened));

@@ -5,12 +5,14 @@ use std::num::NonZeroUsize;
 use snapshot::dns::class::Class as DnsClass;
 use snapshot::dns::message::Message;
 use snapshot::dns::name::Name;
+use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
 
 use super::*;
 use crate::check::dnssec::Verifier;
 use crate::check::dnssec::gate::Gate;
 use crate::store::domains::Denial;
+use crate::store::keys::NewKey;
 
 impl Bench {
     /// What signs, with the key in a file of the bench.
@@ -152,6 +154,88 @@ fn without_the_key_the_last_good_zone_stays_and_it_is_said_why() {
     wait(&publisher, change);
     assert_eq!(publisher.refusal_of("s.test"), None);
     assert!(bench.facts().0 > before.0);
+    publisher.stop();
+}
+
+/// Two new keys of a domain that have the same tag.
+fn twins(dnssec: &Dnssec, domain: &str) -> [NewKey; 2] {
+    let mut known: HashMap<u16, NewKey> = HashMap::new();
+    loop {
+        let key = dnssec.new_key(domain).unwrap();
+        match known.remove(&key.tag) {
+            Some(twin) => return [twin, key],
+            None => known.insert(key.tag, key),
+        };
+    }
+}
+
+#[test]
+fn a_wrong_key_under_the_right_tag_publishes_nothing() {
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let (domain, _) = bench.create("s.test");
+    let [own, twin] = twins(&dnssec, "s.test");
+    let (actor, key) = (bench.actor.clone(), own.clone());
+    let set = move |txn: &crate::store::Txn<'_>| set_signing(txn, &actor, domain, Denial::Nsec, Some(key));
+    let signed = bench.store.write_blocking(set).unwrap().1.unwrap();
+    let publisher = bench.signing(&dnssec);
+    wait(&publisher, signed);
+    publisher.stop();
+    let before = bench.facts();
+
+    let behind = rusqlite::Connection::open(bench.store.path()).unwrap();
+    let swap = |key: &NewKey| behind.execute("UPDATE keys SET sealed = ?1", [&key.sealed]).unwrap();
+    assert_eq!(swap(&twin), 1);
+    // A process that had it open already would not see it.
+    let publisher = bench.signing(&bench.dnssec("seal"));
+    let change = bench.set(domain, "www", "192.0.2.1");
+    wait(&publisher, change);
+    let refusal = publisher.refusal_of("s.test").unwrap();
+    assert!(refusal.contains("that of another key with this tag"), "{refusal}");
+    assert_eq!(bench.facts(), before);
+    swap(&own);
+    let change = bench.set(domain, "www", "192.0.2.2");
+    wait(&publisher, change);
+    assert_eq!(publisher.refusal_of("s.test"), None);
+    assert!(bench.facts().0 > before.0);
+    publisher.stop();
+}
+
+#[test]
+fn one_corrupted_signature_byte_publishes_nothing() {
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let publisher = bench.signing(&dnssec);
+    let (domain, _) = bench.create("s.test");
+    let signed = bench.sign(&dnssec, domain, "s.test", Denial::Nsec);
+    wait(&publisher, signed);
+    let before = bench.facts();
+
+    // As memory with a bad bit would: in the signature of the NS records, which no change of other records makes anew.
+    let zone = bench.zone();
+    let mut builder = ZoneBuilder::new(zone.apex().to_name());
+    for owner in zone.owners() {
+        for rrset in owner.rrsets() {
+            for record in rrset.records() {
+                let mut rdata = record.rdata.to_vec();
+                if record.rtype == Rtype::RRSIG && rdata[..2] == Rtype::NS.0.to_be_bytes() {
+                    *rdata.last_mut().unwrap() ^= 1;
+                }
+                builder.push(Record { rdata: &rdata, ..record }).unwrap();
+            }
+        }
+    }
+    dnssec.remember(domain, builder.finish());
+    let change = bench.set(domain, "www", "192.0.2.1");
+    wait(&publisher, change);
+    let refusal = publisher.refusal_of("s.test").unwrap();
+    assert!(refusal.contains("bad-signature") && refusal.contains("NS at s.test."), "{refusal}");
+    assert_eq!(bench.facts(), before);
+    // What was wrong is not used again.
+    let change = bench.set(domain, "www", "192.0.2.2");
+    wait(&publisher, change);
+    assert_eq!(publisher.refusal_of("s.test"), None);
+    bench.judge();
     publisher.stop();
 }
 

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use snapshot::dns::name::Name;
 use snapshot::dns::zone::Zone;
+use tracing::error;
 
 use crate::check::dnssec::Verifier;
 use crate::check::dnssec::gate::{Gate, Passed, REMAINING_SECS_MIN, Refused};
@@ -122,13 +123,18 @@ impl Signer for Opened {
 }
 
 impl Dnssec {
-    /// With the secret in a file, which is made if it is not there, unless keys were sealed with one before.
+    /// With the secret in a file, which is made if it is not there. If keys were sealed with one before, nothing can be signed
+    /// without that, but all else goes on.
     ///
     /// # Errors
     /// [`SealFileError`], with the remedy.
     pub fn open(seal: &Path, has_keys: bool) -> Result<Dnssec, SealFileError> {
         let seal = match Seal::from_file(seal) {
             Err(SealFileError::Missing { .. }) if !has_keys => Seal::create(seal)?,
+            Err(missing @ SealFileError::Missing { .. }) => {
+                error!("signed domains keep what is served, and their changes wait: {missing}");
+                Seal::missing(missing.to_string())
+            }
             found => found?,
         };
         Ok(Dnssec { seal, opened: Mutex::default(), signed: Mutex::default() })

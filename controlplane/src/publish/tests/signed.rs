@@ -142,6 +142,17 @@ fn without_the_key_the_last_good_zone_stays_and_it_is_said_why() {
     assert_eq!(bench.facts(), before);
     publisher.stop();
 
+    // The file with the secret is gone: other domains go on.
+    let lost = Arc::new(Dnssec::open(&bench.dir.path().join("lost"), true).unwrap());
+    let publisher = bench.signing(&lost);
+    let (_, change) = bench.create("unsigned.test");
+    wait(&publisher, change);
+    assert_eq!(publisher.refusal_of("unsigned.test"), None);
+    let refusal = publisher.refusal_of("s.test").unwrap();
+    assert!(refusal.contains("there is no sealing key") && refusal.contains("lost does not exist"), "{refusal}");
+    assert!(bench.served().split(' ').any(|zone| *zone == format!("s.test.{}", before.0)), "{}", bench.served());
+    publisher.stop();
+
     let publisher = bench.publisher();
     let change = bench.set(domain, "www", "192.0.2.2");
     wait(&publisher, change);

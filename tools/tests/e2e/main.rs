@@ -14,3 +14,4 @@ mod kill_compile;
 mod malformed;
 mod push_under_load;
 mod upgrade_under_load;
+mod validating;

@@ -30,7 +30,7 @@ fn answer_batch(
         *slot = Some(Packet::new(buf, query.len(), IpAddr::V4(Ipv4Addr::LOCALHOST)));
     }
     let mut packets = packets.map(|packet| packet.expect("every lane was filled"));
-    let arrival = Arrival { transport: Transport::Udp, now_secs: 0 };
+    let arrival = Arrival { transport: Transport::Udp, now_secs: 0, lot: 0 };
     respond(settings, view, arrival, &mut packets, scratch);
     black_box(&packets);
 }

@@ -38,7 +38,7 @@ fn main() {
     // The same few thousand questions over and over: building them must not dominate what is counted.
     let asked = queries(kind, names, 4096);
     let settings = Settings::default();
-    let arrival = Arrival { transport: Transport::Udp, now_secs: 0 };
+    let arrival = Arrival { transport: Transport::Udp, now_secs: 0, lot: 0 };
     let mut scratch = Scratch::new();
     let mut buffers = vec![[0u8; 2048]; BATCH_LEN];
     let (mut replies, mut number) = (0, 0_u32);

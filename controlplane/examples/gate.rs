@@ -39,6 +39,7 @@ fn measure(zone: &Zone, verifier: Verifier, jobs: usize, rounds: usize, out: &mu
         at_unix_secs: now.as_secs(),
         remaining_secs_min: REMAINING_SECS_MIN,
         keys: &[],
+        unannounced: &[],
         verifier,
         jobs: NonZeroUsize::new(jobs).unwrap_or(NonZeroUsize::MIN),
     };

@@ -1,5 +1,8 @@
-//! Signs a zone file and says how long it took: `sign FILE ORIGIN nsec|nsec3|opt-out constant|ed25519|p256 THREADS [OUT]`.
-//! The key `constant` makes 64 octets out of nothing, which leaves the cost of everything but the signatures.
+//! Signs a zone file, has the gate judge it, and says what that took: `sign FILE ORIGIN nsec|nsec3|opt-out KEY THREADS [OUT]`.
+//!
+//! KEY is `ours` (algorithm 13 as the server signs with it, which is verified by ring), `fast` (the same by ring, which is
+//! verified by the crate p256), `ed25519` (only signed), or `constant`, which makes 64 octets out of nothing and leaves the
+//! cost of everything but the signatures. Each line is a name and a value.
 
 use std::error::Error;
 use std::io::{self, BufWriter, Write};
@@ -7,87 +10,75 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
-use controlplane::sign::{Announce, Denial, Key, Plan, Signer, SignerError, Times, sign};
+use controlplane::check::dnssec::Verifier;
+use controlplane::check::dnssec::gate::{Gate, REMAINING_SECS_MIN};
+use controlplane::keys::{Algorithm, Dnskey, KeyPair, Role};
+use controlplane::sign::{Announce, Before, Denial, Key, Plan, Signer, SignerError, Times, sign};
 use controlplane::source::{ReadOptions, ZoneSource, read_zone};
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use snapshot::dns::name::Name;
 use snapshot::dns::rdata::Text;
 use snapshot::dns::zone::Zone;
+use snapshot::image::{PackFile, Segment};
 
 /// Seconds of a day.
 const DAY_SECS: u32 = 86_400;
-/// The flags of a key that signs keys.
-const ENTRY_POINT: u16 = 257;
 
 /// What signs.
 enum Pair {
     /// Nothing.
     Constant,
-    /// Algorithm 15.
-    Ed25519(Ed25519KeyPair),
-    /// Algorithm 13.
-    P256(EcdsaKeyPair, SystemRandom),
+    /// A key, so that equal messages have equal signatures.
+    Ours(KeyPair),
+    /// A key, as fast as it can be.
+    Fast(KeyPair),
 }
 
 impl Pair {
     /// A new key.
     fn new(kind: &str) -> Result<Pair, Box<dyn Error>> {
-        let random = SystemRandom::new();
         match kind {
             "constant" => Ok(Pair::Constant),
-            "ed25519" => {
-                let document = Ed25519KeyPair::generate_pkcs8(&random).map_err(|_| "no randomness")?;
-                Ok(Pair::Ed25519(Ed25519KeyPair::from_pkcs8(document.as_ref()).map_err(|_| "no key")?))
-            }
-            "p256" => {
-                let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
-                let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(|_| "no randomness")?;
-                let pair = EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).map_err(|_| "no key")?;
-                Ok(Pair::P256(pair, random))
-            }
-            _ => Err("the key is constant, ed25519 or p256".into()),
+            "ours" => Ok(Pair::Ours(KeyPair::generate(Algorithm::EcdsaP256Sha256)?)),
+            "fast" => Ok(Pair::Fast(KeyPair::generate(Algorithm::EcdsaP256Sha256)?)),
+            "ed25519" => Ok(Pair::Fast(KeyPair::generate(Algorithm::Ed25519)?)),
+            _ => Err("the key is ours, fast, ed25519 or constant".into()),
         }
     }
 
     /// Its DNSKEY.
-    fn dnskey(&self) -> Vec<u8> {
-        let (algorithm, public) = match self {
-            Pair::Constant => (13, &[1; 64][..]),
-            Pair::Ed25519(pair) => (15, pair.public_key().as_ref()),
-            // DNSKEY leaves out that the point is not compressed.
-            Pair::P256(pair, _) => (13, &pair.public_key().as_ref()[1..]),
-        };
-        [&ENTRY_POINT.to_be_bytes()[..], &[3, algorithm], public].concat()
+    fn dnskey(&self) -> Dnskey {
+        match self {
+            Pair::Constant => Dnskey { flags: Role::Csk.flags(), algorithm: 13, public: vec![1; 64] },
+            Pair::Ours(pair) | Pair::Fast(pair) => pair.dnskey(Role::Csk),
+        }
+    }
+
+    /// What verifies its signatures, which is not what made them; none for what nothing else here verifies.
+    fn verifier(&self) -> Option<Verifier> {
+        match self {
+            Pair::Ours(_) => Some(Verifier::Ring),
+            Pair::Fast(pair) if pair.algorithm() == Algorithm::EcdsaP256Sha256 => Some(Verifier::RustCrypto),
+            Pair::Fast(_) | Pair::Constant => None,
+        }
     }
 }
 
 impl Signer for Pair {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
-        match self {
-            Pair::Constant => Ok(vec![0x5a; 64]),
-            Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
-            Pair::P256(pair, random) => {
-                let signature = pair.sign(random, message).map_err(|_| SignerError("no randomness".to_owned()))?;
-                Ok(signature.as_ref().to_vec())
-            }
-        }
+        let signature = match self {
+            Pair::Constant => return Ok(vec![0x5a; 64]),
+            Pair::Ours(pair) => pair.sign(message),
+            Pair::Fast(pair) => pair.sign_bulk(message),
+        };
+        signature.map_err(|error| SignerError(error.to_string()))
     }
-}
-
-/// The tag of a DNSKEY (RFC 4034 appendix B).
-fn tag(rdata: &[u8]) -> u16 {
-    let sum: u32 =
-        rdata.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| (*low).into())).sum();
-    let [_, _, high, low] = (sum + (sum >> 16)).to_be_bytes();
-    u16::from_be_bytes([high, low])
 }
 
 /// Reads the arguments, signs, and reports.
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [file, origin, denial, kind, threads, rest @ ..] = arguments.as_slice() else {
-        return Err("usage: sign FILE ORIGIN nsec|nsec3|opt-out constant|ed25519|p256 THREADS [OUT]".into());
+        return Err("usage: sign FILE ORIGIN nsec|nsec3|opt-out ours|fast|ed25519|constant THREADS [OUT]".into());
     };
     let denial = match denial.as_str() {
         "nsec" => Denial::Nsec,
@@ -95,41 +86,65 @@ fn main() -> Result<(), Box<dyn Error>> {
         "opt-out" => Denial::Nsec3 { opt_out: true },
         _ => return Err("the denial is nsec, nsec3 or opt-out".into()),
     };
+    let jobs: NonZeroUsize = threads.parse()?;
+    let mut out = io::stdout().lock();
+    let begun = Instant::now();
     let origin: Name = origin.parse()?;
     let source = ZoneSource { path: file.into(), origin: Some(origin) };
     let zone = read_zone(&source, &ReadOptions::default())?;
+    figure(&mut out, "read_s", begun)?;
     let pair = Pair::new(kind)?;
-    let dnskey = pair.dnskey();
-    let (tag, algorithm) = (tag(&dnskey), dnskey[3]);
-    let keys = [Key { dnskey: &dnskey, tag, algorithm, signs_keys: true, signs_zone: true, signer: &pair }];
-    let announced = [&dnskey[..]];
+    let announced = pair.dnskey();
+    let (dnskey, tag, algorithm) = (announced.rdata(), announced.tag(), announced.algorithm);
+    let (signs_keys, signs_zone) = (true, true);
+    let keys = [Key { dnskey: &dnskey, is_announced: true, tag, algorithm, signs_keys, signs_zone, signer: &pair }];
+    let entries = [&dnskey[..]];
+    let now_unix_secs = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
     let times = Times {
-        now_unix_secs: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs(),
+        now_unix_secs,
         validity_secs: 21 * DAY_SECS,
         jitter_secs: 3 * DAY_SECS,
         inception_back_secs: 3 * 3600,
         refresh_secs: 14 * DAY_SECS,
     };
-    let announce = Announce::Keys(&announced);
+    let announce = Announce::Keys(&entries);
     let plan = Plan { keys: &keys, extra_dnskeys: &[], announce, denial, times, keys_ttl_secs: 3600, zonemd: false };
-    let threads: NonZeroUsize = threads.parse()?;
-    let mut out = io::stdout().lock();
-    let start = Instant::now();
-    let signed = sign(&zone, &plan, &(), threads)?;
-    writeln!(
-        out,
-        "{:.2} s, {} signatures, {} records",
-        start.elapsed().as_secs_f64(),
-        signed.made,
-        signed.zone.record_count()
-    )?;
-    let start = Instant::now();
-    let again = sign(&zone, &plan, &signed.zone, threads)?;
-    writeln!(out, "{:.2} s again, {} made, {} reused", start.elapsed().as_secs_f64(), again.made, again.reused)?;
-    match rest {
-        [path] => write(&signed.zone, Path::new(path)).map_err(Into::into),
-        _ => Ok(()),
+    let begun = Instant::now();
+    let signed = sign(&zone, &plan, &(), jobs)?;
+    figure(&mut out, "sign_s", begun)?;
+    writeln!(out, "signatures {}", signed.made)?;
+    drop(zone);
+    if let [path] = rest {
+        let begun = Instant::now();
+        write(&signed.zone, Path::new(path))?;
+        figure(&mut out, "write_s", begun)?;
     }
+    if let Some(verifier) = pair.verifier() {
+        let (at_unix_secs, remaining_secs_min) = (now_unix_secs, REMAINING_SECS_MIN);
+        let gate = Gate { at_unix_secs, remaining_secs_min, keys: &entries, unannounced: &[], verifier, jobs };
+        let begun = Instant::now();
+        let passed = gate.pass(&signed.zone)?;
+        figure(&mut out, "gate_s", begun)?;
+        let begun = Instant::now();
+        let again = gate.pass_since(&signed.zone, &Before::new(&signed.zone, signed.zone.apex()))?;
+        figure(&mut out, "gate_again_s", begun)?;
+        if again != passed {
+            return Err("the gate does not judge alike".into());
+        }
+    }
+    let begun = Instant::now();
+    let pack = PackFile::encode(vec![Segment::build(&signed.zone)?])?;
+    figure(&mut out, "build_s", begun)?;
+    writeln!(out, "pack_bytes {}", pack.bytes.len())?;
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    writeln!(out, "peak_kb {}", peak.trim().trim_end_matches(" kB"))?;
+    Ok(())
+}
+
+/// Writes how many seconds have passed.
+fn figure(out: &mut impl Write, name: &str, begun: Instant) -> io::Result<()> {
+    writeln!(out, "{name} {:.3}", begun.elapsed().as_secs_f64())
 }
 
 /// Writes a zone file.

@@ -5,6 +5,8 @@
 //! was edited; so signatures hold for 15 days at least. Invariants: secrets are opened here only; nothing leaves
 //! signed that the gate has not passed, which verifies with another implementation than the one that signed.
 
+mod shown;
+
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::num::NonZeroUsize;
@@ -13,16 +15,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use snapshot::dns::name::Name;
 use snapshot::dns::zone::Zone;
+use tracing::{error, warn};
 
 use crate::check::dnssec::Verifier;
 use crate::check::dnssec::gate::{Gate, Passed, REMAINING_SECS_MIN, Refused};
+use crate::clock::{Clock, Doubt, Trusted};
 use crate::keys::{
-    Algorithm, Binding, Dnskey, KeyError, KeyPair, OpenError, Role, Seal, SealError, SealFileError, Shown, shown,
+    Algorithm, Binding, Device, DeviceError, Dnskey, KeyError, KeyNumber, KeyPair, OpenError, Role, Seal, SealError,
+    SealFileError, SigningKey,
 };
-use crate::sign::{self, Announce, Denial as Chain, Key, Plan, Published, SignError, Signer, SignerError, Times};
+use crate::roll::{self, Duties};
+use crate::sign::{
+    self, Announce, Before, Denial as Chain, Key, Plan, Published, SignError, Signer, SignerError, Times,
+};
 use crate::store::DomainId;
 use crate::store::domains::{Denial, Domain};
-use crate::store::keys::{NewKey, StoredKey};
+use crate::store::keys::{NewKey, State, StoredKey};
+
+pub use shown::{ds_of, requests_of, shown_key, shown_keys};
 
 /// For how long a signature holds, in seconds.
 const VALIDITY_SECS: u32 = 21 * 86_400;
@@ -30,12 +40,17 @@ const VALIDITY_SECS: u32 = 21 * 86_400;
 const INCEPTION_BACK_SECS: u32 = 3 * 3600;
 /// How often all signatures of a domain are made anew, in seconds.
 pub const PERIOD_SECS: u64 = 6 * 86_400;
-/// TTL of DNSKEY, CDS, CDNSKEY and NSEC3PARAM in seconds.
+/// TTL of DNSKEY, CDS, CDNSKEY and NSEC3PARAM in seconds, if nothing else is said.
 const KEYS_TTL_SECS: u32 = 3600;
-/// How many opened keys and signed zones are remembered before all are forgotten.
+/// How many keys are made at most until one has a free tag; every other one would do if half of all tags were taken.
+const DRAWS_MAX: usize = 64;
+/// How many opened keys are remembered before all are forgotten.
 const REMEMBERED_MAX: usize = 4096;
-/// A signed zone with more records is not remembered.
-const REMEMBERED_RECORDS_MAX: usize = 512;
+/// How many records of signed zones are remembered before all are forgotten: some 200 octets each.
+const REMEMBERED_RECORDS_MAX: usize = 1 << 20;
+/// A signed zone with more records is not remembered: what is served of it can be read. Memory is not believed, so all
+/// signatures of a remembered zone are verified each time; files have digests, so those of a served one are not.
+const REMEMBERED_ZONE_RECORDS_MAX: usize = 1 << 13;
 /// A zone with more records is signed by several threads.
 const BULK_RECORDS_MIN: usize = 1000;
 /// How many domains lie between two that are signed anew at the same moment, were they made one after the other: a number
@@ -51,6 +66,12 @@ pub enum DnssecError {
     /// A key cannot be made.
     #[error("no key can be made: {0}")]
     Make(#[from] KeyError),
+    /// Another key has its tag.
+    #[error("the zone has a key with tag {0} already: validators could mix them up")]
+    TagTaken(u16),
+    /// The device makes none.
+    #[error("no key can be made: {0}")]
+    Device(#[from] DeviceError),
     /// A key cannot be sealed.
     #[error("the new key cannot be sealed: {0}")]
     Seal(#[from] SealError),
@@ -62,6 +83,9 @@ pub enum DnssecError {
         /// Why.
         cause: OpenError,
     },
+    /// What is sealed is a key, but not the one that is announced.
+    #[error("the sealed private key of {0} is that of another key with this tag: restore the database from a backup")]
+    Other(Binding),
     /// A row has a key that we cannot use.
     #[error("key {tag} of {domain} has algorithm {algorithm}, role {role}: this version cannot sign with it")]
     Unknown {
@@ -74,22 +98,61 @@ pub enum DnssecError {
         /// Its role.
         role: String,
     },
+    /// Nothing would be signed.
+    #[error(
+        "the database has no key that signs {0}: import its keys, or have its parent remove the DS records and end signing"
+    )]
+    NoKey(String),
     /// It cannot be signed.
     #[error("it cannot be signed: {0}")]
     Sign(#[from] SignError),
     /// The gate refused it.
     #[error("the gate refuses it: {0}")]
     Gate(#[from] Refused),
+    /// Nobody knows what time it is.
+    #[error(transparent)]
+    Clock(#[from] Doubt),
+}
+
+impl DnssecError {
+    /// Whether it can be over at any moment, and shows before anything was signed.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        matches!(
+            self,
+            DnssecError::Clock(_)
+                | DnssecError::NoKey(_)
+                | DnssecError::Open { .. }
+                | DnssecError::Sign(SignError::Signer { .. })
+        )
+    }
 }
 
 /// What signs the domains of this installation.
 pub struct Dnssec {
     /// What seals and opens keys.
     seal: Seal,
+    /// What keeps new keys instead, if there is one.
+    device: Option<Arc<Device>>,
     /// Keys that were opened, by their number in the database.
     opened: Mutex<HashMap<i64, Arc<Opened>>>,
     /// Zones as they were signed last, for the signatures over what stays the same.
-    signed: Mutex<HashMap<DomainId, Arc<Zone>>>,
+    signed: Mutex<SignedZones>,
+    /// What tells the time.
+    clock: Clock,
+    /// When the first signature of zones ends that were signed since this was asked last.
+    ends: Mutex<HashMap<DomainId, u64>>,
+    /// TTL of DNSKEY and what goes with it.
+    keys_ttl_secs: u32,
+}
+
+/// Zones as they were signed last.
+#[derive(Default)]
+struct SignedZones {
+    /// The zones.
+    zones: HashMap<DomainId, Arc<Zone>>,
+    /// How many records they have together.
+    record_count: usize,
 }
 
 impl std::fmt::Debug for Dnssec {
@@ -100,10 +163,8 @@ impl std::fmt::Debug for Dnssec {
 
 /// A key that can sign.
 struct Opened {
-    /// The pair.
-    pair: KeyPair,
-    /// What it is for.
-    role: Role,
+    /// The key.
+    pair: SigningKey,
     /// RDATA of its DNSKEY.
     rdata: Vec<u8>,
     /// The tag of that.
@@ -114,81 +175,217 @@ impl Signer for Opened {
     /// Deterministically, with the crate p256 where it can be: signing and ring's verification together take less than ring's
     /// signing and p256's verification, which is five times as slow.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
-        self.pair.sign(message).map_err(|error| SignerError(error.to_string()))
+        self.pair.sign(message).map_err(SignerError)
     }
 }
 
 impl Dnssec {
-    /// With the secret in a file, which is made if it is not there, unless keys were sealed with one before.
+    /// With the secret in a file, which is made if it is not there. If keys were sealed with one before, nothing can be signed
+    /// without that, but all else goes on.
     ///
     /// # Errors
     /// [`SealFileError`], with the remedy.
     pub fn open(seal: &Path, has_keys: bool) -> Result<Dnssec, SealFileError> {
         let seal = match Seal::from_file(seal) {
             Err(SealFileError::Missing { .. }) if !has_keys => Seal::create(seal)?,
+            Err(missing @ SealFileError::Missing { .. }) => {
+                error!("signed domains keep what is served, and their changes wait: {missing}");
+                Seal::missing(missing.to_string())
+            }
             found => found?,
         };
-        Ok(Dnssec { seal, opened: Mutex::default(), signed: Mutex::default() })
+        let (opened, signed, ends) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let (device, clock) = (None, Clock::default());
+        Ok(Dnssec { seal, device, opened, signed, keys_ttl_secs: KEYS_TTL_SECS, clock, ends })
     }
 
-    /// A new key that signs everything of a domain, sealed.
+    /// With another TTL of DNSKEY, CDS, CDNSKEY and NSEC3PARAM.
+    #[must_use]
+    pub fn with_keys_ttl(self, keys_ttl_secs: u32) -> Dnssec {
+        Dnssec { keys_ttl_secs, ..self }
+    }
+
+    /// The clock that signing goes by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// When the first signature ends, in seconds since 1970, of the zones that were signed whole since this was called last. What
+    /// an overlay is signed with ends later than what it lies on.
+    pub fn take_ends(&self) -> Vec<(DomainId, u64)> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).drain().collect()
+    }
+
+    /// The same, with new keys made in a device and kept there.
+    #[must_use]
+    pub fn with_device(self, device: Device) -> Dnssec {
+        Dnssec { device: Some(Arc::new(device)), ..self }
+    }
+
+    /// Whether new keys are made in a device.
+    #[must_use]
+    pub fn has_device(&self) -> bool {
+        self.device.is_some()
+    }
+
+    /// A new key that signs everything of a domain, sealed or in the device. Who does not use it gives it back to [`Dnssec::discard`].
     ///
     /// # Errors
     /// [`DnssecError`].
     pub fn new_key(&self, domain: &str) -> Result<NewKey, DnssecError> {
-        let pair = KeyPair::generate(Algorithm::EcdsaP256Sha256)?;
-        let (role, binding) = (Role::Csk, Binding::of(apex_of(domain)?, &pair, Role::Csk));
-        let sealed = self.seal.seal(&pair, &binding)?;
-        let algorithm = pair.algorithm().number();
-        Ok(NewKey { role: role.name().to_owned(), algorithm, tag: binding.tag, public: pair.public().to_vec(), sealed })
+        self.make_key(domain, Role::Csk, Algorithm::EcdsaP256Sha256, State::Active, &[])
     }
 
-    /// Signs the zone of a domain with its keys, and has the gate judge it.
+    /// A new key of a domain, sealed or in the device, with a tag that is none of these. Who does not use it gives it back to
+    /// [`Dnssec::discard`].
+    ///
+    /// # Errors
+    /// [`DnssecError`].
+    pub fn make_key(
+        &self,
+        domain: &str,
+        role: Role,
+        algorithm: Algorithm,
+        state: State,
+        taken: &[u16],
+    ) -> Result<NewKey, DnssecError> {
+        let mut made = Err(DnssecError::TagTaken(0));
+        for _ in 0..DRAWS_MAX {
+            made = match &self.device {
+                Some(device) => self.hold_key(device, domain, role, algorithm, state, taken),
+                None => self.keep_key(domain, role, &KeyPair::generate(algorithm)?, state, taken),
+            };
+            if !matches!(made, Err(DnssecError::TagTaken(_))) {
+                break;
+            }
+        }
+        made
+    }
+
+    /// A new key in the device.
+    fn hold_key(
+        &self,
+        device: &Arc<Device>,
+        domain: &str,
+        role: Role,
+        algorithm: Algorithm,
+        state: State,
+        taken: &[u16],
+    ) -> Result<NewKey, DnssecError> {
+        let held = device.generate(algorithm, &format!("{domain}. {algorithm}"))?;
+        let (tag, sealed) = (held.dnskey(role).tag(), held.number().kept());
+        let (role, algorithm, public) = (role.name().to_owned(), algorithm.number(), held.public().to_vec());
+        let key = NewKey { role, algorithm, tag, public, sealed, state };
+        if taken.contains(&tag) {
+            self.discard(&key);
+            return Err(DnssecError::TagTaken(tag));
+        }
+        Ok(key)
+    }
+
+    /// A key of a domain that came from elsewhere, sealed.
+    ///
+    /// # Errors
+    /// [`DnssecError::TagTaken`] if its tag is one of these.
+    pub fn keep_key(
+        &self,
+        domain: &str,
+        role: Role,
+        pair: &KeyPair,
+        state: State,
+        taken: &[u16],
+    ) -> Result<NewKey, DnssecError> {
+        let binding = Binding::of(apex_of(domain)?, pair, role);
+        if taken.contains(&binding.tag) {
+            return Err(DnssecError::TagTaken(binding.tag));
+        }
+        let sealed = self.seal.seal(pair, &binding)?;
+        let (role, algorithm) = (role.name().to_owned(), pair.algorithm().number());
+        Ok(NewKey { role, algorithm, tag: binding.tag, public: pair.public().to_vec(), sealed, state })
+    }
+
+    /// Forgets a key of [`Dnssec::make_key`] that came to no use: a device has room for so many.
+    pub fn discard(&self, key: &NewKey) {
+        if let (Some(device), Some(number)) = (&self.device, KeyNumber::from_kept(&key.sealed))
+            && let Err(error) = device.destroy(number)
+        {
+            warn!("key {number} stays in the device, of no use to anybody: {error}");
+        }
+    }
+
+    /// Signs the zone of a domain with its keys, and has the gate judge it. Signatures over what stays the same are those of
+    /// the zone as it was remembered, or else as it is `served`.
     ///
     /// # Errors
     /// [`DnssecError`]; what is published stays as it is then.
-    pub fn sign(&self, zone: Zone, signatory: &Signatory) -> Result<Zone, DnssecError> {
+    pub fn sign(&self, zone: Zone, signatory: &Signatory, served: &dyn Published) -> Result<Zone, DnssecError> {
         let jobs = if zone.record_count() >= BULK_RECORDS_MIN {
             std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
         } else {
             NonZeroUsize::MIN
         };
-        let before = self.signed.lock().unwrap_or_else(PoisonError::into_inner).get(&signatory.domain).cloned();
-        let published: &dyn Published = match &before {
-            Some(before) => &**before,
-            None => &(),
-        };
+        let before = self.signed.lock().unwrap_or_else(PoisonError::into_inner).zones.get(&signatory.domain).cloned();
+        let published: &dyn Published = before.as_deref().map_or(served, |before| before);
         let signed = signatory.with_plan(|plan| sign::sign(&zone, plan, published, jobs))?;
         drop(zone);
-        signatory.gate(jobs, |gate| gate.pass(&signed.zone))?;
+        let since = before.is_none().then(|| Before::new(served, signed.zone.apex()));
+        let judge = |gate: &Gate<'_>| match &since {
+            Some(since) => gate.pass_since(&signed.zone, since),
+            None => gate.pass(&signed.zone),
+        };
+        let passed = signatory.judged(jobs, judge).inspect_err(|_| {
+            // A signature that was used again may be what is wrong: the next attempt does without.
+            self.forget(signatory.domain);
+        })?;
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.insert(signatory.domain, passed.earliest_expiry_unix_secs);
         Ok(signed.zone)
     }
 
-    /// Opens what signs a domain, as it is at this time.
+    /// Opens what signs a domain, as it is now.
     ///
     /// # Errors
-    /// [`DnssecError`] about its keys.
-    pub fn signatory(
-        &self,
-        domain: &Domain,
-        chain: Chain,
-        keys: &[StoredKey],
-        now_us: i64,
-    ) -> Result<Signatory, DnssecError> {
-        let opened = keys.iter().filter(|key| key.active).map(|key| self.opened(domain, key));
-        let opened = opened.collect::<Result<Vec<_>, _>>()?;
-        let others = keys.iter().filter(|key| !key.active).filter_map(dnskey_of).map(|(_, dnskey)| dnskey.rdata());
-        let (others, now_unix_secs) = (others.collect(), u64::try_from(now_us / 1_000_000).unwrap_or(0));
-        Ok(Signatory { domain: domain.id, chain, opened, others, now_unix_secs })
+    /// [`DnssecError`] about its keys or the clock.
+    pub fn signatory(&self, domain: &Domain, chain: Chain, keys: &[StoredKey]) -> Result<Signatory, DnssecError> {
+        let now = self.clock.trusted()?;
+        let (mut pens, mut others) = (Vec::new(), Vec::new());
+        for key in keys {
+            let (role, dnskey) = dnskey_of(key).ok_or_else(|| unknown(domain, key))?;
+            let duties = roll::duties(key.key.state, role);
+            if duties.signs_zone || duties.signs_keys {
+                pens.push((self.opened(domain, key)?, duties));
+            } else if duties.is_announced {
+                others.push(dnskey.rdata());
+            }
+        }
+        if pens.is_empty() {
+            return Err(DnssecError::NoKey(domain.name.clone()));
+        }
+        let (domain, keys_ttl_secs) = (domain.id, self.keys_ttl_secs);
+        let ends = keys.iter().any(|key| key.key.state == State::Ending);
+        Ok(Signatory { domain, chain, pens, others, keys_ttl_secs, ends, now })
     }
 
     /// Remembers a zone that was signed, for the signatures over what stays the same.
     pub fn remember(&self, domain: DomainId, zone: Zone) {
+        self.forget(domain);
         let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
-        if zone.record_count() <= REMEMBERED_RECORDS_MAX {
-            remember(&mut signed, domain, Arc::new(zone));
-        } else {
-            signed.remove(&domain);
+        if zone.record_count() > REMEMBERED_ZONE_RECORDS_MAX {
+            return;
+        }
+        if signed.record_count + zone.record_count() > REMEMBERED_RECORDS_MAX {
+            *signed = SignedZones::default();
+        }
+        signed.record_count += zone.record_count();
+        signed.zones.insert(domain, Arc::new(zone));
+    }
+
+    /// Forgets a zone that was remembered.
+    fn forget(&self, domain: DomainId) {
+        let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = signed.zones.remove(&domain) {
+            signed.record_count -= before.record_count();
         }
     }
 
@@ -198,16 +395,17 @@ impl Dnssec {
             return Ok(Arc::clone(opened));
         }
         let NewKey { role, algorithm, tag, sealed, .. } = &stored.key;
-        let unknown = || {
-            let (domain, role) = (domain.name.clone(), role.clone());
-            DnssecError::Unknown { domain, tag: *tag, algorithm: *algorithm, role }
-        };
-        let role = Role::from_name(role).ok_or_else(unknown)?;
-        let algorithm = Algorithm::from_number(*algorithm).ok_or_else(unknown)?;
+        let role = Role::from_name(role).ok_or_else(|| unknown(domain, stored))?;
+        let algorithm = Algorithm::from_number(*algorithm).ok_or_else(|| unknown(domain, stored))?;
         let binding = Binding { apex: apex_of(&domain.name)?, tag: *tag, algorithm };
-        let pair = self.seal.open(sealed, &binding).map_err(|cause| DnssecError::Open { binding, cause })?;
+        let pair = SigningKey::open(sealed, &binding, &self.seal, self.device.as_ref());
+        let pair = pair.map_err(|cause| DnssecError::Open { binding: binding.clone(), cause })?;
+        // One key in 65,536 has the same tag; parents and validators know the public one.
+        if pair.public() != stored.key.public {
+            return Err(DnssecError::Other(binding));
+        }
         let rdata = pair.dnskey(role).rdata();
-        let opened = Arc::new(Opened { pair, role, rdata, tag: *tag });
+        let opened = Arc::new(Opened { pair, rdata, tag: *tag });
         remember(&mut self.opened.lock().unwrap_or_else(PoisonError::into_inner), stored.id, Arc::clone(&opened));
         Ok(opened)
     }
@@ -219,25 +417,30 @@ pub struct Signatory {
     domain: DomainId,
     /// How it denies.
     chain: Chain,
-    /// The keys that sign.
-    opened: Vec<Arc<Opened>>,
-    /// RDATA of DNSKEY of those that do not.
+    /// The keys that sign, and what.
+    pens: Vec<(Arc<Opened>, Duties)>,
+    /// RDATA of DNSKEY of those that are announced and do not.
     others: Vec<Vec<u8>>,
-    /// The time, in seconds since 1970.
-    now_unix_secs: u64,
+    /// TTL of DNSKEY.
+    keys_ttl_secs: u32,
+    /// Whether the parent is asked to remove all DS.
+    ends: bool,
+    /// The time.
+    now: Trusted,
 }
 
 impl Signatory {
     /// Hands the plan to whoever signs.
     pub fn with_plan<T>(&self, sign: impl FnOnce(&Plan<'_>) -> T) -> T {
-        let keys: Vec<_> = self.opened.iter().map(|key| key.plan()).collect();
+        let keys: Vec<_> = self.pens.iter().map(|(key, duties)| key.plan(*duties)).collect();
+        let asked = self.dnskeys(|duties| duties.is_asked_for);
         sign(&Plan {
             keys: &keys,
             extra_dnskeys: &self.others,
-            announce: Announce::Keys(&self.entries()),
+            announce: if self.ends { Announce::Removal } else { Announce::Keys(&asked) },
             denial: self.chain,
-            times: times(self.domain, self.now_unix_secs),
-            keys_ttl_secs: KEYS_TTL_SECS,
+            times: times(self.domain, self.now.unix_secs()),
+            keys_ttl_secs: self.keys_ttl_secs,
             zonemd: false,
         })
     }
@@ -251,14 +454,24 @@ impl Signatory {
         jobs: NonZeroUsize,
         pass: impl FnOnce(&Gate<'_>) -> Result<Passed, Refused>,
     ) -> Result<(), Refused> {
+        self.judged(jobs, pass).map(drop)
+    }
+
+    /// As [`Signatory::gate`]; what the gate knows.
+    fn judged(
+        &self,
+        jobs: NonZeroUsize,
+        pass: impl FnOnce(&Gate<'_>) -> Result<Passed, Refused>,
+    ) -> Result<Passed, Refused> {
         let gate = Gate {
-            at_unix_secs: self.now_unix_secs,
+            at_unix_secs: self.now.unix_secs(),
             remaining_secs_min: REMAINING_SECS_MIN,
-            keys: &self.entries(),
+            keys: &self.dnskeys(|duties| duties.signs_keys),
+            unannounced: &self.dnskeys(|duties| !duties.is_announced),
             verifier: Verifier::Ring,
             jobs,
         };
-        pass(&gate).map(drop)
+        pass(&gate)
     }
 
     /// How the domain denies.
@@ -267,32 +480,25 @@ impl Signatory {
         self.chain
     }
 
-    /// RDATA of DNSKEY of the keys that the parent zone knows.
-    fn entries(&self) -> Vec<&[u8]> {
-        self.opened.iter().filter(|key| key.role != Role::Zsk).map(|key| &*key.rdata).collect()
+    /// RDATA of DNSKEY of the keys that sign and do this besides.
+    fn dnskeys(&self, does: impl Fn(&Duties) -> bool) -> Vec<&[u8]> {
+        self.pens.iter().filter(|(_, duties)| does(duties)).map(|(key, _)| &*key.rdata).collect()
     }
 }
 
 impl Opened {
     /// As the signer wants it.
-    fn plan(&self) -> Key<'_> {
+    fn plan(&self, duties: Duties) -> Key<'_> {
         Key {
             dnskey: &self.rdata,
+            is_announced: duties.is_announced,
             tag: self.tag,
             algorithm: self.pair.algorithm().number(),
-            signs_keys: self.role != Role::Zsk,
-            signs_zone: self.role != Role::Ksk,
+            signs_keys: duties.signs_keys,
+            signs_zone: duties.signs_zone,
             signer: self,
         }
     }
-}
-
-/// The keys of a domain as they are shown: ours, then the DNSKEY records of its owner.
-#[must_use]
-pub fn shown_keys(domain: &str, ours: &[StoredKey], theirs: &[&[u8]]) -> Vec<Shown> {
-    let Ok(apex) = apex_of(domain) else { return Vec::new() };
-    let ours: Vec<_> = ours.iter().filter_map(dnskey_of).collect();
-    shown(apex.as_ref(), &ours, theirs)
 }
 
 /// Since when nothing older is used, at this time, both in seconds since 1970.
@@ -323,6 +529,12 @@ fn times(domain: DomainId, now_unix_secs: u64) -> Times {
         inception_back_secs: INCEPTION_BACK_SECS,
         refresh_secs: VALIDITY_SECS - u32::try_from(age_secs).unwrap_or(u32::MAX).clamp(1, VALIDITY_SECS),
     }
+}
+
+/// A key that we cannot use.
+fn unknown(domain: &Domain, stored: &StoredKey) -> DnssecError {
+    let (domain, role) = (domain.name.clone(), stored.key.role.clone());
+    DnssecError::Unknown { domain, tag: stored.key.tag, algorithm: stored.key.algorithm, role }
 }
 
 /// The public half of a stored key, and what it is for.

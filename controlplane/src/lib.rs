@@ -4,9 +4,11 @@
 //! and `value`, made in one transaction by `change` over `store`, and brought into service by `publish`; `planes` and `serve`
 //! watch and tell; `gate` says what is too great a loss. Modules `source`, `zonelist`, `check` and `compile` turn zone files into a generation and are a library
 //! that `dnsctl` calls, as is `recovery`; `sign` signs zones. While the process runs it is the one writer of its database and of the snapshot
-//! directory. To the network it holds the HTTP listener; `verify::ask` looks names up.
+//! directory. To the network it holds the HTTP listener; `ask` looks names up.
 
+mod alarm;
 pub mod api;
+pub mod ask;
 pub mod auth;
 pub mod change;
 pub mod check;
@@ -16,6 +18,7 @@ pub mod config;
 pub mod dnssec;
 pub mod dyndns;
 pub mod gate;
+pub mod geo;
 pub mod http;
 pub mod keys;
 mod life;
@@ -23,6 +26,7 @@ pub mod naming;
 pub mod planes;
 pub mod publish;
 pub mod recovery;
+pub mod roll;
 pub mod rrset;
 pub mod serve;
 pub mod sign;

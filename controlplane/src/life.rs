@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use snapshot::image::SigningKey;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -21,6 +22,7 @@ use crate::dnssec::Dnssec;
 use crate::http::listen::{Listener, accept};
 use crate::http::openapi;
 use crate::http::server::{Server, Settings};
+use crate::keys::Device;
 use crate::planes::{Pace, Planes};
 use crate::publish::{self, Publisher};
 use crate::serve::{self, Follows as _};
@@ -38,7 +40,7 @@ pub fn run(args: Args) -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let ended = if check { say("configuration is right") } else { serve_until_told(config) };
+    let ended = if check { check_keys(&config) } else { serve_until_told(config) };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {
@@ -46,6 +48,14 @@ pub fn run(args: Args) -> ExitCode {
             ExitCode::from(3)
         }
     }
+}
+
+/// Makes sure that the key of snapshots can be read, and says that all is right.
+fn check_keys(config: &Config) -> io::Result<()> {
+    if let Some(path) = &config.sign {
+        SigningKey::read(path).map_err(io::Error::other)?;
+    }
+    say("configuration is right")
 }
 
 /// Log lines go to standard error, at the level of `RUST_LOG` (default `info`).
@@ -73,14 +83,23 @@ fn serve_until_told(config: Config) -> io::Result<()> {
     let stop = stop_on_signals()?;
     let store = Arc::new(Store::open(&config.state).map_err(|cause| store_error(&config.state, &cause))?);
     let has_keys = store.read(|reader| reader.has_keys()).map_err(|cause| store_error(&config.state, &cause))?;
-    let dnssec = Arc::new(Dnssec::open(&config.seal, has_keys).map_err(io::Error::other)?);
+    let mut dnssec = Dnssec::open(&config.seal, has_keys).map_err(io::Error::other)?;
+    if let Some(settings) = config.device.clone() {
+        dnssec = dnssec.with_device(Device::start(settings)?);
+    }
+    let dnssec = Arc::new(dnssec.with_keys_ttl(config.domains.keys.ttl_secs));
+    let mark_us = store.read(|reader| reader.clock_mark()).map_err(|cause| store_error(&config.state, &cause))?;
+    if let Some(mark_us) = mark_us {
+        dnssec.clock().recall(mark_us);
+    }
     let planes = publish::Settings {
         dnssec: Some(Arc::clone(&dnssec)),
         snapshots: config.snapshots.clone(),
         planes: config.planes.clone(),
         sign: config.sign.clone(),
     };
-    let publisher = Publisher::start(Arc::clone(&store), &planes).map_err(io::Error::other)?;
+    let mut publisher = Publisher::start(Arc::clone(&store), &planes).map_err(io::Error::other)?;
+    publisher.follow_places(config.geoip.clone())?;
     let planes = Arc::new(Planes::new(config.snapshots.clone(), config.planes.clone(), Pace::default()));
     let app = Api::new(Arc::clone(&store), publisher, Arc::clone(&planes), config.domains.clone(), dnssec);
     let app = Arc::new(app.map_err(|cause| store_error(&config.state, &cause))?);
@@ -111,7 +130,9 @@ async fn serve(config: Config, store: Arc<Store>, app: Arc<Api>, stop: watch::Re
     let mut tables = vec![serve::routes(), openapi::routes()];
     tables.extend(api::tables());
     let unproved = tokio::spawn(api::verify::keep(Arc::clone(&app), stop.clone()));
-    let resigned = tokio::spawn(api::signing::keep(Arc::clone(&app), stop.clone()));
+    let resigned = tokio::spawn(api::signing::keep(Arc::clone(&app), config.alarm, stop.clone()));
+    let rolled = tokio::spawn(api::rolling::keep(Arc::clone(&app), stop.clone()));
+    let signals = tokio::spawn(api::signal::keep(Arc::clone(&app), stop.clone()));
     let server = Server::new(app, &tables, settings);
     let keep = tokio::spawn(api::throttles::keep(store, Arc::clone(server.shared()), stop.clone()));
     info!("serving http://{addr}");
@@ -123,6 +144,8 @@ async fn serve(config: Config, store: Arc<Store>, app: Arc<Api>, stop: watch::Re
     drop(keep.await);
     drop(unproved.await);
     drop(resigned.await);
+    drop(rolled.await);
+    drop(signals.await);
     for poll in polls {
         drop(poll.await);
     }

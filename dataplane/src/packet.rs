@@ -107,6 +107,8 @@ pub struct Arrival {
     pub transport: Transport,
     /// Seconds since 1970, modulo 2^32 (RFC 9018 section 4.3).
     pub now_secs: u32,
+    /// A number as good as random, by which answers are chosen where there are several.
+    pub lot: u64,
 }
 
 impl<'b> Packet<'b> {

@@ -2,6 +2,7 @@
 //!
 //! It holds no socket. The real one has its guard around the answering code. Workers and streams are generic over [`Answer`], so that their tests bring their own.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::answer::{self, Scratch, Settings};
@@ -44,6 +45,8 @@ pub struct Responder {
     settings: Settings,
     /// Lanes reused between batches.
     scratch: Scratch,
+    /// The number before that of the next batch.
+    lot: u64,
     /// Who gets an answer; everybody without it.
     guard: Option<Guard>,
 }
@@ -52,7 +55,9 @@ impl Responder {
     /// A responder with these settings.
     #[must_use]
     pub fn new(settings: Settings) -> Responder {
-        Responder { settings, scratch: Scratch::new(), guard: None }
+        // Keys of hashes are random numbers of the system; nobody gains by foreseeing this one.
+        let lot = RandomState::new().build_hasher().finish();
+        Responder { settings, scratch: Scratch::new(), lot, guard: None }
     }
 
     /// The same with a guard.
@@ -63,8 +68,9 @@ impl Responder {
 
     /// Answers packets at a time since 1970, which may go back; [`Answer::answer`] takes that of the system.
     pub fn answer_at(&mut self, view: &View, transport: Transport, now: Duration, packets: &mut [Packet<'_>]) {
-        let arrival = Arrival { transport, now_secs: unix_secs(now) };
-        let Responder { settings, scratch, guard } = self;
+        self.lot = self.lot.wrapping_add(1);
+        let arrival = Arrival { transport, now_secs: unix_secs(now), lot: answer::mixed(self.lot) };
+        let Responder { settings, scratch, guard, .. } = self;
         let Some(guard) = guard else { return answer::respond(settings, view, arrival, packets, scratch) };
         let shown_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         guard.admit(transport, shown_ns, packets.len() >= TURN_LEN, packets);

@@ -55,7 +55,7 @@ fn outcome(view: &View, settings: &Settings, transport: Transport, query: &[u8])
     let mut buf = vec![0xaa; 65_535];
     buf[..query.len()].copy_from_slice(query);
     let mut packets = [Packet::new(&mut buf, query.len(), IpAddr::from([192, 0, 2, 1]))];
-    let arrival = Arrival { transport, now_secs: 1_800_000_000 };
+    let arrival = Arrival { transport, now_secs: 1_800_000_000, lot: 0 };
     respond(settings, view, arrival, &mut packets, &mut Scratch::new());
     let (outcome, len) = (packets[0].outcome, packets[0].reply_len());
     (outcome, buf[..len].to_vec())
@@ -230,7 +230,7 @@ fn outcome_of_small(view: &View, query: &[u8]) -> (Outcome, usize) {
     let mut buf = [0xaa; 512];
     buf[..query.len()].copy_from_slice(query);
     let mut packets = [Packet::new(&mut buf, query.len(), IpAddr::from([127, 0, 0, 1]))];
-    let arrival = Arrival { transport: Transport::Udp, now_secs: 0 };
+    let arrival = Arrival { transport: Transport::Udp, now_secs: 0, lot: 0 };
     SCRATCH.with_borrow_mut(|scratch| respond(&Settings::default(), view, arrival, &mut packets, scratch));
     (packets[0].outcome, packets[0].reply_len())
 }

@@ -53,7 +53,7 @@ pub(crate) fn ask(view: &View, query: &Query) -> Result<dig::Message, String> {
     buf[..wire.len()].copy_from_slice(&wire);
     let mut packets = [Packet::new(&mut buf, wire.len(), IpAddr::V4(Ipv4Addr::LOCALHOST))];
     // Without cookies no answer depends on the time.
-    let arrival = Arrival { transport: query.transport, now_secs: 0 };
+    let arrival = Arrival { transport: query.transport, now_secs: 0, lot: 0 };
     respond(&Settings::default(), view, arrival, &mut packets, &mut Scratch::new());
     let outcome = packets[0].outcome;
     match outcome {

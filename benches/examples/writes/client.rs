@@ -28,6 +28,15 @@ impl Client {
 
     /// Sends a request whose reply must have a status, and be served if it is a change.
     pub(crate) fn expect(&mut self, method: &str, path: &str, body: &str, status: u16) -> io::Result<()> {
+        let (found, served, text) = self.ask(method, path, body)?;
+        if found != status || !served {
+            return Err(io::Error::other(format!("{method} {path}: {found}, served {served}: {text}")));
+        }
+        Ok(())
+    }
+
+    /// Sends a request: the status of the reply, whether it is served if it is a change, and the beginning of its body.
+    pub(crate) fn ask(&mut self, method: &str, path: &str, body: &str) -> io::Result<(u16, bool, String)> {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Token {}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
@@ -55,10 +64,6 @@ impl Client {
         }
         let mut reply = vec![0; len];
         self.stream.read_exact(&mut reply)?;
-        if found != status || !served {
-            let text = String::from_utf8_lossy(&reply).chars().take(300).collect::<String>();
-            return Err(io::Error::other(format!("{method} {path}: {found}, served {served}: {text}")));
-        }
-        Ok(())
+        Ok((found, served, String::from_utf8_lossy(&reply).chars().take(300).collect()))
     }
 }

@@ -13,7 +13,7 @@ use super::verify::Missing;
 use super::{Api, Caller, aside, gates, now_us};
 use crate::change::{self, NewDomain};
 use crate::config::Dnssec;
-use crate::dnssec;
+use crate::dnssec::{self, DnssecError};
 use crate::http::call::Call;
 use crate::http::page::{Direction, Paging, Position};
 use crate::http::reply::{Refusal, Reply};
@@ -168,12 +168,26 @@ impl Api {
             .collect())
     }
 
-    /// A key for a new domain.
+    /// A key for a new domain; see [`Api::settle_keys`].
     pub(super) fn new_key(&self, domain: &str) -> Result<NewKey, Refusal> {
-        self.dnssec.new_key(domain).map_err(|error| {
+        // A device may take its time.
+        aside(|| self.dnssec.new_key(domain)).map_err(|error| {
             tracing::error!("a key for {domain}: {error}");
-            Refusal::internal()
+            match error {
+                DnssecError::Device(_) => Refusal::detail(503, "No key can be made at the moment; try again later."),
+                _ => Refusal::internal(),
+            }
         })
+    }
+
+    /// Gives new keys back to the device that made them, unless a domain has them now.
+    pub(super) fn settle_keys(&self, offered: &[NewKey], domain: Option<&Domain>) {
+        if !self.dnssec.has_device() {
+            return;
+        }
+        let kept = domain.and_then(|domain| self.store.read(|reader| reader.keys(domain.id)).ok()).unwrap_or_default();
+        let is_spare = |key: &&NewKey| !kept.iter().any(|row| row.key.sealed == key.sealed);
+        aside(|| offered.iter().filter(is_spare).for_each(|key| self.dnssec.discard(key)));
     }
 
     /// A domain with our name servers and these RRsets.
@@ -292,8 +306,11 @@ async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let report = content.report();
     let new = app.new_domain(name, content.drafts)?;
     let shown = dry_run.then(|| new.clone());
+    let offered = new.keys.clone();
     let actor = change::Actor { account: account.id, limits, ..app.actor(&call, "rest")? };
-    let created = app.make(&place, actor, dry_run, |txn, actor| change::create(txn, actor, new)).await?;
+    let created = app.make(&place, actor, dry_run, |txn, actor| change::create(txn, actor, new)).await;
+    app.settle_keys(&offered, created.as_ref().ok().filter(|_| !dry_run).map(|created| &created.domain));
+    let created = created?;
     if let Some(new) = shown {
         return Ok(Reply::json(200, &Preview::of(&created, &new, report, place.replaced.as_ref())));
     }

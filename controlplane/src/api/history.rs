@@ -219,11 +219,14 @@ async fn revive(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let place = app.place(&call, &account, &set.name, Some(names_after)).await?;
     place.pass(force.as_ref())?;
     let blank = app.new_domain(set.name.clone(), Vec::new())?;
+    let offered = blank.keys.clone();
     let made = app.make(&place, actor, false, move |txn, actor| match change::revive(txn, actor, id, |_| blank) {
         Err(ChangeRefusal::Taken) => Err(ChangeRefusal::Overtaken(set.name)),
         made => made,
     });
-    let made = made.await?;
+    let made = made.await;
+    app.settle_keys(&offered, made.as_ref().ok().map(|made| &made.domain));
+    let made = made?;
     let view = app.new_view(&made.domain)?;
     Ok(app.served_all(&call, Reply::json(201, &view), &[made.domain.change, made.change]).await)
 }

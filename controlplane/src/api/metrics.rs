@@ -4,6 +4,7 @@
 
 use super::{Api, now_us};
 use crate::serve::Figure;
+use crate::store::StoreError;
 
 /// The figures of this moment.
 pub(super) fn figures(api: &Api) -> Vec<Figure> {
@@ -33,9 +34,29 @@ pub(super) fn figures(api: &Api) -> Vec<Figure> {
         gauge("publish_queue", "Changes that are committed and not published.", head.saturating_sub(progress.change.0)),
         gauge("publish_refused_zones", "Zones that keep older content.", progress.refused.len() as u64),
     ];
+    figures.extend(of_signing(api));
     if is_published {
         let help = "Seconds since the last publication.";
         figures.push(gauge("publish_age_seconds", help, u64::try_from(age_secs).unwrap_or(0)));
+    }
+    figures
+}
+
+/// Whether signing goes on, and until when it must.
+fn of_signing(api: &Api) -> Vec<Figure> {
+    let gauge = |name, help, value| Figure { name, help, is_counter: false, value };
+    let is_suspect = api.dnssec.clock().trusted().is_err();
+    let help = "Whether the time is not believed, so that nothing is signed.";
+    let mut figures = vec![gauge("clock_suspect", help, u64::from(is_suspect))];
+    let before = api.expiring_before();
+    let found = api.store.read(|reader| {
+        Ok::<_, StoreError>((reader.count_signatures_ending(before)?, reader.signatures_ending(u64::MAX, 1)?))
+    });
+    // What cannot be read is left out: 0 would say that all is well.
+    if let Ok((count, first)) = found {
+        figures.push(gauge("signatures_expiring", "Signed domains of which a signature ends within 10 days.", count));
+        let help = "When the first signature in service ends, in seconds since 1970.";
+        figures.extend(first.first().map(|first| gauge("signatures_expire_at_seconds", help, first.at_unix_secs)));
     }
     figures
 }

@@ -6,6 +6,7 @@
 
 mod account;
 mod admin;
+mod alarms;
 mod caller;
 mod changes;
 mod comments;
@@ -20,9 +21,11 @@ mod operations;
 mod policies;
 mod preview;
 mod refusal;
+pub mod rolling;
 mod root;
 mod rrsets;
 mod serials;
+pub mod signal;
 pub mod signing;
 pub mod throttles;
 mod tokens;
@@ -92,7 +95,13 @@ pub fn tables() -> Vec<&'static [Route<Api>]> {
     let mut tables: Vec<&'static [Route<Api>]> = vec![&root::ROUTES, &domains::ROUTES, &rrsets::ROUTES];
     tables.extend(keys.into_iter().chain(admin::tables()));
     tables.extend([&dyndns::ROUTES as &[_], &serials::ROUTES, &changes::ROUTES, &history::ROUTES]);
-    tables.extend([&import::ROUTES as &[_], &comments::ROUTES, &operations::ROUTES, &verify::ROUTES]);
+    tables.extend([
+        &import::ROUTES as &[_],
+        &comments::ROUTES,
+        &operations::ROUTES,
+        &operations::keys::ROUTES,
+        &verify::ROUTES,
+    ]);
     tables
 }
 

@@ -94,11 +94,15 @@ pub(super) fn apply(
     Ok(applied)
 }
 
-/// What queries see of an RRset: TTL and the RDATA of enabled records.
-fn answers(rrset: &Rrset) -> (u32, Vec<Vec<u8>>) {
-    let mut rdata: Vec<Vec<u8>> = rrset.enabled().map(|record| record.rdata.clone()).collect();
-    rdata.sort_unstable();
-    (rrset.ttl_secs, rdata)
+/// A record as queries see it: RDATA, weight, place.
+type Answered = (Vec<u8>, Option<u32>, Option<String>);
+
+/// What queries see of an RRset: TTL and enabled records.
+fn answers(rrset: &Rrset) -> (u32, Vec<Answered>) {
+    let answered = |record: &Record| (record.rdata.clone(), record.weight, record.geo.clone());
+    let mut records: Vec<Answered> = rrset.enabled().map(answered).collect();
+    records.sort_unstable();
+    (rrset.ttl_secs, records)
 }
 
 /// Writes one RRset. A record whose RDATA stays keeps its number and, unless the new one says otherwise, what goes

@@ -8,8 +8,9 @@ use snapshot::dns::rtype::Rtype;
 use super::apply::{Applied, apply, node_of};
 use super::quota::{Cause, Cost, charge};
 use super::signing::fits_keys;
-use super::{Actor, Change, Committed, Edit, Edits, NS_LOCKED, Precondition, Refusal, Target, Verb, serial};
+use super::{Actor, Change, Committed, Edit, Edits, NS_LOCKED, Precondition, Refusal, Target, Verb, serial, signal};
 use crate::auth;
+use crate::geo;
 use crate::rrset::bulk::Bulk;
 use crate::rrset::structure::{Origin, Present, cname_conflict, structure};
 use crate::rrset::{Content, Draft};
@@ -83,9 +84,10 @@ impl Plan {
         Plan { kind, undoes: None, note: None, soa: None }
     }
 
-    /// Whose doing it is: that of a domain which came or went below, and what a recovery brings back, is nobody's write.
+    /// Whose doing it is: that of a domain which came or went below, what follows another domain, and what a recovery brings back, is
+    /// nobody's write.
     fn cause(&self) -> Cause {
-        if matches!(self.kind, "delegate" | "recover") { Cause::Others } else { Cause::Own }
+        if matches!(self.kind, "delegate" | "recover" | "signal") { Cause::Others } else { Cause::Own }
     }
 
     /// An edit of RRsets.
@@ -171,7 +173,8 @@ pub(super) fn book(
     let history_len = text.len() + plan.note.as_ref().map_or(0, String::len);
     let adds = delta.domains > 0 || !edits.iter().all(Edit::takes_away);
     charge(txn, actor, &Cost { delta, history_len, adds }, plan.cause())?;
-    add(txn, actor, domain, plan, text, nodes)
+    add(txn, actor, domain, plan, text, nodes)?;
+    signal::follow(txn, actor, domain, plan.kind, edits)
 }
 
 /// Writes the change-set of what was done, which costs the account nothing.
@@ -183,7 +186,8 @@ pub(super) fn record(
     edits: &[Edit],
     nodes: Option<&[Node]>,
 ) -> Result<(), Refusal> {
-    add(txn, actor, domain, plan, text_of(edits)?, nodes)
+    add(txn, actor, domain, plan, text_of(edits)?, nodes)?;
+    signal::follow(txn, actor, domain, plan.kind, edits)
 }
 
 /// Edits as they are remembered.
@@ -386,6 +390,7 @@ pub(super) fn structure_of(targets: &[Target], actor: &Actor) -> Result<(), Refu
             let max = actor.limits.record_count_max;
             return Err(Refusal::Rules(vec![format!("An RRset may have at most {max} records.")]));
         }
+        geo::check(*rtype, records).map_err(|cause| Refusal::Rules(vec![cause]))?;
     }
     Ok(())
 }

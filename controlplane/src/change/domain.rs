@@ -5,7 +5,7 @@ use snapshot::dns::rtype::Rtype;
 use super::apply::apply;
 use super::commit::{Plan, authorise, book, carry_out, exclusivity, living_token, record, structure_of};
 use super::quota::{self, Cause, Cost, charge};
-use super::{Actor, Committed, NS_LOCKED, Refusal, Target, prove, serial};
+use super::{Actor, Committed, NS_LOCKED, Refusal, Target, prove, serial, signal, signing};
 use crate::auth;
 use crate::naming::{self, Neighbours, Suffixes};
 use crate::rrset::canonical::canonical;
@@ -102,6 +102,7 @@ pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, R
     for key in &new.keys {
         txn.add_key(domain.account, domain.id, key, actor.now_us)?;
     }
+    signing::await_served(txn, &domain, actor.now_us)?;
     // A token that may write into what it makes may fill it as well.
     auto_policy(txn, actor, &domain)?;
     authorise(txn, actor, &domain, new.drafts.iter().map(|draft| (&*draft.subname, draft.rtype)))?;
@@ -218,6 +219,9 @@ fn is_free_for(txn: &Reader<'_>, actor: &Actor, new: &NewDomain, kept: Option<&R
     }
     if txn.domain_by_name(&new.name)?.is_some() {
         return Err(Refusal::Taken);
+    }
+    if signal::is_reserved(txn, actor.account, &new.name, &new.local_suffixes)? {
+        return Err(Refusal::Policy);
     }
     has_no_neighbours(txn, actor.account, &new.name, &new.local_suffixes)
 }

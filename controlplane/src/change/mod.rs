@@ -13,7 +13,9 @@ mod edits;
 mod prove;
 mod quota;
 mod republish;
+mod rolling;
 mod serial;
+mod signal;
 mod signing;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -40,6 +42,11 @@ pub use domain::{Created, NewDomain, create, delete, expire, unproved_since, wit
 pub use edits::{Content, Edit, State, soa_of};
 pub use prove::{Grounds, prove};
 pub use republish::{Republish, republish};
+pub use rolling::{
+    Seen, advance_roll, begin_roll, begin_step, import_key, note_parent, rolling_keys, set_lifetimes, stop_roll,
+    withdraw_ds,
+};
+pub use signal::{Due, Signal, due_children, due_records, heal, signals_of};
 pub use signing::{resign, set_signing};
 pub use undo::{Restore, restore, revive};
 

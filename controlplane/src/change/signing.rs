@@ -5,12 +5,12 @@ use snapshot::dns::rtype::Rtype;
 use super::commit::{Plan, authorise, book, record};
 use super::{Actor, Refusal};
 use crate::store::domains::{Denial, Domain};
-use crate::store::keys::NewKey;
+use crate::store::keys::{NewKey, Rollover, State, StoredKey};
 use crate::store::usage::Delta;
 use crate::store::{ChangeId, DomainId, Txn};
 
-/// Has a domain signed, or no longer; `None` if it is so already. `key` is taken if the domain has none. Keys stay when signing
-/// ends, so that whoever ends it by mistake can have the same DS records back.
+/// Has a domain signed, or no longer; `None` if it is so already. `keys` are taken if the domain has none. Keys stay when signing
+/// ends, so that whoever ends it by mistake can have the same DS records back; what a rollover waited for is waited for anew.
 ///
 /// # Errors
 /// [`Refusal::NoDomain`] if it is gone; [`Refusal::Forbidden`] if the token may not write DNSKEY records at the apex.
@@ -19,25 +19,38 @@ pub fn set_signing(
     actor: &Actor,
     domain: DomainId,
     denial: Denial,
-    key: Option<NewKey>,
+    keys: impl IntoIterator<Item = NewKey>,
 ) -> Result<(Domain, Option<ChangeId>), Refusal> {
     let mut domain = txn.domain(domain)?.filter(|row| row.account == actor.account).ok_or(Refusal::NoDomain)?;
     authorise(txn, actor, &domain, [("", Rtype::DNSKEY)].into_iter())?;
     if domain.denial == denial {
         return Ok((domain, None));
     }
-    if let Some(key) = key.filter(|_| denial != Denial::Off)
-        && txn.keys(domain.id)?.is_empty()
-    {
-        txn.add_key(domain.account, domain.id, &key, actor.now_us)?;
+    if denial != Denial::Off && txn.keys(domain.id)?.is_empty() {
+        for key in keys {
+            txn.add_key(domain.account, domain.id, &key, actor.now_us)?;
+        }
+    }
+    let was_off = domain.denial == Denial::Off;
+    if was_off {
+        for key in txn.keys(domain.id)?.iter().filter(|key| key.key.state == State::Ending) {
+            txn.move_key(key.id, Some(State::Active), actor.now_us)?;
+        }
+        txn.begin_all_states(domain.id, actor.now_us)?;
     }
     let note = Some(format!("{} to {}", domain.denial.as_str(), denial.as_str()));
+    if denial == Denial::Off {
+        txn.forget_signatures(domain.id)?;
+    }
     domain.denial = denial;
     domain.touched_us = actor.now_us;
     if let Some(rrset) = txn.rrset(domain.id, &[], Rtype::DNSKEY)? {
         fits_keys(txn, &domain, rrset.enabled().map(|record| &*record.rdata))?;
     }
     renew(txn, actor, &mut domain)?;
+    if was_off {
+        await_served(txn, &domain, actor.now_us)?;
+    }
     book(txn, actor, &domain, &Plan { note, ..Plan::named("signing") }, &[], None, &Delta::default())?;
     txn.update_domain(&domain)?;
     let change = domain.change;
@@ -59,8 +72,18 @@ pub fn resign(txn: &Txn<'_>, actor: &Actor, domains: &[DomainId]) -> Result<(), 
     Ok(())
 }
 
+/// Has the rollovers of a domain that is signed again go on from when that is served.
+pub(super) fn await_served(txn: &Txn<'_>, domain: &Domain, now_us: i64) -> Result<(), Refusal> {
+    let rests = |key: &StoredKey| matches!(key.key.state, State::Active | State::Generated);
+    if !txn.keys(domain.id)?.iter().all(rests) {
+        let rollover = txn.rollover(domain.id)?;
+        txn.put_rollover(domain, &Rollover { next_us: Some(now_us), change: Some(domain.change), ..rollover })?;
+    }
+    Ok(())
+}
+
 /// A domain that is to be published whole, with the next serial.
-fn renew(txn: &Txn<'_>, actor: &Actor, domain: &mut Domain) -> Result<(), Refusal> {
+pub(super) fn renew(txn: &Txn<'_>, actor: &Actor, domain: &mut Domain) -> Result<(), Refusal> {
     domain.change = txn.next_change()?;
     domain.serial = super::serial::next(domain.serial, domain.serial_policy, actor.now_us);
     domain.published_us = Some(domain.changed_us);
@@ -78,7 +101,9 @@ pub(super) fn fits_keys<'r>(
     if domain.denial == Denial::Off {
         return Ok(());
     }
-    let ours: Vec<u8> = txn.keys(domain.id)?.iter().map(|key| key.key.algorithm).collect();
+    // While the algorithm changes, only the one that stays is good for theirs.
+    let stays = |key: &&StoredKey| matches!(key.key.state, State::Active | State::Ending);
+    let ours: Vec<u8> = txn.keys(domain.id)?.iter().filter(stays).map(|key| key.key.algorithm).collect();
     for algorithm in theirs.filter_map(|rdata| rdata.get(3)) {
         if !ours.contains(algorithm) {
             let text = format!("a DNSKEY of algorithm {algorithm} needs signatures that this server cannot make.");

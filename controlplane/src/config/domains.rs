@@ -8,16 +8,18 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use snapshot::dns::name::Name;
 
-use super::ConfigError;
-use crate::verify::ask::Servers;
+use super::{ConfigError, Keys};
+use crate::ask::Servers;
 
 /// The name servers of new domains when nothing is said: names that cannot be delegated to, so that nobody's are used.
 const NAMESERVERS_DEFAULT: [&str; 2] = ["ns1.petrel.test.", "ns2.petrel.test."];
 /// The least TTL in seconds when nothing is said.
 const MINIMUM_TTL_DEFAULT: u32 = 3600;
+/// The longest TTL that RRsets of the API can have, in seconds: with a longer minimum none could be written.
+pub(super) const MINIMUM_TTL_MAX: u32 = 86_400;
 
 /// Where name servers answer.
-const DNS_PORT: u16 = 53;
+pub(super) const DNS_PORT: u16 = 53;
 
 /// The arguments.
 #[derive(Debug, Clone, Default, Args)]
@@ -138,11 +140,13 @@ pub struct Domains {
     pub dnssec: Dnssec,
     /// How those of tenants are proved to be theirs.
     pub verification: Verification,
+    /// How keys are rolled.
+    pub keys: Keys,
 }
 
 impl Domains {
     /// Merges arguments and file.
-    pub(super) fn from(args: DomainArgs, file: FileDomains) -> Result<Domains, ConfigError> {
+    pub(super) fn from(args: DomainArgs, file: FileDomains, keys: Keys) -> Result<Domains, ConfigError> {
         let first = |args: Vec<String>, file: Vec<String>| if args.is_empty() { file } else { args };
         let mut nameservers = first(args.nameservers, file.nameservers);
         if nameservers.is_empty() {
@@ -162,10 +166,14 @@ impl Domains {
         };
         Ok(Domains {
             verification,
+            keys,
             dnssec: args.dnssec.or(file.dnssec).unwrap_or_default(),
             hostmaster: absolute(&hostmaster)?,
             local_suffixes: suffixes.iter().map(local).collect::<Result<Vec<_>, _>>()?,
-            minimum_ttl_secs: args.minimum_ttl.or(file.minimum_ttl).unwrap_or(MINIMUM_TTL_DEFAULT),
+            minimum_ttl_secs: match args.minimum_ttl.or(file.minimum_ttl).unwrap_or(MINIMUM_TTL_DEFAULT) {
+                over if over > MINIMUM_TTL_MAX => return Err(ConfigError::MinimumTtl(over)),
+                secs => secs,
+            },
             nameservers,
         })
     }

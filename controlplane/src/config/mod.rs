@@ -3,7 +3,9 @@
 //! It opens no socket and watches nothing. Invariant: a [`Config`] is complete and was checked as far as that goes
 //! without touching the network; an argument wins over the file, and a key the file may not have is an error.
 
+mod device;
 mod domains;
+mod keys;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,9 +14,16 @@ use clap::Parser;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+pub use device::DeviceArgs;
 pub use domains::{Dnssec, DomainArgs, Domains, Verification, Whose};
 
-use domains::FileDomains;
+pub use keys::{KeyArgs, Keys};
+
+use device::FileDevice;
+use domains::{FileDomains, MINIMUM_TTL_MAX};
+use keys::FileKeys;
+
+use crate::keys::DeviceSettings;
 
 /// Where HTTP is served when nothing is said: this machine only.
 pub const API_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8088);
@@ -48,17 +57,31 @@ pub struct Args {
     /// File with the secret that seals DNSSEC keys; it is made if it is not there [default: STATE/seal.key].
     #[arg(long, value_name = "FILE")]
     pub seal: Option<PathBuf>,
+    /// Command that is run when signatures are in danger, its words apart by blanks: an absolute path and arguments. It reads
+    /// the text, which begins with a Subject: field, and has the kind in PETREL_ALARM [default: alarms are only logged].
+    #[arg(long, value_name = "COMMAND")]
+    pub alarm: Option<String>,
+    /// Database of places in the format of MaxMind (mmdb), for records that are answered by country or continent; it is read
+    /// again when it changes [default: none, such records are answered as if clients were nowhere].
+    #[arg(long, value_name = "FILE")]
+    pub geoip: Option<PathBuf>,
+    /// The device that makes and keeps new DNSSEC keys.
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// What new domains are made of.
     #[command(flatten)]
     pub domains: DomainArgs,
+    /// How DNSSEC keys are rolled.
+    #[command(flatten)]
+    pub keys: KeyArgs,
     /// Network of proxies whose X-Forwarded-For, -Proto and -Host are believed (repeatable) [default: none].
     #[arg(long = "trusted-proxy", value_name = "CIDR")]
     pub trusted_proxies: Vec<IpNet>,
     /// Control socket of a data plane to follow (repeatable).
     #[arg(long = "dataplane", value_name = "PATH")]
     pub dataplanes: Vec<PathBuf>,
-    /// TOML file with the keys `snapshots`, `state`, `sign`, `seal`, `api`, `api_socket`, `trusted_proxies`, `dataplanes` and the table
-    /// `domains`; arguments win over it.
+    /// TOML file with the keys `snapshots`, `state`, `sign`, `seal`, `alarm`, `geoip`, `api`, `api_socket`, `trusted_proxies`, `dataplanes` and the
+    /// tables `pkcs11`, `domains` and `keys`; arguments win over it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Check the configuration, print one line and end.
@@ -82,9 +105,19 @@ struct FileConfig {
     sign: Option<PathBuf>,
     /// As `--seal`.
     seal: Option<PathBuf>,
+    /// As `--alarm`.
+    alarm: Option<String>,
+    /// As `--geoip`.
+    geoip: Option<PathBuf>,
+    /// The device that makes and keeps new DNSSEC keys.
+    #[serde(default)]
+    pkcs11: FileDevice,
     /// What new domains are made of.
     #[serde(default)]
     domains: FileDomains,
+    /// How DNSSEC keys are rolled.
+    #[serde(default)]
+    keys: FileKeys,
     /// As `--trusted-proxy`, all of them.
     #[serde(default)]
     trusted_proxies: Vec<String>,
@@ -108,6 +141,12 @@ pub struct Config {
     pub sign: Option<PathBuf>,
     /// The secret that seals DNSSEC keys.
     pub seal: PathBuf,
+    /// The command that alarms are told to, with its arguments; nothing for none.
+    pub alarm: Vec<String>,
+    /// The database of places.
+    pub geoip: Option<PathBuf>,
+    /// The device that makes and keeps new DNSSEC keys.
+    pub device: Option<DeviceSettings>,
     /// What new domains are made of.
     pub domains: Domains,
     /// Networks of proxies that are believed.
@@ -141,12 +180,29 @@ pub enum ConfigError {
     /// The snapshot directory is none.
     #[error("snapshots: {0} is not a directory")]
     NotDirectory(PathBuf),
+    /// Of what a device needs, something is missing.
+    #[error("a device for keys needs --pkcs11 MODULE, --pkcs11-token LABEL and --pkcs11-pin-file FILE, all of them")]
+    HalfDevice,
+    /// A file that it needs is not there, or others can read it.
+    #[error("{path}: {problem}")]
+    DeviceFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// No RRset could be written.
+    #[error("a minimum TTL of {0} seconds is above the maximum, {MINIMUM_TTL_MAX}")]
+    MinimumTtl(u32),
     /// A name is none.
     #[error("{0:?} is not a domain name")]
     Name(String),
     /// A network of proxies is none.
     #[error("trusted proxy {0} is no network such as 192.0.2.0/24")]
     Proxy(String),
+    /// The command for alarms is not named by an absolute path.
+    #[error("alarm: {0:?} is no absolute path")]
+    Alarm(String),
     /// One plane was named twice: its counters would be shown twice.
     #[error("data plane {0} is named twice")]
     PlaneTwice(PathBuf),
@@ -184,8 +240,35 @@ impl Config {
         let api_socket = args.api_socket.or(file.api_socket).unwrap_or_else(|| state.join("socket"));
         let sign = args.sign.or(file.sign);
         let seal = args.seal.or(file.seal).unwrap_or_else(|| state.join("seal.key"));
-        let domains = Domains::from(args.domains, file.domains)?;
-        Ok(Config { snapshots, state, sign, seal, api, api_socket, domains, trusted_proxies, planes })
+        let alarm = command(args.alarm.or(file.alarm).unwrap_or_default())?;
+        let geoip = args.geoip.or(file.geoip);
+        let keys = Keys::from(&args.keys, &file.keys);
+        let domains = Domains::from(args.domains, file.domains, keys)?;
+        let device = device::settings(args.device, file.pkcs11)?;
+        Ok(Config {
+            snapshots,
+            state,
+            sign,
+            seal,
+            alarm,
+            geoip,
+            device,
+            api,
+            api_socket,
+            domains,
+            trusted_proxies,
+            planes,
+        })
+    }
+}
+
+/// Takes a command apart at its blanks. Where its program is looked for must not depend on how we were started.
+fn command(text: String) -> Result<Vec<String>, ConfigError> {
+    let words: Vec<String> = text.split_ascii_whitespace().map(str::to_owned).collect();
+    match words.first() {
+        Some(program) if !Path::new(program).is_absolute() => Err(ConfigError::Alarm(program.clone())),
+        None if !text.is_empty() => Err(ConfigError::Alarm(text)),
+        _ => Ok(words),
     }
 }
 
@@ -252,6 +335,17 @@ mod tests {
     }
 
     #[test]
+    fn a_device_for_keys_needs_all_that_it_needs() {
+        check_config(None, &["--snapshots", "DIR", "--pkcs11", "DIR/m.so"], "all of them");
+        let all = ["--snapshots", "DIR", "--pkcs11", "DIR/m.so", "--pkcs11-token", "t", "--pkcs11-pin-file", "DIR/pin"];
+        check_config(None, &all, "DIR/m.so: No such file");
+        let file = "snapshots = 'DIR'\n[pkcs11]\nmodule = 'DIR/c.toml'\ntoken = 't'\npin_file = 'DIR/none'";
+        check_config(Some(file), &[], "DIR/none: No such file");
+        // The config file stands for a PIN that all the world can read.
+        check_config(Some(&file.replace("none", "c.toml")), &[], "others can read the PIN");
+    }
+
+    #[test]
     fn whose_domains_are_proved_is_a_setting() {
         check_config(None, &["--snapshots", "DIR"], "3600 Off None");
         let file =
@@ -259,6 +353,15 @@ mod tests {
         check_config(Some(file), &[], r#"Hosting Some("v.example.")"#);
         check_config(Some(file), &["--verify", "off", "--verify-under", "w.example."], r#"Off Some("w.example.")"#);
         check_config(Some("snapshots = 'DIR'\n[domains]\nverify = 'all'"), &[], "unknown variant `all`");
+    }
+
+    #[test]
+    fn a_command_is_words_and_begins_with_an_absolute_path() {
+        let words = |text: &str| command(text.to_owned()).map_err(|error| error.to_string());
+        assert_eq!(words("/usr/sbin/sendmail  a@b.test"), Ok(vec!["/usr/sbin/sendmail".into(), "a@b.test".into()]));
+        assert_eq!(words(""), Ok(Vec::new()));
+        assert_eq!(words("mail a"), Err("alarm: \"mail\" is no absolute path".into()));
+        check_config(Some("snapshots = 'DIR'\nalarm = ' '"), &[], r#"alarm: " " is no absolute path"#);
     }
 
     #[test]

@@ -14,8 +14,9 @@ use snapshot::dns::name::Name;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::device::{DeviceError, HELD};
 use super::dnskey::Role;
-use super::{Algorithm, KeyError, KeyPair};
+use super::{Algorithm, Dnskey, KeyError, KeyPair};
 
 /// How long a sealing key is.
 pub(super) const KEY_LEN: usize = 32;
@@ -28,8 +29,8 @@ const CONTEXT: &[u8] = b"Petrel sealed DNSSEC key";
 
 /// The sealing key.
 pub struct Seal {
-    /// Its octets; ring's form of it is made for each use, and gone after it.
-    key: Zeroizing<[u8; KEY_LEN]>,
+    /// Its octets, or why they are not to be had; ring's form of it is made for each use, and gone after it.
+    key: Result<Zeroizing<[u8; KEY_LEN]>, String>,
 }
 
 /// What a sealed key is bound to.
@@ -52,6 +53,9 @@ pub enum SealError {
     /// The system gave no randomness, or the key is too long to be one.
     #[error("the key cannot be encrypted: the system gives no random octets")]
     Encrypt,
+    /// There is no sealing key.
+    #[error("there is no sealing key: {0}")]
+    NoKey(String),
 }
 
 /// A sealed key cannot be opened.
@@ -72,6 +76,23 @@ pub enum OpenError {
         /// The version it has.
         version: u8,
     },
+    /// It is in a device, and there is none.
+    #[error("the private key of {0} is kept by a device, and none is configured: start with --pkcs11")]
+    NoDevice(Binding),
+    /// It is in a device that does not show it.
+    #[error("the private key of {binding} is not to be had: {error}")]
+    Device {
+        /// What it was to be bound to.
+        binding: Binding,
+        /// What the device says.
+        error: DeviceError,
+    },
+    /// There is only the number of a key in a device.
+    #[error("the private key of {0} is kept by a device, which gives it to nobody")]
+    Held(Binding),
+    /// There is no sealing key.
+    #[error("there is no sealing key: {0}")]
+    NoKey(String),
     /// Another sealing key, another binding, or changed octets; which of them cannot be told.
     #[error(
         "the sealed private key of {0} does not open: the sealing key is not the one it was sealed with, or its row was \
@@ -95,14 +116,21 @@ impl Seal {
     /// Takes the sealing key.
     #[must_use]
     pub fn new(key: Zeroizing<[u8; KEY_LEN]>) -> Seal {
-        Seal { key }
+        Seal { key: Ok(key) }
+    }
+
+    /// One whose sealing key is missing, for this reason: it seals and opens nothing.
+    #[must_use]
+    pub fn missing(why: String) -> Seal {
+        Seal { key: Err(why) }
     }
 
     /// Encrypts the private key of `pair` for `binding`.
     ///
     /// # Errors
-    /// [`SealError::Unfit`] if it is not the key of the binding, [`SealError::Encrypt`].
+    /// [`SealError::Unfit`] if it is not the key of the binding, [`SealError::Encrypt`], [`SealError::NoKey`].
     pub fn seal(&self, pair: &KeyPair, binding: &Binding) -> Result<Vec<u8>, SealError> {
+        let key = self.key.as_ref().map_err(|why| SealError::NoKey(why.clone()))?;
         if !binding.fits(pair) {
             return Err(SealError::Unfit(binding.clone()));
         }
@@ -110,7 +138,7 @@ impl Seal {
         SystemRandom::new().fill(&mut nonce).map_err(|_| SealError::Encrypt)?;
         let mut private = pair.to_pkcs8();
         let aad = Aad::from(binding.authenticated());
-        let sealed = self.cipher().map(|cipher| {
+        let sealed = cipher(key).map(|cipher| {
             cipher.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad, private.as_mut_slice())
         });
         let tag = sealed.and_then(Result::ok).ok_or(SealError::Encrypt)?;
@@ -122,7 +150,11 @@ impl Seal {
     /// # Errors
     /// [`OpenError`] for any other binding, sealing key or octets.
     pub fn open(&self, sealed: &[u8], binding: &Binding) -> Result<KeyPair, OpenError> {
+        let key = self.key.as_ref().map_err(|why| OpenError::NoKey(why.clone()))?;
         let (&version, rest) = sealed.split_first().ok_or_else(|| OpenError::Short(binding.clone()))?;
+        if version == HELD {
+            return Err(OpenError::Held(binding.clone()));
+        }
         if version != VERSION {
             return Err(OpenError::Version { binding: binding.clone(), version });
         }
@@ -132,7 +164,7 @@ impl Seal {
         };
         let mut private = Zeroizing::new(encrypted.to_vec());
         let aad = Aad::from(binding.authenticated());
-        let opened = self.cipher().and_then(|cipher| {
+        let opened = cipher(key).and_then(|cipher| {
             let plain = cipher.open_in_place(Nonce::assume_unique_for_key(nonce), aad, private.as_mut_slice());
             plain.map(|plain| KeyPair::from_pkcs8(plain, binding.algorithm)).ok()
         });
@@ -142,11 +174,6 @@ impl Seal {
         // What was sealed fitted, but the tag is computed anew, in case that what sealed it was wrong.
         if binding.fits(&pair) { Ok(pair) } else { Err(OpenError::Unfit(binding.clone())) }
     }
-
-    /// What encrypts; `None` never happens, since the key has the right length.
-    fn cipher(&self) -> Option<LessSafeKey> {
-        UnboundKey::new(&CHACHA20_POLY1305, self.key.as_slice()).map(LessSafeKey::new).ok()
-    }
 }
 
 /// Does not show the key.
@@ -154,6 +181,11 @@ impl fmt::Debug for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Seal(..)")
     }
+}
+
+/// What encrypts; `None` never happens, since the key has the right length.
+fn cipher(key: &Zeroizing<[u8; KEY_LEN]>) -> Option<LessSafeKey> {
+    UnboundKey::new(&CHACHA20_POLY1305, key.as_slice()).map(LessSafeKey::new).ok()
 }
 
 impl Binding {
@@ -165,8 +197,14 @@ impl Binding {
 
     /// Whether `pair` has this algorithm and, in one of the roles a key can have, this tag.
     fn fits(&self, pair: &KeyPair) -> bool {
-        let is_tag_right = || Role::ALL.into_iter().any(|role| pair.dnskey(role).tag() == self.tag);
-        self.algorithm == pair.algorithm() && is_tag_right()
+        self.is_of(pair.algorithm(), pair.public())
+    }
+
+    /// Whether a key of this algorithm and public key has, in one of the roles it can have, this tag.
+    pub(super) fn is_of(&self, algorithm: Algorithm, public: &[u8]) -> bool {
+        let tag =
+            |role: Role| Dnskey { flags: role.flags(), algorithm: algorithm.number(), public: public.to_vec() }.tag();
+        self.algorithm == algorithm && Role::ALL.into_iter().any(|role| tag(role) == self.tag)
     }
 
     /// What is authenticated: no two bindings have the same octets, for names end themselves.
@@ -291,7 +329,7 @@ mod tests {
         let wrong = Binding { tag: right.tag ^ 0x4000, ..right };
         let nonce = [7; NONCE_LEN];
         let mut private = pair.to_pkcs8().to_vec();
-        let cipher = seal(1).cipher().unwrap();
+        let cipher = cipher(seal(1).key.as_ref().unwrap()).unwrap();
         let aad = Aad::from(wrong.authenticated());
         cipher.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut private).unwrap();
         let sealed = [&[VERSION][..], &nonce, &private].concat();

@@ -2,22 +2,27 @@
 //!
 //! A change costs the names that it touches. When an overlay has grown, a thread compiles the zone anew beside the
 //! publishing, and what changed meanwhile becomes the next overlay. After a start the bases are those of the published
-//! generation. Invariant: an overlay holds every owner that changed since the state its base was compiled from.
+//! generation. A big zone that has to be signed whole is compiled by such a thread too: until that is done it stays as it is
+//! published, and what changes of it is held. Invariant: an overlay holds every owner that changed since the state its base
+//! was compiled from.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::thread;
 
-use crossbeam::channel::{self, Receiver, Sender};
+use crossbeam::channel::Receiver;
 use snapshot::dns::name::Name;
+use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::Zone;
 use snapshot::handover::Survey;
 use snapshot::image::{
-    BaseFacts, Laid, OverlayBuilder, OverlayError, ReadError, Segment, Touched, ZoneCounts, ZoneFacts, ZoneReader as _,
+    BaseFacts, Laid, OVERLAY_NODES_MAX, OverlayBuilder, OverlayError, ReadError, Segment, Touched, ZoneCounts,
+    ZoneFacts, ZoneReader as _,
 };
 use tracing::{debug, warn};
 
+use super::Settings;
+use super::aside::{Aside, Compiled, JobId};
 use super::rows::{Rows, name_of};
 use super::signed::SignedRows;
 use super::zone::{self, ZoneError};
@@ -30,6 +35,10 @@ use crate::store::{ChangeId, DomainId, Reader, Store, StoreError};
 
 /// From so many RRsets on a zone is big: reading and compiling fewer costs about a millisecond.
 const RRSETS_MIN: u32 = 256;
+/// A signed zone with so many RRsets is signed whole by a thread of its own: fewer take half a second at most.
+const ASIDE_RRSETS_MIN: u32 = 2048;
+/// A cut or DNAME of a signed zone that moves more names has all of it signed whole.
+const MOVED_MAX: usize = 64;
 /// An overlay with so many nodes is folded: early enough that it stays small until that is done.
 const FOLD_NODES_MIN: usize = 1024;
 
@@ -41,18 +50,12 @@ pub(super) struct BigZones {
     published: PublishedZones,
     /// Those that were compiled for the generation that is being made.
     fresh: Vec<DomainId>,
-    /// For threads that fold.
-    store: Arc<Store>,
+    /// Those that are being signed whole.
+    signing: HashMap<DomainId, Signing>,
     /// What signs.
     signer: Option<Arc<Dnssec>>,
-    /// Where they put what they made.
-    done: Sender<Folded>,
-    /// What they made.
-    folded: Receiver<Folded>,
-    /// How many were begun.
-    fold_count: u64,
-    /// Whether one is under way: each reads a whole zone, so there is one at a time.
-    is_folding: bool,
+    /// The threads that fold and sign.
+    aside: Aside,
 }
 
 /// The big zones of the generation that was found at the start.
@@ -73,33 +76,40 @@ struct Big {
     /// What changed since as well, and is not in that yet: what a former process had published.
     before: Vec<Touched>,
     /// The fold that is under way, if one is, and what changed since it was begun.
-    folding: Option<(FoldId, Vec<Node>)>,
+    folding: Option<(JobId, Vec<Node>)>,
     /// What that fold has made.
     ready: Option<Segment>,
     /// The names of the last overlay, signed, if the zone is: signatures over what stays the same are used again.
     part: Option<Arc<Zone>>,
 }
 
-/// Tells folds apart: a zone that was compiled whole meanwhile takes nothing from an older one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FoldId(u64);
+/// A zone that is being signed whole.
+struct Signing {
+    /// By which job.
+    id: JobId,
+    /// The last change before that was begun.
+    head: ChangeId,
+    /// What changed since that was begun; `None` if all of it has to be signed again.
+    since: Option<Vec<Node>>,
+    /// What came of it.
+    outcome: Option<Result<Segment, ZoneError>>,
+}
 
-/// A zone that was compiled anew.
-pub(super) struct Folded {
-    /// Which fold.
-    id: FoldId,
-    /// The domain.
-    domain: DomainId,
-    /// The new base.
-    base: Result<Segment, ZoneError>,
+/// What is to be published of a zone.
+pub(super) struct Segments {
+    /// The segments, in their order.
+    pub(super) segments: Vec<Segment>,
+    /// The change after which they lack those of the zone, which come when it is signed; `None` if they have all.
+    pub(super) held_after: Option<ChangeId>,
 }
 
 impl BigZones {
     /// None yet.
-    pub(super) fn new(store: Arc<Store>, signer: Option<Arc<Dnssec>>) -> BigZones {
-        let (done, folded) = channel::unbounded();
+    pub(super) fn new(store: Arc<Store>, settings: &Settings) -> BigZones {
         let (zones, published, fresh) = (HashMap::new(), PublishedZones::default(), Vec::new());
-        BigZones { zones, published, fresh, store, signer, done, folded, fold_count: 0, is_folding: false }
+        let signer = settings.dnssec.clone();
+        let aside = Aside::new(store, signer.clone(), settings.snapshots.clone());
+        BigZones { zones, published, fresh, signing: HashMap::new(), signer, aside }
     }
 
     /// Learns the bases of the published generation, if the database is the one that it was made of.
@@ -115,15 +125,19 @@ impl BigZones {
         Ok(())
     }
 
-    /// What threads have folded.
-    pub(super) fn folded(&self) -> Receiver<Folded> {
-        self.folded.clone()
+    /// What threads have compiled.
+    pub(super) fn compiled(&self) -> Receiver<Compiled> {
+        self.aside.compiled()
     }
 
-    /// Takes what a thread has folded; the number of the domain if its next segments are made of it.
-    pub(super) fn accept(&mut self, folded: Folded) -> Option<DomainId> {
-        let Folded { id, domain, base } = folded;
-        self.is_folding = false;
+    /// Takes what a thread has compiled; the number of the domain if its next segments are made of it.
+    pub(super) fn accept(&mut self, compiled: Compiled) -> Option<DomainId> {
+        let Compiled { id, domain, base } = compiled;
+        self.aside.ended();
+        if let Some(signing) = self.signing.get_mut(&domain).filter(|signing| signing.id == id) {
+            signing.outcome = Some(base);
+            return Some(domain);
+        }
         let big = self.zones.get_mut(&domain).filter(|big| big.is_folding(id))?;
         match base {
             Ok(base) => {
@@ -136,6 +150,11 @@ impl BigZones {
                 None
             }
         }
+    }
+
+    /// Whether a domain is being signed whole.
+    pub(super) fn is_signing(&self, domain: DomainId) -> bool {
+        self.signing.contains_key(&domain)
     }
 
     /// Notes that what was compiled is published.
@@ -152,10 +171,14 @@ impl BigZones {
 
     /// Forgets a zone that is gone; its number may not be known.
     pub(super) fn forget(&mut self, name: &str, domain: Option<DomainId>) {
-        if let Some(domain) = domain {
-            self.zones.remove(&domain);
-        }
+        domain.into_iter().for_each(|domain| self.forget_domain(domain));
         self.published.zones.remove(name);
+    }
+
+    /// Forgets a domain; another one may have its name.
+    pub(super) fn forget_domain(&mut self, domain: DomainId) {
+        self.zones.remove(&domain);
+        self.signing.remove(&domain);
     }
 
     /// Compiles what changed of a domain: `nodes`, or all of it.
@@ -167,24 +190,85 @@ impl BigZones {
         reader: &Reader<'_>,
         domain: &Domain,
         nodes: Option<Vec<Node>>,
-    ) -> Result<Vec<Segment>, ZoneError> {
+    ) -> Result<Segments, ZoneError> {
         self.fresh.push(domain.id);
         let published = self.published.take(reader, domain)?;
+        if let Some(signing) = self.signing.remove(&domain.id) {
+            return self.go_on(reader, domain, nodes, signing);
+        }
         let known = self.zones.remove(&domain.id).or(published);
         if let (Some(nodes), Some(big)) = (nodes, known) {
             match big.follow(reader, domain, nodes, self.signer.as_deref()) {
                 Ok((mut big, segments)) => {
                     self.fold_if_due(&mut big, domain.id);
                     self.zones.insert(domain.id, big);
-                    return Ok(segments);
+                    return Ok(Segments { segments, held_after: None });
                 }
                 // The zone is compiled whole instead; whatever is really wrong with it shows there.
                 Err(cause) => debug!("no overlay for {}: {cause}", domain.name),
             }
         }
+        self.whole(reader, domain, None)
+    }
+
+    /// Compiles a zone whole, or has that done beside the publishing; until then `meanwhile` is published, if that is there: a
+    /// segment, and the last change in it.
+    fn whole(
+        &mut self,
+        reader: &Reader<'_>,
+        domain: &Domain,
+        meanwhile: Option<(Segment, ChangeId)>,
+    ) -> Result<Segments, ZoneError> {
+        if zone::is_signed(domain) && self.signer.is_some() && domain.rrset_count >= ASIDE_RRSETS_MIN {
+            let (head, id) = (reader.head()?.change, self.aside.begin(domain.id));
+            self.signing.insert(domain.id, Signing { id, head, since: Some(Vec::new()), outcome: None });
+            let (segment, held_after) = meanwhile.unzip();
+            return Ok(Segments {
+                segments: Vec::from_iter(segment),
+                held_after: Some(held_after.unwrap_or(ChangeId(0))),
+            });
+        }
         let segment = zone::compile(reader, domain, self.signer.as_deref())?;
         self.remember(domain, &segment);
-        Ok(vec![segment])
+        Ok(Segments { segments: vec![segment], held_after: None })
+    }
+
+    /// Takes up a change of a zone that is being signed, or was since.
+    fn go_on(
+        &mut self,
+        reader: &Reader<'_>,
+        domain: &Domain,
+        nodes: Option<Vec<Node>>,
+        signing: Signing,
+    ) -> Result<Segments, ZoneError> {
+        let since = signing.since.zip(nodes).map(|(mut since, nodes)| {
+            since.extend(nodes);
+            since
+        });
+        let Some(base) = signing.outcome.transpose()? else {
+            // More would not fit into an overlay.
+            let since = since.filter(|since| since.len() <= OVERLAY_NODES_MAX);
+            self.signing.insert(domain.id, Signing { since, outcome: None, ..signing });
+            return Ok(Segments { segments: Vec::new(), held_after: Some(ChangeId(0)) });
+        };
+        match since.map(|since| (Big::on(&base), since)) {
+            Some((big, since)) if since.is_empty() && base.facts.serial == domain.serial => {
+                self.zones.extend(big.map(|big| (domain.id, big)));
+                Ok(Segments { segments: vec![base], held_after: None })
+            }
+            Some((Some(big), since)) => match big.change(reader, domain, since, self.signer.as_deref()) {
+                Ok((big, overlay)) => {
+                    self.zones.insert(domain.id, big);
+                    Ok(Segments { segments: vec![base, overlay], held_after: None })
+                }
+                Err(cause) => {
+                    debug!("no overlay for {}: {cause}", domain.name);
+                    self.whole(reader, domain, Some((base, signing.head)))
+                }
+            },
+            // It was right when it was begun, and signing it again takes less with its signatures.
+            _ => self.whole(reader, domain, Some((base, signing.head))),
+        }
     }
 
     /// Keeps the facts of a whole segment, if its zone is big.
@@ -199,28 +283,11 @@ impl BigZones {
 
     /// Has a zone compiled anew by a thread if its overlay has grown.
     fn fold_if_due(&mut self, big: &mut Big, domain: DomainId) {
-        if self.is_folding || big.folding.is_some() || big.overlay.node_count() < FOLD_NODES_MIN {
+        if big.folding.is_some() || big.overlay.node_count() < FOLD_NODES_MIN || !self.aside.has_room() {
             return;
         }
-        let (store, done, signer) = (Arc::clone(&self.store), self.done.clone(), self.signer.clone());
-        self.fold_count += 1;
-        let id = FoldId(self.fold_count);
-        let fold = move || {
-            let base = store.read(|reader| match reader.domain(domain)? {
-                Some(row) => zone::compile(reader, &row, signer.as_deref()),
-                None => Err(ZoneError::Gone),
-            });
-            // Whoever publishes may have ended.
-            done.send(Folded { id, domain, base }).ok();
-        };
-        match thread::Builder::new().name("fold".into()).spawn(fold) {
-            // The thread reads a state that is not older than this one, so what changes from here on covers the difference.
-            Ok(_) => {
-                self.is_folding = true;
-                big.folding = Some((id, Vec::new()));
-            }
-            Err(cause) => warn!("an overlay stays as it is: {cause}"),
-        }
+        // The thread reads a state that is not older than this one, so what changes from here on covers the difference.
+        big.folding = Some((self.aside.begin(domain), Vec::new()));
     }
 }
 
@@ -250,7 +317,7 @@ impl Big {
     }
 
     /// Whether this fold is of the overlay that there is now.
-    fn is_folding(&self, id: FoldId) -> bool {
+    fn is_folding(&self, id: JobId) -> bool {
         self.folding.as_ref().is_some_and(|(folding, _)| *folding == id)
     }
 
@@ -345,12 +412,11 @@ fn change_signed(
     signatory: &Signatory,
     before: Option<&Zone>,
 ) -> Result<(OverlayBuilder, Zone), OverlayFailure> {
+    let mut keys: Vec<Vec<u8>> = nodes.iter().map(|node| node.key.clone()).collect();
     for node in nodes.iter().filter(|node| node.is_boundary) {
-        // Names that a cut or a DNAME hides, or no longer hides, have other records each.
-        let name = name_of(&node.key, rows.apex).ok_or(OverlayFailure::Key)?;
-        if node.key.is_empty() || rows.has_below(name.as_ref()).map_err(OverlayFailure::Read)? {
-            return Err(OverlayFailure::Whole);
-        }
+        let moved = moved_by(node, rows, &overlay)?;
+        keys.extend(moved.iter().filter_map(|owner| rows.node_of(owner.as_ref())));
+        touched.extend(moved.into_iter().map(Touched::data));
     }
     if signatory.chain() != Chain::Nsec {
         return Err(OverlayFailure::Whole);
@@ -358,13 +424,27 @@ fn change_signed(
     let published: &dyn Published = before.map_or(&(), |before| before);
     let (overlay, part) = signatory.with_plan(|plan| {
         let signed = SignedRows::new(rows, plan, published)?;
-        let keys = nodes.iter().map(|node| node.key.clone());
-        touched.extend(signed.touched_besides(keys).map_err(OverlayFailure::Read)?);
+        touched.extend(signed.touched_besides(keys.into_iter()).map_err(OverlayFailure::Read)?);
         let overlay = overlay.change(&signed, &touched)?;
         Ok::<_, OverlayFailure>((overlay, signed.part()?))
     })?;
     signatory.gate(NonZeroUsize::MIN, |gate| gate.pass_part(&part))?;
     Ok((overlay, part))
+}
+
+/// The names that may have come below a cut or a DNAME with this change of its owner, or from there: each has other
+/// signatures then, and another place in the chain.
+fn moved_by(node: &Node, rows: &Rows<'_>, overlay: &OverlayBuilder) -> Result<Vec<Name>, OverlayFailure> {
+    let name = name_of(&node.key, rows.apex).ok_or(OverlayFailure::Key)?;
+    if node.key.is_empty() {
+        // NS records of the apex move nothing.
+        let mut has_dname = overlay.has_apex_dname();
+        rows.records(name.as_ref(), &mut |record| has_dname |= record.rtype == Rtype::DNAME)
+            .map_err(OverlayFailure::Read)?;
+        return if has_dname { Err(OverlayFailure::Whole) } else { Ok(Vec::new()) };
+    }
+    let below = rows.below(name.as_ref(), MOVED_MAX + 1).map_err(OverlayFailure::Read)?;
+    if below.len() > MOVED_MAX { Err(OverlayFailure::Whole) } else { Ok(below) }
 }
 
 /// A changed owner as the builder wants it.

@@ -3,16 +3,22 @@
 //! One thread takes what waits in the outbox, all of it at once, so that a burst becomes one generation while a change
 //! alone waits for nothing. Links (one thread per data plane) nudge and take the acknowledgements. Not here: what a zone
 //! may contain (`change`). Invariants: what is published is one committed state of the database, and its manifest names
-//! the last change in it; a zone that cannot be compiled keeps its last good segment and holds up no other; a database
-//! that is behind the published manifest publishes nothing.
+//! the last change in it; a zone that cannot be compiled, or is being signed by a thread of its own, keeps its last good
+//! segment and holds up no other; a database that is behind the published manifest publishes nothing.
 
+mod aside;
 mod big;
 mod files;
 mod guard;
+mod held;
 mod link;
+mod places;
+mod resting;
 mod round;
 mod rows;
+mod served;
 mod signed;
+mod threads;
 mod worker;
 mod zone;
 
@@ -21,15 +27,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam::channel::Sender;
 use snapshot::handover::{HandoverError, LockError};
+use snapshot::image::Segment;
 use tokio::sync::watch;
 
 use crate::dnssec::Dnssec;
+use crate::geo::Watch;
 use crate::store::{ChangeId, Store, StoreError};
 
 pub use files::FilesUnknown;
 use files::{FileZones, Knowledge};
 pub use guard::{Quarantine, accept, compare};
+use held::HeldChanges;
+use round::{Held, Refused};
 
 /// How the publisher starts.
 #[derive(Debug, Clone)]
@@ -57,6 +68,8 @@ pub struct Progress {
     pub planes: Vec<PlaneProgress>,
     /// Zones that keep an older segment, by name, and why.
     pub refused: HashMap<String, String>,
+    /// Changes up to that one which are not published yet, because their zones are being signed.
+    held: HeldChanges,
     /// Why nothing is published at all, if so.
     pub stopped: Option<String>,
     /// Counters for the metrics.
@@ -133,6 +146,10 @@ pub struct Publisher {
     files: watch::Receiver<Knowledge>,
     /// The threads.
     threads: worker::Threads,
+    /// Where tables of places go.
+    tables: Sender<Option<Segment>>,
+    /// What reads them, if anything does.
+    watch: Option<Watch>,
 }
 
 impl Publisher {
@@ -144,6 +161,23 @@ impl Publisher {
         worker::start(store, settings)
     }
 
+    /// Publishes where addresses are, as the database of places in a file says, now and whenever that changes; without a
+    /// file, a table that is published goes.
+    ///
+    /// # Errors
+    /// That of the system, if there is no thread to be had. What ails the file is told in the log.
+    pub fn follow_places(&mut self, file: Option<PathBuf>) -> std::io::Result<()> {
+        self.watch = match file {
+            Some(file) => Some(Watch::start(file, self.tables.clone())?),
+            None => {
+                // The worker ends after us.
+                self.tables.send(None).ok();
+                None
+            }
+        };
+        Ok(())
+    }
+
     /// How far it is now.
     #[must_use]
     pub fn progress(&self) -> Progress {
@@ -153,7 +187,7 @@ impl Publisher {
     /// Whether a change is in a published generation.
     #[must_use]
     pub fn has(&self, change: ChangeId) -> bool {
-        self.progress.borrow().change >= change
+        self.progress.borrow().has(change)
     }
 
     /// Who serves a change now.
@@ -234,7 +268,7 @@ impl Publisher {
         let mut last = progress.borrow_and_update().served(change);
         while last != Served::Yes {
             // Nobody to wait for: the change is published, or will be without us.
-            if last == Served::Nobody && progress.borrow().change >= change {
+            if last == Served::Nobody && progress.borrow().has(change) {
                 return last;
             }
             let changed = tokio::time::timeout_at(deadline, progress.changed()).await;
@@ -246,6 +280,13 @@ impl Publisher {
         last
     }
 
+    /// Waits until a change is in a published generation, at most for `patience`; whether it is.
+    pub async fn published(&self, change: ChangeId, patience: Duration) -> bool {
+        let mut progress = self.progress.clone();
+        let published = progress.wait_for(|progress| progress.change >= change);
+        matches!(tokio::time::timeout(patience, published).await, Ok(Ok(_)))
+    }
+
     /// Ends the threads and waits for them.
     pub fn stop(self) {
         self.threads.stop();
@@ -253,15 +294,45 @@ impl Publisher {
 }
 
 impl Progress {
+    /// Whether a change is in a published generation.
+    #[must_use]
+    pub fn has(&self, change: ChangeId) -> bool {
+        self.change >= change && !self.held.waits(change)
+    }
+
     /// Who serves a change.
     #[must_use]
     pub fn served(&self, change: ChangeId) -> Served {
-        let mut attached = self.planes.iter().filter(|plane| plane.attached).map(|plane| plane.change);
-        match attached.next().map(|first| attached.fold(first, ChangeId::min)) {
-            None => Served::Nobody,
-            Some(least) if least >= change => Served::Yes,
-            Some(_) => Served::NotYet,
+        let serves = |plane: &PlaneProgress| plane.change >= change && self.held.is_in(change, plane.generation);
+        let mut attached = self.planes.iter().filter(|plane| plane.attached).peekable();
+        if attached.peek().is_none() {
+            Served::Nobody
+        } else if attached.all(serves) {
+            Served::Yes
+        } else {
+            Served::NotYet
         }
+    }
+
+    /// Takes up zones that keep what is published of them.
+    fn refuse(&mut self, refused: &[Refused]) {
+        for Refused { name, cause, .. } in refused {
+            self.held.refuse(name);
+            self.refused.insert(name.clone(), cause.clone());
+        }
+    }
+
+    /// Takes up a generation that has these zones, and changes that are `held` while their zones are signed.
+    fn hold(&mut self, held: &[Held], zones: &[String], generation: u64) {
+        for Held { zone, changes, after } in held {
+            self.held.hold(zone, changes);
+            self.held.release(zone, *after, generation);
+        }
+        let is_held = |zone: &String| held.iter().any(|held| held.zone == *zone);
+        zones.iter().filter(|zone| !is_held(zone)).for_each(|zone| self.held.release(zone, self.change, generation));
+        let attached = self.planes.iter().filter(|plane| plane.attached);
+        let least = attached.map(|plane| plane.generation.unwrap_or(0)).min().unwrap_or(generation);
+        self.held.forget_before(least.saturating_add(1));
     }
 }
 

@@ -1,11 +1,13 @@
 //! A domain's rows, read as a zone: what an overlay is built from.
 
+use snapshot::dns::choice::Choice;
 use snapshot::dns::name::{Name, NameRef};
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::Record;
 use snapshot::image::{ReadError, ZoneReader};
 
 use super::zone::{owner, soa_rdata};
+use crate::geo;
 use crate::store::Reader;
 use crate::store::domains::Domain;
 
@@ -41,6 +43,16 @@ impl ZoneReader for Rows<'_> {
             let (rtype, ttl_secs) = (rrset.rtype, rrset.ttl_secs);
             for record in rrset.enabled() {
                 each(Record { owner, rtype, ttl_secs, rdata: &record.rdata, line: 0 });
+            }
+        }
+        Ok(())
+    }
+
+    fn choices(&self, owner: NameRef<'_>, each: &mut dyn FnMut(Rtype, Choice)) -> Result<(), ReadError> {
+        let Some(node) = self.node_of(owner) else { return Ok(()) };
+        for rrset in self.reader.rrsets_of(self.domain.id, &node)? {
+            if let Some(choice) = geo::choice(self.apex.as_ref(), owner, &rrset)? {
+                each(rrset.rtype, choice);
             }
         }
         Ok(())

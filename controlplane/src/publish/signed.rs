@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use snapshot::dns::choice::Choice;
 use snapshot::dns::name::{Name, NameRef};
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
@@ -75,6 +76,7 @@ impl<'s> SignedRows<'s> {
                     rrset.records().try_for_each(|record| builder.push(record)).map_err(|_| ZoneError::TooLarge)?;
                 }
             }
+            zone.choices().for_each(|(owner, rtype, choice)| builder.choose(owner, rtype, choice.clone()));
         }
         Ok(builder.finish())
     }
@@ -118,6 +120,11 @@ impl<'s> SignedRows<'s> {
             self.signer.owner(&Node { owner, standing, sets, next: next.as_ref() }, &mut made)?;
             made.records().try_for_each(|record| push(record.rtype, record.ttl_secs, record.rdata))?;
         }
+        if standing == Standing::Authoritative {
+            for (_, rtype, choice) in plain.choices() {
+                builder.choose(owner, rtype, self.signer.choice(owner, rtype, choice, &mut Made::default())?);
+            }
+        }
         Ok(builder.finish())
     }
 
@@ -126,6 +133,7 @@ impl<'s> SignedRows<'s> {
         let mut builder = ZoneBuilder::new(self.rows.apex.clone());
         let mut is_too_large = false;
         self.rows.records(owner, &mut |record| is_too_large |= builder.push(record).is_err())?;
+        self.rows.choices(owner, &mut |rtype, choice| builder.choose(owner, rtype, choice))?;
         if is_too_large { Err(ZoneError::TooLarge.into()) } else { Ok(builder.finish()) }
     }
 
@@ -179,6 +187,11 @@ impl ZoneReader for SignedRows<'_> {
     fn records(&self, owner: NameRef<'_>, each: &mut dyn FnMut(Record<'_>)) -> Result<(), ReadError> {
         let zone = self.read(owner)?;
         ZoneReader::records(&*zone, owner, each)
+    }
+
+    fn choices(&self, owner: NameRef<'_>, each: &mut dyn FnMut(Rtype, Choice)) -> Result<(), ReadError> {
+        let zone = self.read(owner)?;
+        ZoneReader::choices(&*zone, owner, each)
     }
 
     fn has_below(&self, name: NameRef<'_>) -> Result<bool, ReadError> {

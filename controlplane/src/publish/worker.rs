@@ -1,9 +1,9 @@
 //! The thread that publishes.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{self, Receiver, Sender};
@@ -16,9 +16,13 @@ use tracing::{error, info, warn};
 use super::big::BigZones;
 use super::files::{FileZones, Knowledge};
 use super::link::{Link, News};
+use super::places::PlaceTable;
+use super::resting::RestingZones;
 use super::round::{Due, Refused, Round};
+use super::threads::spawn;
 use super::{PlaneProgress, Progress, Publisher, Settings, StartError, guard};
 use crate::clock::now_us;
+use crate::dnssec::Dnssec;
 use crate::store::changes::{Head, PublishedGeneration};
 use crate::store::{ChangeId, DomainId, Store, StoreError};
 
@@ -30,8 +34,6 @@ const RETRY: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// The same as a multiple of what it took.
 const RETRY_SHARE: u32 = 4;
-/// How long zones that could not be compiled rest before they are tried again: what ailed a read may be over.
-const REFUSED_RETRY: Duration = Duration::from_secs(5);
 /// How long it rests, at most, before a directory is read again whose zones are not known: no domains are made meanwhile.
 const REREAD: Duration = Duration::from_secs(2);
 /// How many generations are kept on disk.
@@ -98,16 +100,17 @@ pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher,
             news.send(News { generation, change: done }).ok();
         }
         let link = Link { idx, path: path.clone(), news: inbox, progress: progress.clone() };
-        spawn("link", move || link.run())?;
+        spawn("link", move || link.run()).map_err(StartError::Thread)?;
         links.push(news);
     }
-    let (stop, stopping) = channel::bounded(0);
+    let ((stop, stopping), (tables, places)) = (channel::bounded(0), channel::unbounded());
     let wakes = store.wakes();
     let (found, files) = watch::channel(Knowledge::Pending);
     // A directory that is empty, or was compiled from files, gets all domains.
     let is_whole = done == ChangeId(0) || behind.is_some();
     let worker = Worker {
-        big: BigZones::new(Arc::clone(&store), settings.dnssec.clone()),
+        big: BigZones::new(Arc::clone(&store), settings),
+        dnssec: settings.dnssec.clone(),
         store,
         writer,
         done,
@@ -118,43 +121,24 @@ pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher,
         taken: ChangeId(0),
         is_whole,
         behind,
-        refused: BTreeMap::new(),
-        refused_until: Instant::now(),
+        refused: RestingZones::default(),
         ready: Vec::new(),
         compactions: channel::unbounded(),
         is_compacting: false,
+        places: PlaceTable::new(places),
     };
     let is_stopped = quarantine.is_some();
     if let Some(cause) = &quarantine {
         error!("nothing is published: {cause}");
     }
-    let worker = spawn("publish", move || worker.run(found, &wakes, &stopping, is_stopped))?;
-    Ok(Publisher { progress: watching, quarantine, files, threads: Threads { stop, worker } })
+    let worker = spawn("publish", move || worker.run(found, &wakes, &stopping, is_stopped));
+    let worker = worker.map_err(StartError::Thread)?;
+    Ok(Publisher { progress: watching, quarantine, files, threads: Threads { stop, worker }, tables, watch: None })
 }
 
 /// A plane that was not asked yet.
 fn unknown(path: &Path) -> PlaneProgress {
     PlaneProgress { path: path.to_owned(), attached: false, change: ChangeId(0), generation: None }
-}
-
-/// Starts a thread; should it panic, the process ends. Without it changes would be taken that nobody ever publishes.
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    let guarded = move || {
-        let _guard = EndOnPanic;
-        run();
-    };
-    thread::Builder::new().name(name.into()).spawn(guarded).map_err(StartError::Thread)
-}
-
-/// Ends the process when it is dropped by a panic; whoever started us does so again.
-struct EndOnPanic;
-
-impl Drop for EndOnPanic {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            std::process::abort();
-        }
-    }
 }
 
 /// The state of the thread.
@@ -173,22 +157,24 @@ struct Worker {
     collected: u64,
     /// The last change whose owners were taken from the outbox.
     taken: ChangeId,
-    /// Zones that keep older content, by name, with their domains.
-    refused: BTreeMap<String, Option<DomainId>>,
-    /// When those are tried again.
-    refused_until: Instant,
+    /// Zones that keep older content.
+    refused: RestingZones,
     /// Whether the next generation needs every domain, not only those that changed.
     is_whole: bool,
     /// The change up to which the published generation goes, if that is older than what was published before.
     behind: Option<ChangeId>,
     /// Zones that are not compiled whole for each change.
     big: BigZones,
-    /// Domains whose new base is ready.
+    /// What signs them.
+    dnssec: Option<Arc<Dnssec>>,
+    /// Domains of which something was compiled beside the publishing.
     ready: Vec<DomainId>,
     /// Where compactions put what they made, and what they made.
     compactions: (Sender<Option<Compacted>>, Receiver<Option<Compacted>>),
     /// Whether a compaction is under way.
     is_compacting: bool,
+    /// Where addresses are.
+    places: PlaceTable,
 }
 
 impl Worker {
@@ -237,18 +223,20 @@ impl Worker {
                 }
                 continue;
             }
-            let (folded, compacted) = (self.big.folded(), self.compactions.1.clone());
-            let again = if self.refused.is_empty() { channel::never() } else { channel::at(self.refused_until) };
+            let (compiled, compacted) = (self.big.compiled(), self.compactions.1.clone());
+            let tables = self.places.tables();
+            let again = self.refused.next().map_or_else(channel::never, channel::at);
             let reread = if unread.is_none() { channel::never() } else { channel::after(REREAD) };
             is_due = false;
             crossbeam::select! {
                 recv(reread) -> _ => {}
                 recv(stopping) -> _ => return,
-                recv(folded) -> folded => {
-                    self.ready.extend(folded.ok().and_then(|folded| self.big.accept(folded)));
+                recv(compiled) -> compiled => {
+                    self.ready.extend(compiled.ok().and_then(|compiled| self.big.accept(compiled)));
                     is_due = !self.ready.is_empty();
                 }
                 recv(compacted) -> compacted => self.adopt(compacted.ok().flatten()),
+                recv(tables) -> table => is_due = self.places.take(table) && !is_stopped,
                 recv(again) -> _ => is_due = true,
                 recv(wakes) -> woken => {
                     if woken.is_err() {
@@ -263,12 +251,16 @@ impl Worker {
     /// Publishes all that waits, if anything does. What was compiled for a generation that did not come about is
     /// forgotten: an overlay must never lie on a base that nobody has.
     fn round(&mut self) -> Result<(), String> {
-        let is_again = self.refused_until <= Instant::now();
-        let again = if is_again { std::mem::take(&mut self.refused) } else { BTreeMap::new() };
-        let outcome = self.round_with(&again);
+        let ready = std::mem::take(&mut self.ready);
+        let outcome = self.round_with(ready.clone());
         if outcome.is_err() {
             self.big.forget_fresh();
-            self.refused.extend(again);
+            if let Some(dnssec) = &self.dnssec {
+                // What was signed for it is signed again.
+                drop(dnssec.take_ends());
+            }
+            // Of these the outbox says nothing any more.
+            self.ready.extend(ready);
         } else {
             self.big.keep_fresh();
         }
@@ -287,16 +279,18 @@ impl Worker {
             Ok(None) => return,
             Err(error) => return warn!("the published generation cannot be read: {}", explain(&error)),
         };
+        self.places.learn(&survey.view);
         let big = &mut self.big;
         let learnt = self.store.read(|reader| big.learn(reader, &survey));
         learnt.unwrap_or_else(|error: StoreError| warn!("big zones are compiled whole once: {error}"));
     }
 
-    /// As [`Worker::round`], with the zones to be tried `again`.
-    fn round_with(&mut self, again: &BTreeMap<String, Option<DomainId>>) -> Result<(), String> {
+    /// As [`Worker::round`], with domains that are `ready`.
+    fn round_with(&mut self, ready: Vec<DomainId>) -> Result<(), String> {
         let begun = Instant::now();
-        let (ready, is_whole, behind) = (std::mem::take(&mut self.ready), self.is_whole, self.behind);
-        let due = Due { after: self.taken, is_whole, behind, ready, again };
+        let again = self.refused.due(begun);
+        let (is_whole, behind) = (self.is_whole, self.behind);
+        let due = Due { after: self.taken, is_whole, behind, ready, again: &again };
         let (epoch, big) = (self.writer.epoch(), &mut self.big);
         let round = self.store.read(|reader| {
             let found = reader.epoch()?;
@@ -308,23 +302,26 @@ impl Worker {
         });
         let round = round.map_err(|error: StoreError| error.to_string())?;
         self.refuse(&round.refused);
+        self.refused.rest_again(&again, begun);
         let is_same = round.changes == 0 && round.head.change == self.done && round.segments.is_empty();
-        if is_same && round.removed.is_empty() && self.progress.borrow().generation.is_some() {
+        if is_same && round.removed.is_empty() && !self.places.is_due() && self.progress.borrow().generation.is_some() {
             return Ok(());
         }
         let now_us = now_us();
-        let Round { head, segments, removed, refused, changes } = round;
+        let Round { head, mut segments, mut removed, held, changes, .. } = round;
         let zones = segments.len() as u64;
         let overlays = segments.iter().filter(|segment| segment.facts.base.is_some()).count() as u64;
         let names = segments.iter().map(|segment| &segment.facts.apex).chain(&removed);
         let names: Vec<String> = names.map(|apex| apex.to_string().trim_end_matches('.').to_owned()).collect();
+        self.places.add_to(&mut segments, &mut removed);
         let published = self.publish(segments, removed, &head, now_us).map_err(|error| explain(&error))?;
         let manifest = &published.current.manifest;
         let generation = manifest.generation.0;
+        self.places.keep();
         self.done = head.change;
         self.taken = head.change;
         (self.is_whole, self.behind) = (false, None);
-        self.refused.retain(|name, _| !names.contains(name));
+        names.iter().for_each(|name| self.refused.forget(name));
         self.progress.send_modify(|progress| {
             progress.change = head.change;
             progress.generation = Some(generation);
@@ -332,7 +329,7 @@ impl Worker {
             for name in &names {
                 progress.refused.remove(name);
             }
-            progress.refused.extend(refused.into_iter().map(|Refused { name, cause, .. }| (name, cause)));
+            progress.hold(&held, &names, generation);
             let counts = &mut progress.counts;
             counts.generations += 1;
             counts.changes += changes;
@@ -350,27 +347,37 @@ impl Worker {
             digest: published.current.digest.0,
             at_us: now_us,
         };
-        let refused: Vec<String> = self.refused.keys().cloned().collect();
-        self.store.write_soon(move |txn| {
-            txn.note_published(&row, &refused)?;
-            txn.trim_generations(row.generation)
-        });
+        self.note(row);
         self.collect(generation);
         self.compact();
         Ok(())
     }
 
+    /// Has the database note what was published, beside whoever writes next.
+    fn note(&self, row: PublishedGeneration) {
+        let kept = self.progress.borrow();
+        let waiting: BTreeSet<String> = self.refused.names().chain(kept.held.zones()).cloned().collect();
+        drop(kept);
+        let waiting: Vec<String> = waiting.into_iter().collect();
+        let ends = self.dnssec.as_ref().map_or_else(Vec::new, |dnssec| dnssec.take_ends());
+        self.store.write_soon(move |txn| {
+            txn.note_published(&row, &waiting)?;
+            txn.note_signatures(&ends)?;
+            txn.trim_generations(row.generation)
+        });
+    }
+
     /// Notes and reports the zones that could not be compiled.
     fn refuse(&mut self, refused: &[Refused]) {
-        if refused.is_empty() {
-            return;
-        }
-        self.refused_until = Instant::now() + REFUSED_RETRY;
-        for Refused { name, domain, cause } in refused {
-            self.refused.insert(name.clone(), *domain);
-            if self.progress.borrow().refused.get(name) != Some(cause) {
-                error!("zone {name} keeps its last good content: {cause}");
+        let now = Instant::now();
+        for refused in refused {
+            if self.refused.refuse(refused, now) {
+                error!("zone {} keeps its last good content: {}", refused.name, refused.cause);
             }
+        }
+        // Also if nothing is published now: what was signed aside may be refused when nothing else changes.
+        if !refused.is_empty() {
+            self.progress.send_modify(|progress| progress.refuse(refused));
         }
     }
 

@@ -1,16 +1,17 @@
 //! Rows become a zone, a zone becomes a segment.
 
-use snapshot::dns::name::Name;
+use snapshot::dns::name::{Name, NameRef};
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
 use snapshot::image::{BuildError, Segment};
 
 use crate::check::{self, Severity};
-use crate::clock::now_us;
 use crate::dnssec::{self, Dnssec, DnssecError, Signatory};
+use crate::geo;
+use crate::sign::Published;
 use crate::store::domains::{Domain, Soa};
 use crate::store::rrsets::Rrset;
-use crate::store::{Reader, StoreError};
+use crate::store::{DomainId, Reader, StoreError};
 
 /// Why a domain has no new segment.
 #[derive(Debug, thiserror::Error)]
@@ -33,27 +34,78 @@ pub(super) enum ZoneError {
     /// It cannot be signed, or is not right when it is.
     #[error(transparent)]
     Dnssec(#[from] DnssecError),
+    /// It should have been compiled by a thread of its own.
+    #[error("no thread can be started: {0}")]
+    Thread(std::io::Error),
     /// No server could serve it.
     #[error("{0}")]
     Unservable(String),
 }
 
+impl ZoneError {
+    /// Whether it can be over at any moment, and shows before anything was signed: a clock in doubt, a device that is away.
+    pub(super) fn passes(&self) -> bool {
+        match self {
+            ZoneError::Dnssec(error) => error.passes(),
+            ZoneError::Thread(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// A domain as it was read: it can be served, and signed if it shall be.
+#[must_use]
+pub(super) struct Prepared<'d> {
+    /// The domain.
+    domain: DomainId,
+    /// Its records.
+    zone: Zone,
+    /// What signs it.
+    signing: Option<(&'d Dnssec, Signatory)>,
+}
+
 /// Reads a domain whole, signs it if it shall be, and compiles it. O(records).
 pub(super) fn compile(reader: &Reader<'_>, domain: &Domain, signer: Option<&Dnssec>) -> Result<Segment, ZoneError> {
+    prepare(reader, domain, signer)?.compile(&())
+}
+
+/// Reads a domain whole. O(records).
+pub(super) fn prepare<'d>(
+    reader: &Reader<'_>,
+    domain: &Domain,
+    signer: Option<&'d Dnssec>,
+) -> Result<Prepared<'d>, ZoneError> {
     let mut zone = read(reader, domain)?;
     let worst = check::check(&zone).into_iter().find(|finding| finding.severity == Severity::Error);
     if let Some(finding) = worst {
         return Err(ZoneError::Unservable(finding.message));
     }
     check::prune(&mut zone);
-    let unservable = |error: BuildError| ZoneError::Unservable(error.to_string());
-    let Some((signer, signatory)) = signatory(reader, domain, signer)? else {
-        return Segment::build(&zone).map_err(unservable);
-    };
-    let zone = signer.sign(zone, &signatory)?;
-    let segment = Segment::build(&zone).map_err(unservable)?;
-    signer.remember(domain.id, zone);
-    Ok(segment)
+    Ok(Prepared { domain: domain.id, zone, signing: signatory(reader, domain, signer)? })
+}
+
+impl Prepared<'_> {
+    /// Its name.
+    pub(super) fn apex(&self) -> NameRef<'_> {
+        self.zone.apex()
+    }
+
+    /// Whether it will be signed.
+    pub(super) fn is_signed(&self) -> bool {
+        self.signing.is_some()
+    }
+
+    /// Signs it if it shall be, and compiles it; signatures over what is `served` so already are used again. O(records).
+    pub(super) fn compile(self, served: &dyn Published) -> Result<Segment, ZoneError> {
+        let unservable = |error: BuildError| ZoneError::Unservable(error.to_string());
+        let Some((signer, signatory)) = self.signing else {
+            return Segment::build(&self.zone).map_err(unservable);
+        };
+        let zone = signer.sign(self.zone, &signatory, served)?;
+        let segment = Segment::build(&zone).map_err(unservable)?;
+        signer.remember(self.domain, zone);
+        Ok(segment)
+    }
 }
 
 /// What signs a domain now; `None` if it is not signed.
@@ -64,7 +116,12 @@ pub(super) fn signatory<'d>(
 ) -> Result<Option<(&'d Dnssec, Signatory)>, ZoneError> {
     let Some(chain) = dnssec::chain_of(domain.denial) else { return Ok(None) };
     let signer = signer.ok_or(ZoneError::NoSigner)?;
-    Ok(Some((signer, signer.signatory(domain, chain, &reader.keys(domain.id)?, now_us())?)))
+    Ok(Some((signer, signer.signatory(domain, chain, &reader.keys(domain.id)?)?)))
+}
+
+/// Whether a domain shall be signed.
+pub(super) fn is_signed(domain: &Domain) -> bool {
+    dnssec::chain_of(domain.denial).is_some()
 }
 
 /// Reads a domain whole.
@@ -99,6 +156,9 @@ fn push(builder: &mut ZoneBuilder, apex: &Name, rrset: &Rrset) -> Result<(), Zon
             line: 0,
         };
         builder.push(record).map_err(|_| ZoneError::TooLarge)?;
+    }
+    if let Some(choice) = geo::choice(apex.as_ref(), owner.as_ref(), rrset).map_err(|_| ZoneError::TooLarge)? {
+        builder.choose(owner.as_ref(), rrset.rtype, choice);
     }
     Ok(())
 }

@@ -61,6 +61,13 @@ pub struct Recovered {
     pub gone: Vec<String>,
     /// Domains that the database lacked and were made for the operator's account.
     pub made: Vec<String>,
+    /// Domains that are signed in service with keys that the database lacks: they stay in service as they are, and what changes in
+    /// them waits until their operator has decided.
+    pub keyless: Vec<String>,
+    /// Signed zones that the database knows nothing of: they stay in service as they are, and nobody can change or renew them.
+    pub unknown: Vec<String>,
+    /// Domains that were not in service, and are again: the database is from before they were deleted.
+    pub returned: Vec<String>,
     /// Domains that were in service while the database waits for a proof of them: they stay in service and count as proved.
     pub proved: Vec<String>,
 }
@@ -127,14 +134,26 @@ pub fn recover(
             let last = republish(txn, Republish { published, serials, gone: lost, now_us })?;
             let proved = keep_proofs(txn, &served, now_us)?;
             accept(txn, &current.manifest)?;
-            let made = if salvaged.is_empty() {
-                Vec::new()
+            let adopted = if salvaged.is_empty() {
+                salvage::Adopted::default()
             } else {
                 salvage::adopt(txn, salvaged, operator(txn, now_us)?, now_us)?
             };
             let change = last.0.max(txn.head()?.change.0);
+            let salvage::Adopted { made, keyless, unknown, returned } = adopted;
             let domain_count = domain_count + made.len() as u64;
-            Ok::<_, Refusal>(Some(Recovered { cause, change, domain_count, gone: names, made, proved }))
+            let gone = names;
+            Ok::<_, Refusal>(Some(Recovered {
+                cause,
+                change,
+                domain_count,
+                gone,
+                made,
+                keyless,
+                unknown,
+                returned,
+                proved,
+            }))
         })
         .map_err(|refused| match refused {
             Refusal::Store(error) => error.into(),

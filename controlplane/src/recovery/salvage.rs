@@ -31,8 +31,8 @@ pub(super) struct Salvaged {
     soa: Soa,
     /// All else.
     targets: Vec<Target>,
-    /// Whether it was signed.
-    is_signed: bool,
+    /// How it denied, if it was signed.
+    denial: Denial,
 }
 
 /// Reads the zones of a view.
@@ -44,7 +44,10 @@ pub(super) fn read(view: &View) -> Result<Vec<Salvaged>, StoreError> {
     zones
         .iter()
         .filter_map(|(apex, is_signed)| Some((apex, view.zone(apex.as_ref())?, *is_signed)))
-        .map(|(apex, zone, is_signed)| Ok(Salvaged { is_signed, ..of(apex, &zone)? }))
+        .map(|(apex, zone, is_signed)| {
+            let salvaged = of(apex, &zone)?;
+            Ok(Salvaged { denial: if is_signed { salvaged.denial } else { Denial::Off }, ..salvaged })
+        })
         .collect()
 }
 
@@ -62,7 +65,9 @@ fn of(apex: &Name, zone: &Zone<'_>) -> Result<Salvaged, StoreError> {
             targets.push(Target { subname: subname.clone(), rtype: body.rtype, state: Some(state) });
         }
     }
-    Ok(Salvaged { name: apex.to_string().trim_end_matches('.').to_owned(), soa, targets, is_signed: false })
+    let has_hashes = targets.iter().any(|target| target.rtype == Rtype::NSEC3PARAM);
+    let denial = if has_hashes { Denial::Nsec3 } else { Denial::Nsec };
+    Ok(Salvaged { name: apex.to_string().trim_end_matches('.').to_owned(), soa, targets, denial })
 }
 
 /// The TTL and the records of a rendered RRset: it is read as the answer to a question for it.
@@ -109,28 +114,53 @@ fn soa_of(apex: &Name, body: &RrsetBody<'_>) -> Option<Soa> {
 const SIGNING: [Rtype; 7] =
     [Rtype::RRSIG, Rtype::NSEC, Rtype::NSEC3, Rtype::NSEC3PARAM, Rtype::DNSKEY, Rtype::CDS, Rtype::CDNSKEY];
 
-/// Makes the domains of the database what the snapshot has; those that it lacks are made for `operator`. Signed zones are taken
-/// only for domains that have keys.
+/// What was taken over, by name.
+#[derive(Debug, Default)]
+pub(super) struct Adopted {
+    /// Domains that were made.
+    pub(super) made: Vec<String>,
+    /// Domains that are signed in service, with keys that the database lacks.
+    pub(super) keyless: Vec<String>,
+    /// Signed zones of which the database has nothing.
+    pub(super) unknown: Vec<String>,
+    /// Domains that the snapshot lacks.
+    pub(super) returned: Vec<String>,
+}
+
+/// Makes the domains of the database what the snapshot has; those that it lacks are made for `operator`, but for signed ones: those
+/// stay in service as they are. Domains that were signed since get their content and no key: whatever is published of them
+/// without one would be bogus to whoever has their DS, so the gate keeps what is in service until somebody decides.
 ///
 /// # Errors
 /// [`Refusal`]; nothing is changed then.
-pub(super) fn adopt(
-    txn: &Txn<'_>,
-    zones: Vec<Salvaged>,
-    operator: AccountId,
-    now_us: i64,
-) -> Result<Vec<String>, Refusal> {
-    let mut made = Vec::new();
-    for Salvaged { name, soa, mut targets, is_signed } in zones {
+pub(super) fn adopt(txn: &Txn<'_>, zones: Vec<Salvaged>, operator: AccountId, now_us: i64) -> Result<Adopted, Refusal> {
+    let mut adopted = Adopted::default();
+    let served: HashSet<String> = zones.iter().map(|zone| zone.name.clone()).collect();
+    for id in txn.domain_ids()? {
+        let lacking = txn.domain(id)?.filter(|domain| domain.unproved.is_none() && !served.contains(&domain.name));
+        adopted.returned.extend(lacking.map(|domain| domain.name));
+    }
+    for Salvaged { name, soa, mut targets, denial } in zones {
+        let is_signed = denial != Denial::Off;
         let house = Arc::<House>::default();
         let actor = |account| super::actor(account, &house, now_us);
         let domain = match txn.domain_by_name(&name)? {
-            // Without its keys, what was signed would be a domain that its DS records make bogus.
-            None if is_signed => continue,
-            Some(domain) if is_signed && domain.denial == Denial::Off => continue,
-            Some(domain) => domain,
+            // Without its keys it would be a domain that its DS records make bogus, at once; as it is, it is so when its
+            // signatures end.
+            None if is_signed => {
+                adopted.unknown.push(name);
+                continue;
+            }
+            Some(mut domain) => {
+                if is_signed && domain.denial == Denial::Off && txn.keys(domain.id)?.is_empty() {
+                    domain.denial = denial;
+                    txn.update_domain(&domain)?;
+                    adopted.keyless.push(name);
+                }
+                domain
+            }
             None => {
-                made.push(name.clone());
+                adopted.made.push(name.clone());
                 change::create(txn, &actor(operator), new_domain(name, soa.clone()))?.domain
             }
         };
@@ -148,8 +178,10 @@ pub(super) fn adopt(
         let actor = actor(domain.account);
         change::commit(txn, Change { actor, domain: domain.id, precondition: None, edits, dry_run: false })?;
     }
-    made.sort();
-    Ok(made)
+    for names in [&mut adopted.made, &mut adopted.keyless, &mut adopted.unknown, &mut adopted.returned] {
+        names.sort();
+    }
+    Ok(adopted)
 }
 
 /// A domain with nothing in it yet.

@@ -23,7 +23,7 @@ const CDNSKEY_REMOVAL: &[u8] = &[0, 0, 3, 0, 0];
 const MADE_TYPES: [Rtype; 4] = [Rtype::DNSKEY, Rtype::CDS, Rtype::CDNSKEY, Rtype::ZONEMD];
 
 /// RDATA, sorted and distinct.
-type Rdatas = BTreeSet<Vec<u8>>;
+pub type Rdatas = BTreeSet<Vec<u8>>;
 
 /// The RRsets of the apex of a signed zone, by ascending type, but for RRSIG and NSEC. That of ZONEMD is empty: it needs the
 /// whole zone.
@@ -38,7 +38,7 @@ pub fn apex_sets<'z>(apex: &OwnerRecords<'z>, plan: &Plan<'_>) -> Vec<Set<'z>> {
             sets.push(Set { rtype, ttl_secs, rdatas: rdatas.into_iter().map(Cow::Owned).collect() });
         }
     };
-    let (cds, cdnskeys) = requests(apex, plan, &dnskeys);
+    let (cds, cdnskeys) = requests(apex, plan.announce, &dnskeys);
     add(Rtype::DNSKEY, plan.keys_ttl_secs, dnskeys);
     add(Rtype::CDS, plan.keys_ttl_secs, cds);
     add(Rtype::CDNSKEY, plan.keys_ttl_secs, cdnskeys);
@@ -52,22 +52,23 @@ pub fn apex_sets<'z>(apex: &OwnerRecords<'z>, plan: &Plan<'_>) -> Vec<Set<'z>> {
     sets
 }
 
-/// All keys: those that sign, those of the plan that do not, those of the zone.
+/// All keys: those that sign and are announced, those of the plan that do not sign, those of the zone.
 fn dnskeys(apex: &OwnerRecords<'_>, plan: &Plan<'_>) -> Rdatas {
     let mut rdatas = own(apex, Rtype::DNSKEY);
-    rdatas.extend(plan.keys.iter().map(|key| key.dnskey.to_vec()));
+    rdatas.extend(plan.keys.iter().filter(|key| key.is_announced).map(|key| key.dnskey.to_vec()));
     rdatas.extend(plan.extra_dnskeys.iter().cloned());
     rdatas
 }
 
-/// CDS and CDNSKEY.
-fn requests(apex: &OwnerRecords<'_>, plan: &Plan<'_>, dnskeys: &Rdatas) -> (Rdatas, Rdatas) {
+/// RDATA of CDS and of CDNSKEY of a zone with these DNSKEY, those that it has itself among them.
+#[must_use]
+pub fn requests(apex: &OwnerRecords<'_>, announce: Announce<'_>, dnskeys: &Rdatas) -> (Rdatas, Rdatas) {
     let (mut cds, mut cdnskeys) = (own(apex, Rtype::CDS), own(apex, Rtype::CDNSKEY));
     let wants_removal = cds.contains(CDS_REMOVAL) || cdnskeys.contains(CDNSKEY_REMOVAL);
-    if wants_removal || plan.announce == Announce::Removal {
+    if wants_removal || announce == Announce::Removal {
         return (Rdatas::from([CDS_REMOVAL.to_vec()]), Rdatas::from([CDNSKEY_REMOVAL.to_vec()]));
     }
-    let Announce::Keys(announced) = plan.announce else { return (cds, cdnskeys) };
+    let Announce::Keys(announced) = announce else { return (cds, cdnskeys) };
     let name = apex.name().to_name().to_canonical();
     cdnskeys.extend(announced.iter().map(|rdata| rdata.to_vec()));
     // Whom the zone asks for with one type is asked for with the other as well.

@@ -9,6 +9,7 @@
 
 mod apex;
 mod blocks;
+mod choices;
 mod nsec3;
 mod published;
 mod rrsig;
@@ -21,8 +22,8 @@ use snapshot::dns::name::Name;
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Zone, ZoneTooLarge};
 
-pub use apex::apex_sets;
-pub use published::Published;
+pub use apex::{Rdatas, apex_sets, requests};
+pub use published::{Before, Published};
 pub use rrsig::{Made, MadeRecord};
 pub use set::Set;
 pub use signer::{Link, Node, Standing, ZoneSigner};
@@ -46,8 +47,11 @@ pub struct SignerError(pub String);
 /// A key of the zone that signs.
 #[derive(Clone, Copy)]
 pub struct Key<'k> {
-    /// RDATA of its DNSKEY, which is published.
+    /// RDATA of its DNSKEY.
     pub dnskey: &'k [u8],
+    /// Whether that is published: while the algorithm changes, some keys sign the zone that are not, not yet or no longer
+    /// (RFC 6781 section 4.1.4).
+    pub is_announced: bool,
     /// The tag of that (RFC 4034 appendix B).
     pub tag: u16,
     /// The algorithm of that.
@@ -145,6 +149,12 @@ pub enum SignError {
         tag: u16,
         /// Its algorithm by the plan.
         algorithm: u8,
+    },
+    /// Nobody could verify what it signs, for it is by no key of the set.
+    #[error("key {tag} signs the DNSKEY records without being among them")]
+    NotAnnounced {
+        /// Its tag.
+        tag: u16,
     },
     /// Validators try all keys of a tag and give up early: tags must tell keys apart.
     #[error("two keys of algorithm {algorithm} have the tag {tag}: make another one")]

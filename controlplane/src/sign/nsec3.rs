@@ -11,8 +11,9 @@ use super::SignError;
 pub(super) struct Candidate<'z> {
     /// The name.
     pub(super) name: NameRef<'z>,
-    /// The number by which the caller knows it.
-    pub(super) idx: usize,
+    /// The number by which the caller knows it; `None` for an empty non-terminal, which needs no mention if a name below it
+    /// is a candidate.
+    pub(super) idx: Option<usize>,
 }
 
 /// A name in the chain.
@@ -25,7 +26,7 @@ pub(super) struct Hashed {
 }
 
 /// Hashes names and those between them and the apex. `names` are in canonical order, the apex first, without those that
-/// are opted out: what exists because of such alone is opted out with them.
+/// are opted out: what exists because of such alone is opted out with them, unless it is a candidate itself.
 ///
 /// # Errors
 /// [`SignError::HashCollision`].
@@ -37,6 +38,9 @@ pub(super) fn chain<'z>(
     let mut chain = Vec::new();
     let mut before = apex;
     for Candidate { name, idx } in names {
+        if idx.is_none() && before.is_at_or_below(name) {
+            continue;
+        }
         // All names below an ancestor follow it at once. So an ancestor that the name before is not at or below was not
         // seen, and owns nothing.
         let mut ancestor = name.parent().filter(|_| name != apex);
@@ -44,7 +48,7 @@ pub(super) fn chain<'z>(
             chain.push(Hashed { hash: hash(at), idx: None });
             ancestor = at.parent();
         }
-        chain.push(Hashed { hash: hash(name), idx: Some(idx) });
+        chain.push(Hashed { hash: hash(name), idx });
         before = name;
     }
     chain.sort_unstable();
@@ -60,10 +64,13 @@ mod tests {
 
     use super::*;
 
-    /// The chain over names that are given in canonical order; a name's hash begins with its length.
+    /// The chain over names that are given in canonical order; a name's hash begins with its length,
+    /// and one that is given in brackets is an empty non-terminal.
     fn check(names: &[&str]) -> Result<Vec<(u8, Option<usize>)>, SignError> {
-        let names: Vec<Name> = names.iter().map(|name| name.parse().unwrap()).collect();
-        let candidates = names.iter().enumerate().map(|(idx, name)| Candidate { name: name.as_ref(), idx });
+        let is_empty: Vec<bool> = names.iter().map(|name| name.starts_with('[')).collect();
+        let names: Vec<Name> = names.iter().map(|name| name.trim_matches(['[', ']']).parse().unwrap()).collect();
+        let idx = |idx: usize| (!is_empty[idx]).then_some(idx);
+        let candidates = names.iter().enumerate().map(|(at, name)| Candidate { name: name.as_ref(), idx: idx(at) });
         let hash = |name: NameRef<'_>| {
             let mut hash = [0; HASH_LEN];
             hash[0] = u8::try_from(name.as_wire().len()).unwrap();
@@ -79,6 +86,12 @@ mod tests {
         let expected = [(3, Some(0)), (6, None), (10, None), (16, Some(1)), (17, Some(2))];
         assert_eq!(check(&names).unwrap(), expected);
         assert_eq!(check(&["t."]).unwrap(), [(3, Some(0))]);
+    }
+
+    #[test]
+    fn empty_non_terminals_that_are_candidates_are_in_the_chain_once() {
+        let names = ["t.", "[bbb.cc.t.]", "[bbb.cc.t.]", "aaaaa.bbb.cc.t.", "[cc.t.]"];
+        assert_eq!(check(&names).unwrap(), [(3, Some(0)), (6, None), (10, None), (16, Some(3))]);
     }
 
     #[test]

@@ -1,21 +1,30 @@
-//! What was published before, as the signer asks for it: signatures over RRsets that did not change are used again.
+//! What was published before, as the signer asks for it: signatures over RRsets that did not change are used again. The gate
+//! asks for it too, and does not verify those again.
 //!
 //! It does not say what may be used, see `rrsig`.
 
 use std::ops::Range;
 
+use snapshot::dns::choice::Choice;
 use snapshot::dns::name::NameRef;
 use snapshot::dns::rdata::canonical_rdata;
 use snapshot::dns::rtype::Rtype;
-use snapshot::dns::zone::{Record, Zone};
+use snapshot::dns::zone::{Record, Rrset, Zone};
 
 use super::Set;
+use crate::check::dnssec::gate;
+use crate::check::dnssec::rdata::Dnskey;
 
 /// A zone as it was published before. `()` knows nothing.
 pub trait Published: Sync {
     /// Hands all records of `owner` to `each`, in any order, signatures and NSEC among them; none if it has none. Names
     /// are compared without regard to case. Whatever cannot be read may be missing: it is signed anew then.
     fn records(&self, owner: NameRef<'_>, each: &mut dyn FnMut(Record<'_>));
+
+    /// What could be answered in place of an RRset, with signatures; whatever is not known is signed anew.
+    fn choice(&self, _owner: NameRef<'_>, _rtype: Rtype) -> Option<&Choice> {
+        None
+    }
 }
 
 impl Published for () {
@@ -27,6 +36,45 @@ impl Published for Zone {
         for rrset in self.owner(owner).iter().flat_map(|owner| owner.rrsets()) {
             rrset.records().for_each(&mut *each);
         }
+    }
+
+    fn choice(&self, owner: NameRef<'_>, rtype: Rtype) -> Option<&Choice> {
+        Zone::choice(self, owner, rtype)
+    }
+}
+
+/// What was published before, for the gate, which it has passed.
+pub struct Before<'p> {
+    /// All of it.
+    published: &'p dyn Published,
+    /// Algorithm, tag and RDATA of its DNSKEY.
+    keys: Vec<(u8, u16, Vec<u8>)>,
+}
+
+impl<'p> Before<'p> {
+    /// The zone with this apex.
+    #[must_use]
+    pub fn new(published: &'p dyn Published, apex: NameRef<'_>) -> Before<'p> {
+        let records = Previous::read(published, apex);
+        let keys = records.of_type(Rtype::DNSKEY).filter_map(|(_, rdata)| {
+            let key = Dnskey::read(rdata)?;
+            Some((key.algorithm, key.tag(), rdata.to_vec()))
+        });
+        Before { published, keys: keys.collect() }
+    }
+}
+
+impl gate::Before for Before<'_> {
+    fn has_key(&self, algorithm: u8, tag: u16, dnskey: &[u8]) -> bool {
+        let mut alike = self.keys.iter().filter(|key| (key.0, key.1) == (algorithm, tag));
+        alike.next().is_some_and(|(.., rdata)| rdata == dnskey) && alike.next().is_none()
+    }
+
+    fn has_signature(&self, owner: NameRef<'_>, rrset: &Rrset<'_>, rrsig: &[u8]) -> bool {
+        let previous = Previous::read(self.published, owner);
+        let has_it = previous.of_type(Rtype::RRSIG).any(|(_, rdata)| rdata == rrsig);
+        let set = Set::of(rrset);
+        has_it && previous.has(&set, &set.canonical())
     }
 }
 

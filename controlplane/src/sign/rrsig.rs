@@ -66,6 +66,13 @@ impl Made {
         self.records.len()
     }
 
+    /// Counts the signatures of others as well; their records stay apart.
+    pub(super) fn count(&mut self, other: &Made) {
+        self.made += other.made;
+        self.reused += other.reused;
+        self.earliest_expiry = self.earliest_expiry.into_iter().chain(other.earliest_expiry).min();
+    }
+
     /// Adds a record whose RDATA comes in parts.
     pub(super) fn push(&mut self, rtype: Rtype, ttl_secs: u32, rdata: &[&[u8]]) {
         rdata.iter().for_each(|part| self.octets.extend_from_slice(part));

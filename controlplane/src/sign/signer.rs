@@ -154,6 +154,25 @@ impl<'p> ZoneSigner<'p> {
         self.signatures(owner, set, &self.previous(owner), made)
     }
 
+    /// Makes the signatures of one RRset, or takes those of what was published of it.
+    ///
+    /// # Errors
+    /// [`SignError::Signer`].
+    pub(super) fn set_like(
+        &self,
+        owner: NameRef<'_>,
+        set: &Set<'_>,
+        previous: &Previous,
+        made: &mut Made,
+    ) -> Result<(), SignError> {
+        self.signatures(owner, set, previous, made)
+    }
+
+    /// What was published before.
+    pub(super) fn published(&self) -> &dyn Published {
+        self.published
+    }
+
     /// The hash of a name of the zone.
     #[must_use]
     pub fn hash(&self, name: NameRef<'_>) -> [u8; HASH_LEN] {
@@ -225,6 +244,9 @@ fn check_keys(keys: &[Key<'_>]) -> Result<(), SignError> {
         let fits = |dnskey: Dnskey<'_>| dnskey.signs_zones() && dnskey.algorithm == algorithm && dnskey.tag() == tag;
         if !Dnskey::read(key.dnskey).is_some_and(fits) {
             return Err(SignError::KeyMismatch { tag, algorithm });
+        }
+        if key.signs_keys && !key.is_announced {
+            return Err(SignError::NotAnnounced { tag });
         }
         if keys[..idx].iter().any(|other| (other.tag, other.algorithm) == (tag, algorithm)) {
             return Err(SignError::TagCollision { tag, algorithm });

@@ -113,6 +113,38 @@ mod tests {
     }
 
     #[test]
+    fn the_31st_bit_is_a_second_like_others_and_what_ends_past_the_32nd_is_refused() {
+        /// 2038-01-19T03:14:08Z, and 2106-02-07T06:28:16Z.
+        const WRAPS: [u64; 2] = [1 << 31, 1 << 32];
+        let validity = u64::from(21 * DAY);
+        for (now, is_sound) in [
+            (WRAPS[0] - validity - 1, true),
+            (WRAPS[0] - 1, true),
+            (WRAPS[0], true),
+            (WRAPS[0] + 3600, true),
+            (WRAPS[1] - validity - 1, true),
+            (WRAPS[1] - validity, false),
+            (WRAPS[1] - 1, false),
+            (WRAPS[1], false),
+            (WRAPS[1] + 3600, false),
+        ] {
+            let Ok(window) = times(now).window() else {
+                assert!(!is_sound, "{now}");
+                continue;
+            };
+            assert!(is_sound, "{now}");
+            let (begin, end) = (u64::from(window.inception), u64::from(window.expiration(b"\0", Rtype::A)));
+            assert_eq!(begin, now - 3600);
+            assert!(end > now + validity - u64::from(3 * DAY) && end <= now + validity, "{now} {end}");
+            // What was made before the wrap stays after it, and what is of the other side of it does not.
+            let made_before = u32::try_from(now - u64::from(DAY)).unwrap();
+            assert!(window.keeps(made_before, made_before + 20 * DAY), "{now}");
+            assert!(!window.keeps(made_before, made_before - 1), "{now}");
+            assert!(!window.keeps(made_before ^ (1 << 31), u32::try_from(now).unwrap() + 20 * DAY), "{now}");
+        }
+    }
+
+    #[test]
     fn ends_are_spread_by_owner_and_type_and_nothing_else() {
         let window = times(1_800_000_000).window().unwrap();
         let mut by_day = [0; 3];

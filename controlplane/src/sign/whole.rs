@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
 
-use snapshot::dns::name::NameRef;
+use snapshot::dns::name::{Name, NameRef};
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{OwnerRecords, Record, Zone, ZoneBuilder, ZoneTooLarge};
 
@@ -86,6 +86,7 @@ pub fn sign(zone: &Zone, plan: &Plan<'_>, published: &dyn Published, jobs: NonZe
     if let Denial::Nsec3 { opt_out } = plan.denial {
         work.links(opt_out, &mut output)?;
     }
+    work.choices(zone, &mut output)?;
     let mut zone = output.finish_zone();
     if let Some(set) = apex_sets.iter().find(|set| set.rtype == Rtype::ZONEMD) {
         zone = work.zonemd(zone, set.ttl_secs, &mut output)?;
@@ -152,13 +153,12 @@ impl<'z> Work<'_, 'z, '_> {
 
     /// Makes the chain of NSEC3.
     fn links(&self, opt_out: bool, output: &mut Output) -> Result<(), SignError> {
-        let is_linked = |spot: &Spot<'_>| match spot.standing {
-            Standing::Authoritative => true,
-            Standing::Cut => !opt_out || spot.owner.rrset(Rtype::DS).is_some(),
-            Standing::Hidden => false,
+        let candidate = |(idx, spot): (usize, &Spot<'z>)| match spot.standing {
+            Standing::Hidden => None,
+            Standing::Cut if opt_out && spot.owner.rrset(Rtype::DS).is_none() => self.beside_wildcard(spot),
+            Standing::Authoritative | Standing::Cut => Some(Candidate { name: spot.owner.name(), idx: Some(idx) }),
         };
-        let names = self.spots.iter().enumerate().filter(|(_, spot)| is_linked(spot));
-        let names = names.map(|(idx, spot)| Candidate { name: spot.owner.name(), idx });
+        let names = self.spots.iter().enumerate().filter_map(candidate);
         let apex = self.spots[0].owner.name();
         let chain = nsec3::chain(apex, names, |name| self.signer.hash(name))?;
         blocks::in_blocks(
@@ -183,6 +183,47 @@ impl<'z> Work<'_, 'z, '_> {
                 Ok(())
             },
         )
+    }
+
+    /// Signs what may be answered in place of RRsets.
+    fn choices(&self, zone: &'z Zone, output: &mut Output) -> Result<(), SignError> {
+        if zone.choices().next().is_none() {
+            return Ok(());
+        }
+        let mut made = Made::default();
+        for Spot { owner, .. } in self.spots.iter().filter(|spot| spot.standing == Standing::Authoritative) {
+            for rtype in owner.rrsets().map(|rrset| rrset.rtype()) {
+                if let Some(choice) = zone.choice(owner.name(), rtype) {
+                    let choice = self.signer.choice(owner.name(), rtype, choice, &mut made)?;
+                    output.builder.choose(owner.name(), rtype, choice);
+                }
+            }
+        }
+        output.count(&made);
+        Ok(())
+    }
+
+    /// The longest name above a delegation that is opted out which must not be: one beside a wildcard. That does not stand for
+    /// names below it (RFC 4592 section 2.2.2), but whoever cannot see it would have to be shown that there is no wildcard
+    /// (RFC 5155 section 8.4).
+    fn beside_wildcard(&self, delegation: &Spot<'z>) -> Option<Candidate<'z>> {
+        let apex = self.spots[0].owner.name();
+        let mut name = delegation.owner.name().parent()?;
+        while name != apex {
+            let above = name.parent()?;
+            if self.has_wildcard(above) {
+                return Some(Candidate { name, idx: None });
+            }
+            name = above;
+        }
+        None
+    }
+
+    /// Whether there is a wildcard one label below a name, if only with names below it.
+    fn has_wildcard(&self, name: NameRef<'_>) -> bool {
+        let Ok(wildcard) = Name::from_wire(&[&b"\x01*"[..], name.as_wire()].concat()) else { return false };
+        let at = self.spots.partition_point(|spot| spot.owner.name() < wildcard.as_ref());
+        self.spots.get(at).is_some_and(|spot| spot.owner.name().is_at_or_below(wildcard.as_ref()))
     }
 
     /// One link of the chain.

@@ -365,6 +365,24 @@ impl Reader<'_> {
         self.rows(sql, params![now_secs, step, period, limit_of(limit)], |row| Ok(DomainId(row.get(0)?)))
     }
 
+    /// The domains with the signals of name servers (RFC 9615), by name: those whose first label is `_signal`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn signal_domains(&self) -> Result<Vec<Domain>, StoreError> {
+        // A slash comes right after the dot, so the index on names finds them.
+        self.rows(select!("WHERE name >= '_signal.' AND name < '_signal/' ORDER BY name"), [], domain)
+    }
+
+    /// Up to `limit` signed domains with numbers greater than `after`, ascending.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn signed_after(&self, after: DomainId, limit: usize) -> Result<Vec<Domain>, StoreError> {
+        let sql = select!("WHERE id > ?1 AND denial <> 'off' ORDER BY id LIMIT ?2");
+        self.rows(sql, params![after.0, limit_of(limit)], domain)
+    }
+
     /// How many RRsets all domains of an account have together.
     ///
     /// # Errors

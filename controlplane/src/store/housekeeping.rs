@@ -9,6 +9,8 @@ pub type Throttled = (String, String, String, i64);
 
 /// The setting that holds the fencing epoch.
 const EPOCH: &str = "epoch";
+/// The setting that holds the latest time that was believed.
+const CLOCK_MARK: &str = "clock-mark";
 
 /// How many rows of the journal of generations are kept.
 const GENERATIONS_KEPT: i64 = 10_000;
@@ -94,9 +96,25 @@ impl Reader<'_> {
     pub fn epoch(&self) -> Result<u64, StoreError> {
         Ok(self.setting(EPOCH)?.and_then(|octets| octets.try_into().ok()).map_or(0, u64::from_le_bytes))
     }
+
+    /// The latest time that a control plane believed, in microseconds since 1970; `None` before the first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn clock_mark(&self) -> Result<Option<i64>, StoreError> {
+        Ok(self.setting(CLOCK_MARK)?.and_then(|octets| octets.try_into().ok()).map(i64::from_le_bytes))
+    }
 }
 
 impl Txn<'_> {
+    /// Keeps the latest time that was believed, in microseconds since 1970.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_clock_mark(&self, mark_us: i64) -> Result<(), StoreError> {
+        self.set(CLOCK_MARK, &mark_us.to_le_bytes())
+    }
+
     /// Takes a fencing epoch that no control plane had before, neither with this database nor with the directory of
     /// snapshots, which has seen `of_directory`.
     ///

@@ -1,9 +1,95 @@
-//! DNSSEC keys of domains: the public part in the clear, the secret sealed by whoever made them.
+//! DNSSEC keys of domains: the public part in the clear, the secret sealed by whoever made them; how far their rollovers are.
+//!
+//! What a state means is `roll`'s. Invariant: a key's row has the state that it has in what was last to be published.
 
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Row, params};
 
 use super::domains::{Denial, Domain};
 use super::{AccountId, ChangeId, DomainId, Reader, StoreError, Txn};
+
+/// Where a key is in its life (RFC 7583 section 3.1, with what an algorithm rollover needs besides). One that is gone has no
+/// row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Kept, and not used.
+    Generated,
+    /// It signs the zone, and nobody was told of it: the first step to another algorithm (RFC 6781 section 4.1.4).
+    Signing,
+    /// It is announced, and does not sign the zone yet.
+    Published,
+    /// It is announced and signs the zone, and the parent is not asked for it yet: the second step to another algorithm.
+    Ready,
+    /// As published, and the parent is asked for its DS.
+    Submitted,
+    /// In use.
+    Active,
+    /// Still in use, but the parent is asked for the DS of its successor.
+    Leaving,
+    /// It is announced, and no longer signs the zone.
+    Retired,
+    /// It signs the zone, and is no longer announced: the last step of another algorithm.
+    Withdrawn,
+    /// In use, but the parent is asked to remove all DS, so that signing can end (RFC 8078 section 4).
+    Ending,
+}
+
+impl State {
+    /// All of them, in the order of a life.
+    pub const ALL: [State; 10] = [
+        State::Generated,
+        State::Signing,
+        State::Published,
+        State::Ready,
+        State::Submitted,
+        State::Active,
+        State::Leaving,
+        State::Retired,
+        State::Withdrawn,
+        State::Ending,
+    ];
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Generated => "generated",
+            State::Signing => "signing",
+            State::Published => "published",
+            State::Ready => "ready",
+            State::Submitted => "submitted",
+            State::Active => "active",
+            State::Leaving => "leaving",
+            State::Retired => "retired",
+            State::Withdrawn => "withdrawn",
+            State::Ending => "ending",
+        }
+    }
+}
+
+impl ToSql for State {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.as_str().into())
+    }
+}
+
+impl FromSql for State {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<State> {
+        let text = value.as_str()?;
+        State::ALL.into_iter().find(|state| state.as_str() == text).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+/// What is known of a key's DS at the parent; times in microseconds since 1970.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DsTimes {
+    /// Since when all servers have it.
+    pub seen_us: Option<i64>,
+    /// Since when none has it.
+    pub gone_us: Option<i64>,
+    /// The greatest TTL it was seen with, in seconds.
+    pub ttl_secs: Option<u32>,
+}
 
 /// A key that is to be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +104,8 @@ pub struct NewKey {
     pub public: Vec<u8>,
     /// The secret, sealed.
     pub sealed: Vec<u8>,
+    /// Where it begins.
+    pub state: State,
 }
 
 /// A key of a domain.
@@ -25,12 +113,27 @@ pub struct NewKey {
 pub struct StoredKey {
     /// Its number here.
     pub id: i64,
-    /// What was kept.
+    /// What was kept, with the state of now.
     pub key: NewKey,
-    /// Whether it signs; else it is only announced.
-    pub active: bool,
+    /// Since when it has that state, in microseconds since 1970.
+    pub since_us: i64,
+    /// Its DS at the parent.
+    pub ds: DsTimes,
     /// When it was made, in microseconds since 1970.
     pub created_us: i64,
+}
+
+/// How far the rollovers of a domain are, and when they begin by themselves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rollover {
+    /// When the keys are looked at again, in microseconds since 1970; `None` if nothing is under way.
+    pub next_us: Option<i64>,
+    /// The last step, until it is served.
+    pub change: Option<ChangeId>,
+    /// After how many seconds a ZSK is rolled; 0 never, `None` as the server says.
+    pub zsk_secs: Option<u32>,
+    /// The same for a KSK or CSK.
+    pub ksk_secs: Option<u32>,
 }
 
 /// Reads a key.
@@ -41,8 +144,15 @@ fn key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
         tag: row.get(3)?,
         public: row.get(4)?,
         sealed: row.get(5)?,
+        state: row.get(6)?,
     };
-    Ok(StoredKey { id: row.get(0)?, key, active: row.get(6)?, created_us: row.get(7)? })
+    let ds = DsTimes { seen_us: row.get(8)?, gone_us: row.get(9)?, ttl_secs: row.get(10)? };
+    Ok(StoredKey { id: row.get(0)?, key, since_us: row.get(7)?, ds, created_us: row.get(11)? })
+}
+
+/// A limit as SQLite counts.
+fn limit_of(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 impl Reader<'_> {
@@ -51,13 +161,72 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn keys(&self, domain: DomainId) -> Result<Vec<StoredKey>, StoreError> {
-        let sql = "SELECT id, role, algorithm, tag, public, sealed, active, created FROM keys WHERE domain = ?1
-            ORDER BY id";
+        let sql = "SELECT id, role, algorithm, tag, public, sealed, state, since, ds_seen, ds_gone, ds_ttl, created
+            FROM keys WHERE domain = ?1 ORDER BY id";
         self.rows(sql, [domain.0], key)
     }
-}
 
-impl Reader<'_> {
+    /// How far the rollovers of a domain are.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn rollover(&self, domain: DomainId) -> Result<Rollover, StoreError> {
+        let sql = "SELECT next, change, zsk_secs, ksk_secs FROM rollovers WHERE domain = ?1";
+        let found = self.row(sql, [domain.0], |row| {
+            let change: Option<_> = row.get(1)?;
+            Ok(Rollover {
+                next_us: row.get(0)?,
+                change: change.map(ChangeId),
+                zsk_secs: row.get(2)?,
+                ksk_secs: row.get(3)?,
+            })
+        })?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Up to `limit` signed domains whose keys are to be looked at by now, the longest due first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn due_rollovers(&self, now_us: i64, limit: usize) -> Result<Vec<DomainId>, StoreError> {
+        let sql = "SELECT domain FROM rollovers JOIN domains ON domains.id = domain
+            WHERE next <= ?1 AND denial <> 'off' ORDER BY next LIMIT ?2";
+        self.rows(sql, params![now_us, limit_of(limit)], |row| Ok(DomainId(row.get(0)?)))
+    }
+
+    /// Up to `limit` signed domains with a key of this role that has been active for longer than it should, where nothing is
+    /// under way. `default_secs` holds where a domain says nothing; 0 is for ever.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn old_keys(
+        &self,
+        role: &str,
+        default_secs: u32,
+        now_us: i64,
+        limit: usize,
+    ) -> Result<Vec<DomainId>, StoreError> {
+        let sql = "SELECT DISTINCT k.domain FROM keys k
+            JOIN domains d ON d.id = k.domain AND d.denial <> 'off'
+            LEFT JOIN rollovers r ON r.domain = k.domain
+            WHERE k.state = 'active' AND k.role = ?1
+                AND ifnull(CASE ?1 WHEN 'zsk' THEN r.zsk_secs ELSE r.ksk_secs END, ?2) > 0
+                AND k.since < ?3 - 1000000 * ifnull(CASE ?1 WHEN 'zsk' THEN r.zsk_secs ELSE r.ksk_secs END, ?2)
+                AND NOT EXISTS (SELECT 1 FROM keys o WHERE o.domain = k.domain
+                    AND o.state NOT IN ('active', 'generated'))
+            ORDER BY k.since LIMIT ?4";
+        self.rows(sql, params![role, default_secs, now_us, limit_of(limit)], |row| Ok(DomainId(row.get(0)?)))
+    }
+
+    /// The greatest TTL of a domain's RRsets, 0 if it has none. O(RRsets).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn ttl_secs_max(&self, domain: DomainId) -> Result<u32, StoreError> {
+        let sql = "SELECT ifnull(max(ttl), 0) FROM rrsets WHERE domain = ?1";
+        Ok(self.row(sql, [domain.0], |row| row.get(0))?.unwrap_or(0))
+    }
+
     /// Whether any domain has a key.
     ///
     /// # Errors
@@ -72,12 +241,13 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn released_keys(&self, deletion: ChangeId) -> Result<Option<(Denial, Vec<NewKey>)>, StoreError> {
-        let sql =
-            "SELECT denial, role, algorithm, tag, public, sealed FROM released_keys WHERE change = ?1 ORDER BY tag";
+        let sql = "SELECT denial, role, algorithm, tag, public, sealed, state FROM released_keys WHERE change = ?1
+            ORDER BY tag";
         let rows = self.rows(sql, [deletion.0], |row| {
             let denial: String = row.get(0)?;
             let (role, algorithm, tag) = (row.get(1)?, row.get(2)?, row.get(3)?);
-            Ok((denial, NewKey { role, algorithm, tag, public: row.get(4)?, sealed: row.get(5)? }))
+            let key = NewKey { role, algorithm, tag, public: row.get(4)?, sealed: row.get(5)?, state: row.get(6)? };
+            Ok((denial, key))
         })?;
         let denial = rows.first().and_then(|(denial, _)| Denial::parse(denial));
         Ok(denial.map(|denial| (denial, rows.into_iter().map(|(_, key)| key).collect())))
@@ -91,33 +261,86 @@ impl Txn<'_> {
     /// [`StoreError`].
     pub fn release_keys(&self, domain: &Domain) -> Result<(), StoreError> {
         self.execute(
-            "INSERT INTO released_keys (change, denial, role, algorithm, tag, public, sealed)
-             SELECT ?2, ?3, role, algorithm, tag, public, sealed FROM keys WHERE domain = ?1",
+            "INSERT INTO released_keys (change, denial, role, algorithm, tag, public, sealed, state)
+             SELECT ?2, ?3, role, algorithm, tag, public, sealed, state FROM keys WHERE domain = ?1",
             params![domain.id.0, domain.change.0, domain.denial.as_str()],
         )?;
         Ok(())
     }
 
-    /// Adds a key to a domain of an account; false if that has one of this tag, which validators could mix up.
+    /// Adds a key to a domain of an account; false if that has one of this tag, which validators could mix up. Of a key that
+    /// the parent was never asked for there is no DS.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn add_key(&self, account: AccountId, domain: DomainId, key: &NewKey, now_us: i64) -> Result<bool, StoreError> {
         self.room()?;
-        let NewKey { role, algorithm, tag, public, sealed } = key;
+        let NewKey { role, algorithm, tag, public, sealed, state } = key;
+        let gone_us = (*state < State::Submitted).then_some(now_us);
         let added = self.execute(
-            "INSERT INTO keys (domain, account, role, algorithm, tag, public, sealed, created)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (domain, tag) DO NOTHING",
-            params![domain.0, account.0, role, algorithm, tag, public, sealed, now_us],
+            "INSERT INTO keys (domain, account, role, algorithm, tag, public, sealed, state, since, ds_gone, created)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?9) ON CONFLICT (domain, tag) DO NOTHING",
+            params![domain.0, account.0, role, algorithm, tag, public, sealed, state, now_us, gone_us],
         )?;
         Ok(added > 0)
     }
 
-    /// Removes all keys of a domain; how many it had.
+    /// Brings a key into a state; `None` removes it for good.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn remove_keys(&self, domain: DomainId) -> Result<usize, StoreError> {
-        self.execute("DELETE FROM keys WHERE domain = ?1", [domain.0])
+    pub fn move_key(&self, id: i64, state: Option<State>, now_us: i64) -> Result<(), StoreError> {
+        match state {
+            Some(state) => {
+                self.execute("UPDATE keys SET state = ?2, since = ?3 WHERE id = ?1", params![id, state, now_us])
+            }
+            None => self.execute("DELETE FROM keys WHERE id = ?1", [id]),
+        }?;
+        Ok(())
+    }
+
+    /// Notes what is known of a key's DS.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn note_ds(&self, id: i64, ds: &DsTimes) -> Result<(), StoreError> {
+        let sql = "UPDATE keys SET ds_seen = ?2, ds_gone = ?3, ds_ttl = ?4 WHERE id = ?1";
+        self.execute(sql, params![id, ds.seen_us, ds.gone_us, ds.ttl_secs])?;
+        Ok(())
+    }
+
+    /// Has the states that the last step made begin now: it is served by now, and was not before.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn begin_states(&self, domain: DomainId, now_us: i64) -> Result<(), StoreError> {
+        let sql = "UPDATE keys SET since = ?2
+            WHERE domain = ?1 AND state <> 'generated'
+                AND since = (SELECT max(since) FROM keys WHERE domain = ?1 AND state <> 'generated')";
+        self.execute(sql, params![domain.0, now_us])?;
+        Ok(())
+    }
+
+    /// Has all states begin anew: nothing of them was served in between.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn begin_all_states(&self, domain: DomainId, now_us: i64) -> Result<(), StoreError> {
+        self.execute("UPDATE keys SET since = ?2 WHERE domain = ?1", params![domain.0, now_us])?;
+        Ok(())
+    }
+
+    /// Writes how far the rollovers of a domain are.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_rollover(&self, domain: &Domain, rollover: &Rollover) -> Result<(), StoreError> {
+        let Rollover { next_us, change, zsk_secs, ksk_secs } = rollover;
+        self.execute(
+            "INSERT INTO rollovers (domain, account, next, change, zsk_secs, ksk_secs) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (domain) DO UPDATE SET next = ?3, change = ?4, zsk_secs = ?5, ksk_secs = ?6",
+            params![domain.id.0, domain.account.0, next_us, change.map(|change| change.0), zsk_secs, ksk_secs],
+        )?;
+        Ok(())
     }
 }

@@ -18,6 +18,7 @@ mod replace;
 mod reserve;
 pub mod rrsets;
 mod schema;
+pub mod signatures;
 pub mod tokens;
 pub mod usage;
 mod writer;

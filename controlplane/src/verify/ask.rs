@@ -1,55 +1,21 @@
-//! Asks the world: a resolver for the text, and the servers of the parent for the delegation.
+//! Looks for what proves a domain: the text through a resolver, the delegation at the servers of the parent.
 //!
-//! A resolver alone cannot tell the delegation: what it answers for NS is the child's own, and a domain that is lame has
-//! none. So it is asked who serves the parent, and those servers are asked without recursion. Blocking, for threads that
-//! may. Invariant: whatever the answers are, it is over within [`TIME_MAX`] and after a bounded number of questions.
+//! How they are asked is `crate::ask`'s. Blocking, for threads that may. Invariant: whatever the answers are, it is over
+//! within [`TIME_MAX`] and after a bounded number of questions.
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::time::Instant;
 
-use snapshot::dns::class::Class;
-use snapshot::dns::message::{Flags, Message, Query, Rcode};
-use snapshot::dns::name::{Name, NameRef};
+use snapshot::dns::message::{Flags, Rcode};
 use snapshot::dns::rtype::Rtype;
 
 use super::{Challenge, Proof};
+use crate::ask::{Question, addresses, ask, asking, parent_hosts};
 
-/// How long it may take altogether.
-pub const TIME_MAX: Duration = Duration::from_secs(5);
-/// How often a question is sent.
-const TRY_COUNT: u32 = 3;
-/// How long an answer is waited for each time.
-const TRY_TIME: Duration = Duration::from_millis(1200);
+pub use crate::ask::{LookupError, Servers, TIME_MAX};
+
 /// How many servers of the parent are asked.
 const SERVER_COUNT_MAX: usize = 3;
-/// How many names are tried on the way up to the parent's apex.
-const CLIMB_COUNT_MAX: usize = 16;
-/// The longest answer over UDP: what crosses every network unfragmented is shorter.
-const UDP_LEN_MAX: usize = 4096;
-
-/// Whom to ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Servers {
-    /// A resolver.
-    pub resolver: SocketAddr,
-    /// The port of name servers.
-    pub authority_port: u16,
-}
-
-/// Why nothing was found out.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LookupError {
-    /// No answer that could be read.
-    #[error("the resolver does not answer")]
-    Resolver,
-    /// It has no answer itself.
-    #[error("the resolver cannot tell who serves the parent of the domain")]
-    Parent,
-    /// No answer of theirs.
-    #[error("the servers of the parent of the domain do not answer")]
-    Authorities,
-}
 
 /// Looks for a proof; `None` if there is none.
 ///
@@ -57,9 +23,7 @@ pub enum LookupError {
 /// [`LookupError`], if that cannot be told.
 pub fn look(servers: &Servers, challenge: &Challenge) -> Result<Option<Proof>, LookupError> {
     let until = Instant::now() + TIME_MAX;
-    let resolver = |qname: NameRef<'_>, qtype| {
-        ask(servers.resolver, Question { qname, qtype, flags: Flags::RD }, until).ok_or(LookupError::Resolver)
-    };
+    let resolver = asking(servers.resolver, until);
     // A domain that is delegated to us alone is lame as long as it is not served: SERVFAIL is no proof, and no failure.
     if challenge.is_proved_by_txt(&resolver(challenge.txt_owner(), Rtype::TXT)?) {
         return Ok(Some(Proof::Txt));
@@ -83,214 +47,4 @@ pub fn look(servers: &Servers, challenge: &Challenge) -> Result<Option<Proof>, L
         }
     }
     if is_answered { Ok(None) } else { Err(LookupError::Authorities) }
-}
-
-/// The names of the servers of the zone above a domain: of the nearest ancestor that has NS records.
-fn parent_hosts(
-    domain: NameRef<'_>,
-    resolver: &impl Fn(NameRef<'_>, Rtype) -> Result<Message, LookupError>,
-) -> Result<Vec<Name>, LookupError> {
-    let ancestors = std::iter::successors(domain.parent(), |name| name.parent());
-    for ancestor in ancestors.take(CLIMB_COUNT_MAX) {
-        let answer = resolver(ancestor, Rtype::NS)?;
-        if !matches!(answer.rcode(), Rcode::NOERROR | Rcode::NXDOMAIN) {
-            return Err(LookupError::Parent);
-        }
-        let of_ancestor = answer.answers.iter().filter(|rr| rr.rtype == Rtype::NS && rr.owner.as_ref() == ancestor);
-        let hosts: Vec<Name> = of_ancestor.filter_map(|rr| Name::from_wire(&rr.rdata).ok()).collect();
-        if !hosts.is_empty() {
-            return Ok(hosts);
-        }
-    }
-    Err(LookupError::Parent)
-}
-
-/// The addresses of a host: IPv4, or where it has none IPv6.
-fn addresses(
-    host: NameRef<'_>,
-    resolver: &impl Fn(NameRef<'_>, Rtype) -> Result<Message, LookupError>,
-) -> Result<Vec<IpAddr>, LookupError> {
-    for qtype in [Rtype::A, Rtype::AAAA] {
-        let answer = resolver(host, qtype)?;
-        let of_type = answer.answers.iter().filter(|rr| rr.rtype == qtype);
-        let found: Vec<IpAddr> = of_type.filter_map(|rr| address(&rr.rdata)).collect();
-        if !found.is_empty() {
-            return Ok(found);
-        }
-    }
-    Ok(Vec::new())
-}
-
-/// The address in the RDATA of A or AAAA.
-fn address(rdata: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(rdata).map(|octets| IpAddr::from(Ipv4Addr::from(octets)));
-    v4.or_else(|_| <[u8; 16]>::try_from(rdata).map(|octets| IpAddr::from(Ipv6Addr::from(octets)))).ok()
-}
-
-/// A question.
-#[derive(Debug, Clone, Copy)]
-struct Question<'n> {
-    /// The name.
-    qname: NameRef<'n>,
-    /// The type.
-    qtype: Rtype,
-    /// RD or not.
-    flags: Flags,
-}
-
-/// Asks one server until it answers; `None` if it does not in time.
-fn ask(server: SocketAddr, question: Question<'_>, until: Instant) -> Option<Message> {
-    (0..TRY_COUNT).find_map(|_| {
-        let until = until.min(Instant::now() + TRY_TIME);
-        let answer = over_udp(server, question, until).ok()?;
-        if answer.header.flags.contains(Flags::TC) { over_tcp(server, question, until).ok() } else { Some(answer) }
-    })
-}
-
-/// Asks over UDP, from a random port and with a random identifier (RFC 5452 section 9).
-fn over_udp(server: SocketAddr, question: Question<'_>, until: Instant) -> io::Result<Message> {
-    let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0))?;
-    // The kernel drops what comes from others.
-    socket.connect(server)?;
-    let (id, query) = query(question)?;
-    socket.send(&query)?;
-    let mut buf = [0; UDP_LEN_MAX];
-    loop {
-        socket.set_read_timeout(Some(left(until)?))?;
-        let len = socket.recv(&mut buf)?;
-        if let Some(answer) = answer_to(id, question, &buf[..len]) {
-            return Ok(answer);
-        }
-    }
-}
-
-/// Asks over TCP (RFC 7766).
-fn over_tcp(server: SocketAddr, question: Question<'_>, until: Instant) -> io::Result<Message> {
-    let mut stream = TcpStream::connect_timeout(&server, left(until)?)?;
-    let (id, query) = query(question)?;
-    let len = u16::try_from(query.len()).map_err(io::Error::other)?;
-    stream.set_write_timeout(Some(left(until)?))?;
-    stream.write_all(&[&len.to_be_bytes(), query.as_slice()].concat())?;
-    let mut len = [0; 2];
-    read_exactly(&mut stream, &mut len, until)?;
-    let mut answer = vec![0; usize::from(u16::from_be_bytes(len))];
-    read_exactly(&mut stream, &mut answer, until)?;
-    answer_to(id, question, &answer).ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
-/// Fills a buffer, however slowly it comes, until the time is over.
-fn read_exactly(stream: &mut TcpStream, mut buf: &mut [u8], until: Instant) -> io::Result<()> {
-    while !buf.is_empty() {
-        stream.set_read_timeout(Some(left(until)?))?;
-        let len = stream.read(buf)?;
-        if len == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        buf = &mut buf[len..];
-    }
-    Ok(())
-}
-
-/// How much time is left.
-fn left(until: Instant) -> io::Result<Duration> {
-    let left = until.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
-}
-
-/// A query with a random identifier.
-fn query(Question { qname, qtype, flags }: Question<'_>) -> io::Result<(u16, Vec<u8>)> {
-    let random = uuid::Uuid::new_v4();
-    let id = u16::from_be_bytes([random.as_bytes()[0], random.as_bytes()[1]]);
-    let query = Query { id, flags, qname, qtype, qclass: Class::IN, edns: None };
-    Ok((id, query.to_wire().map_err(io::Error::other)?))
-}
-
-/// A message, if it is the answer to this question and no other.
-fn answer_to(id: u16, question: Question<'_>, octets: &[u8]) -> Option<Message> {
-    let message = Message::from_wire(octets).ok()?;
-    let [asked] = message.questions.as_slice() else { return None };
-    let is_same = asked.qname.as_ref() == question.qname && asked.qtype == question.qtype && asked.qclass == Class::IN;
-    let is_answer = message.header.id == id && message.header.flags.contains(Flags::QR) && is_same;
-    is_answer.then_some(message)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-
-    use super::*;
-
-    /// What is asked here: example.org NS.
-    fn qname() -> Name {
-        Name::parse(b"example.org.", None).unwrap()
-    }
-
-    /// Asks a server for at most this long.
-    fn asked(server: SocketAddr, time: Duration) -> Option<Message> {
-        let name = qname();
-        let question = Question { qname: name.as_ref(), qtype: Rtype::NS, flags: Flags::RD };
-        ask(server, question, Instant::now() + time)
-    }
-
-    /// A reply to a query with other flags beside QR, and `change` made to its octets.
-    fn reply(query: &[u8], flags: Flags, change: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
-        let mut reply = query.to_vec();
-        reply[2..4].copy_from_slice(&(Flags::QR | flags).0.to_be_bytes());
-        change(&mut reply);
-        reply
-    }
-
-    #[test]
-    fn what_is_no_answer_to_the_question_is_not_taken_for_one() {
-        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let addr = server.local_addr().unwrap();
-        let serving = std::thread::spawn(move || {
-            let mut buf = [0; 512];
-            let (len, from) = server.recv_from(&mut buf).unwrap();
-            let query = &buf[..len];
-            for wrong in [
-                b"short".to_vec(),
-                query.to_vec(),
-                reply(query, Flags::AA, |octets| octets[0] ^= 1),
-                reply(query, Flags::AA, |octets| octets[13] ^= 1),
-                reply(query, Flags::AA, |octets| octets[len - 3] ^= 1),
-                reply(query, Flags::NONE, |_| {}),
-            ] {
-                server.send_to(&wrong, from).unwrap();
-            }
-        });
-        let answer = asked(addr, TIME_MAX).unwrap();
-        assert!(!answer.header.flags.contains(Flags::AA));
-        serving.join().unwrap();
-    }
-
-    #[test]
-    fn an_answer_that_was_cut_is_asked_for_again_over_tcp() {
-        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = tcp.local_addr().unwrap();
-        let Ok(udp) = UdpSocket::bind(addr) else { return };
-        let serving = std::thread::spawn(move || {
-            let mut buf = [0; 512];
-            let (len, from) = udp.recv_from(&mut buf).unwrap();
-            udp.send_to(&reply(&buf[..len], Flags::TC, |_| {}), from).unwrap();
-            let (mut stream, _) = tcp.accept().unwrap();
-            stream.read_exact(&mut buf[..len + 2]).unwrap();
-            let answer = reply(&buf[2..len + 2], Flags::AA, |_| {});
-            // In pieces, as it may come.
-            for piece in [&buf[..2], &answer[..5], &answer[5..]] {
-                stream.write_all(piece).unwrap();
-            }
-        });
-        assert!(asked(addr, TIME_MAX).unwrap().header.flags.contains(Flags::AA));
-        serving.join().unwrap();
-    }
-
-    #[test]
-    fn a_server_that_is_silent_costs_no_more_than_the_time_there_is() {
-        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let begin = Instant::now();
-        assert!(asked(silent.local_addr().unwrap(), Duration::from_millis(30)).is_none());
-        assert!(begin.elapsed() < TRY_TIME, "{:?}", begin.elapsed());
-    }
 }

@@ -83,6 +83,8 @@ const POLICY: &str = r#"{"domain":null,"subname":null,"type":null,"perm_write":t
 const COMMENT: &str = r#"{"records":[{"content":"192.0.2.1","comment":"here"}]}"#;
 /// A body of an import that adds to such an RRset only.
 const IMPORT: &str = r#"{"mode":"merge","zonefile":"www 3600 A 192.0.2.7\n"}"#;
+/// A body of a key that no zone has.
+const KEY: &str = r#"{"keytype":"csk","algorithm":"15","private":"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIC66bWlPO3AE1oh9AQXZORVuhw0calX8QSDmhA9X7zdo\n-----END PRIVATE KEY-----\n"}"#;
 /// What [`Kind::Update`] asks for.
 const UPDATE: &str = "?hostname=www.owned.example&myip=192.0.2.8&myipv6=preserve";
 
@@ -152,8 +154,11 @@ const EXPECTED: &[Row] = &[
     ("/api/admin/tokens/{id}/", Verb::Delete, Kind::Operate, ""),
     ("/api/admin/tokens/{id}/rotate/", Verb::Post, Kind::Operate, ""),
     ("/api/admin/domains/{name}/verify/", Verb::Post, Kind::Operate, r#"{"reason":"known"}"#),
+    ("/api/admin/domains/{name}/keys/", Verb::Post, Kind::Operate, KEY),
     ("/api/admin/backup/", Verb::Post, Kind::Operate, r#"{"path":"{dir}/copy.db"}"#),
     ("/api/admin/doctor/", Verb::Get, Kind::Operate, ""),
+    ("/api/admin/clock/", Verb::Get, Kind::Operate, ""),
+    ("/api/admin/clock/accept/", Verb::Post, Kind::Operate, ""),
     ("/api/stats", Verb::Get, Kind::ReadZones, ""),
     ("/api/zones", Verb::Get, Kind::ReadZones, ""),
     ("/api/zones", Verb::Post, Kind::CreateDomain, r#"{"name":"new.example"}"#),
@@ -165,6 +170,12 @@ const EXPECTED: &[Row] = &[
     ("/api/zones/{name}/dnssec", Verb::Get, Kind::ReadZone, ""),
     ("/api/zones/{name}/dnssec", Verb::Post, Kind::WriteZoneDenied, r#"{"denial":"nsec3"}"#),
     ("/api/zones/{name}/dnssec", Verb::Delete, Kind::WriteZoneDenied, ""),
+    ("/api/zones/{name}/keys", Verb::Get, Kind::ReadZone, ""),
+    ("/api/zones/{name}/keys", Verb::Patch, Kind::WriteZoneDenied, r#"{"ksk_lifetime":365}"#),
+    ("/api/zones/{name}/keys/roll", Verb::Post, Kind::WriteZoneDenied, "{}"),
+    ("/api/zones/{name}/keys/roll", Verb::Delete, Kind::WriteZoneDenied, ""),
+    ("/api/zones/{name}/keys/withdraw", Verb::Post, Kind::WriteZoneDenied, ""),
+    ("/api/zones/{name}/keys/ds-seen", Verb::Post, Kind::WriteZoneDenied, "{}"),
     ("/api/zones/{name}/export", Verb::Get, Kind::ReadZone, ""),
     ("/api/records/{id}", Verb::Get, Kind::ReadZone, ""),
     ("/api/records/{id}", Verb::Put, Kind::WriteZoneAllowed, r#"{"rdata":"192.0.2.9"}"#),

@@ -1,6 +1,7 @@
 //! Signing over the API: what a domain shows of its keys, and how it is signed otherwise or no longer.
 
 use serde_json::{Value, json};
+use snapshot::handover::Directory;
 
 use crate::harness::{Answer, Bench, Full, Issued};
 
@@ -117,4 +118,35 @@ fn what_is_no_denial_is_refused_and_changes_nothing() {
     assert_eq!(home.ask("GET", &Value::Null).json()["denial"], "nsec");
     let missing = home.bench.get(home.token.who(), "/api/zones/other.example/dnssec");
     assert_eq!(missing.status, 404);
+}
+
+#[test]
+fn a_key_that_does_not_open_leaves_the_last_zone_and_it_is_said_why() {
+    let (home, _) = Home::new();
+    let serial = |home: &Home| {
+        let directory = Directory::open(&home.bench.dir().join("snapshots")).unwrap();
+        directory.load(None).unwrap().unwrap().view.zones()[0].serial
+    };
+    let before = serial(&home);
+    let behind = rusqlite::Connection::open(home.bench.store.path()).unwrap();
+    // Under another number it is not the key that is open already.
+    let sql = "UPDATE keys SET id = id + 1000, sealed = zeroblob(length(sealed))";
+    assert_eq!(behind.execute(sql, []).unwrap(), 1);
+    let body = json!({"subname": "www", "type": "A", "ttl": 3600, "records": ["192.0.2.1"]}).to_string();
+    let added = home.bench.post(home.token.who(), "/api/v1/domains/d.example/rrsets/", &body);
+    assert_eq!((added.status, added.header("petrel-served")), (201, Some("no")), "{}", added.text);
+    let shown = home.ask("GET", &Value::Null).json();
+    assert!(shown["refused"].as_str().unwrap().contains("cannot be opened"), "{shown}");
+    assert_eq!(serial(&home), before);
+}
+
+#[test]
+fn csync_is_data_of_the_owner() {
+    let (home, _) = Home::new();
+    let csync = json!({"subname": "", "type": "CSYNC", "ttl": 3600, "records": ["066 03  NS  AAAA A"]}).to_string();
+    let added = home.bench.post(home.token.who(), "/api/v1/domains/d.example/rrsets/", &csync);
+    assert_eq!((added.status, &added.json()["records"]), (201, &json!(["66 3 A NS AAAA"])), "{}", added.text);
+    assert_eq!(home.ask("GET", &Value::Null).json().get("refused"), None);
+    let export = home.bench.get(home.token.who(), "/api/v1/domains/d.example/zonefile/");
+    assert!(export.text.contains("CSYNC\t66 3 A NS AAAA"), "{}", export.text);
 }

@@ -17,6 +17,7 @@ use controlplane::dnssec::Dnssec;
 use controlplane::http::listen::{Listener, accept};
 use controlplane::http::openapi;
 use controlplane::http::server::{Server, Settings};
+use controlplane::keys::Device;
 use controlplane::planes::{Pace, Planes};
 use controlplane::publish::{self, Publisher};
 use controlplane::serve;
@@ -46,6 +47,8 @@ pub(crate) struct Bench {
     stop: watch::Sender<bool>,
     /// What runs it; taken when it ends.
     runtime: Option<tokio::runtime::Runtime>,
+    /// What answers.
+    app: Arc<Api>,
     /// Where everything lies; removed last.
     dir: tempfile::TempDir,
 }
@@ -164,9 +167,20 @@ impl Bench {
 
     /// Starts one in a directory.
     fn start_in(dir: tempfile::TempDir, controls: Vec<PathBuf>, verification: Verification) -> Bench {
+        let dnssec = Dnssec::open(&dir.path().join("seal.key"), false).unwrap();
+        Bench::start_signing(dir, controls, verification, dnssec)
+    }
+
+    /// Starts one in a directory, with what signs.
+    fn start_signing(
+        dir: tempfile::TempDir,
+        controls: Vec<PathBuf>,
+        verification: Verification,
+        dnssec: Dnssec,
+    ) -> Bench {
+        let dnssec = Arc::new(dnssec);
         let store = Arc::new(Store::open(&dir.path().join("state")).unwrap());
         let snapshots = dir.path().join("snapshots");
-        let dnssec = Arc::new(Dnssec::open(&dir.path().join("seal.key"), false).unwrap());
         let settings = publish::Settings {
             snapshots: snapshots.clone(),
             planes: controls,
@@ -181,12 +195,13 @@ impl Bench {
             local_suffixes: vec!["dyn.petrel.test".into()],
             minimum_ttl_secs: 3600,
             verification,
+            keys: config::Keys::default(),
             dnssec: config::Dnssec::Nsec,
         };
         let app = Arc::new(Api::new(Arc::clone(&store), publisher, planes, domains, dnssec).unwrap());
         let mut tables = vec![serve::routes(), openapi::routes()];
         tables.extend(api::tables());
-        let server = Server::new(app, &tables, Settings::default());
+        let server = Server::new(Arc::clone(&app), &tables, Settings::default());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (stop, told) = watch::channel(false);
         let socket = dir.path().join("socket");
@@ -195,12 +210,29 @@ impl Bench {
         let local = runtime.block_on(async { Listener::local(&socket) }).unwrap();
         runtime.spawn(accept(local, server.clone(), told.clone()));
         runtime.spawn(accept(Listener::Net(listener), server, told));
-        Bench { addr, socket, store, stop, runtime: Some(runtime), dir }
+        Bench { addr, socket, store, stop, runtime: Some(runtime), app, dir }
+    }
+
+    /// Has signals of name servers brought into line from now on.
+    pub(crate) fn keep_signals(&self) {
+        let keep = api::signal::keep(Arc::clone(&self.app), self.stop.subscribe());
+        self.runtime.as_ref().unwrap().spawn(keep);
     }
 
     /// The directory of database and snapshots.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// One with a data plane that serves whatever is published, in a directory that was filled before, whose keys are made
+    /// in a device.
+    pub(crate) fn with_device(dir: tempfile::TempDir, device: Device) -> Bench {
+        let control = dir.path().join("control");
+        let listener = UnixListener::bind(&control).unwrap();
+        let snapshots = dir.path().join("snapshots");
+        std::thread::spawn(move || play_plane(&listener, &snapshots));
+        let dnssec = Dnssec::open(&dir.path().join("seal.key"), false).unwrap().with_device(device);
+        Bench::start_signing(dir, vec![control], Verification::default(), dnssec)
     }
 
     /// Makes an account without throttles.

@@ -5,9 +5,13 @@ mod admin;
 #[cfg(test)]
 mod authorisation;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod conditions;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod device;
 #[cfg(test)]
 mod dnssec;
 #[cfg(test)]
@@ -23,6 +27,8 @@ mod history;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod load;
 #[cfg(test)]
 mod log;
@@ -36,6 +42,8 @@ mod policies;
 mod quota;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod signal;
 #[cfg(test)]
 mod smoke;
 #[cfg(test)]

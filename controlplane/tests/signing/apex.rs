@@ -1,10 +1,15 @@
 //! DNSKEY, CDS and CDNSKEY: what the plan wants and what the zone has itself come together.
 
-use controlplane::sign::{Announce, Denial, Plan};
+use std::num::NonZeroUsize;
+
+use controlplane::check::dnssec::Verifier;
+use controlplane::check::dnssec::gate::{Gate, REMAINING_SECS_MIN};
+use controlplane::sign::{Announce, Denial, Key, Plan};
 use data_encoding::BASE64;
+use snapshot::dns::rtype::Rtype;
 
 use super::keys::{TestKey, tag};
-use super::zones::{BARE, NOW, check_good, plan, sign_it, text, zone_of};
+use super::zones::{BARE, DENIALS, NOW, check_good, plan, sign_it, text, zone_of};
 
 /// The records of a type in the signed zone, without owner, TTL and class.
 fn records(own: &str, plan: &Plan<'_>, rtype: &str) -> Vec<String> {
@@ -76,4 +81,36 @@ fn a_removal_stands_alone() {
         assert_eq!(records(own, plan, "CDS"), ["0 0 0 00"], "{own}");
         assert_eq!(records(own, plan, "CDNSKEY"), ["0 3 0 AA=="], "{own}");
     }
+}
+
+#[test]
+fn a_key_that_is_not_announced_signs_the_zone_and_only_who_knows_it_takes_that() {
+    let (old, new) = (TestKey::p256((true, true)), TestKey::ed25519(1, (false, true)));
+    let zone = zone_of("example.test.", BARE);
+    for denial in DENIALS {
+        let keys = [old.key(), Key { is_announced: false, ..new.key() }];
+        let signed = sign_it(&zone, &plan(&keys, denial, NOW), &()).unwrap().zone;
+        let apex = signed.owner(signed.apex()).unwrap();
+        let dnskeys = apex.rrset(Rtype::DNSKEY).unwrap();
+        assert_eq!(dnskeys.records().map(|record| record.rdata.to_vec()).collect::<Vec<_>>(), [keys[0].dnskey]);
+        let pass = |unannounced: &[&[u8]]| {
+            let gate = Gate {
+                at_unix_secs: NOW,
+                remaining_secs_min: REMAINING_SECS_MIN,
+                keys: &[keys[0].dnskey],
+                unannounced,
+                verifier: Verifier::Ring,
+                jobs: NonZeroUsize::MIN,
+            };
+            gate.pass(&signed).map(drop).map_err(|refused| refused.rule())
+        };
+        assert_eq!(pass(&[keys[1].dnskey]), Ok(()), "{denial:?}");
+        assert_eq!(pass(&[]), Err("rrsig-without-key"), "{denial:?}");
+        // Another key with the same tag would have to verify; one that signed nothing does no harm.
+        let other = TestKey::p256((false, true));
+        assert_eq!(pass(&[keys[1].dnskey, other.key().dnskey]), Ok(()));
+    }
+    let keys = [Key { is_announced: false, ..old.key() }];
+    let refused = sign_it(&zone, &plan(&keys, DENIALS[0], NOW), &()).map(drop).unwrap_err().to_string();
+    assert!(refused.contains("without being among them"), "{refused}");
 }

@@ -51,6 +51,7 @@ impl TestKey {
         let (signs_keys, signs_zone) = self.signs;
         Key {
             dnskey: &self.dnskey,
+            is_announced: true,
             tag: tag(&self.dnskey),
             algorithm: self.dnskey[3],
             signs_keys,

@@ -61,6 +61,27 @@ fn opt_out_leaves_out_delegations_without_ds_and_what_is_only_for_them() {
 }
 
 #[test]
+fn opt_out_keeps_empty_non_terminals_that_a_wildcard_would_stand_for() {
+    let keys = [TestKey::ed25519(1, (true, true))];
+    let keys = [keys[0].key()];
+    for (records, expected) in [
+        ("x.ent NS ns.example.\n", 1),
+        ("x.ent NS ns.example.\n* A 192.0.2.1\n", 1 + 1 + 1),
+        // The wildcard may be there for what is below it alone.
+        ("x.ent NS ns.example.\na.* A 192.0.2.1\n", 1 + 2 + 1),
+        ("x.y.ent NS ns.example.\nz.y.ent NS ns.example.\n* A 192.0.2.1\n", 1 + 1 + 1),
+        ("x.y.ent NS ns.example.\n*.ent A 192.0.2.1\n", 1 + 2 + 1),
+        ("x.y.ent NS ns.example.\n*.other A 192.0.2.1\n", 1 + 2),
+        ("x NS ns.example.\n* A 192.0.2.1\n", 1 + 1),
+    ] {
+        let zone = zone_of("example.test.", &format!("{BARE}{records}"));
+        let signed = sign_it(&zone, &plan(&keys, DENIALS[2], NOW), &()).unwrap();
+        check_good(&zone, &signed.zone, NOW, records);
+        assert_eq!(text(&signed.zone).matches(" IN NSEC3 ").count(), expected, "{records}");
+    }
+}
+
+#[test]
 fn denials_have_the_ttl_of_negative_answers() {
     let keys = [TestKey::ed25519(1, (true, true))];
     let keys = [keys[0].key()];

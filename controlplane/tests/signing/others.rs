@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use controlplane::sign::{Announce, Plan};
 
 use super::keys::TestKey;
-use super::zones::{APEX_DNAME, BARE, DENIALS, RICH, ROOT, plan, sign_it, text, zone_of};
+use super::zones::{APEX_DNAME, BARE, DENIALS, RICH, ROOT, WILD, plan, sign_it, text, zone_of};
 
 /// Verifiers with their arguments; ORIGIN stands for the apex, the file comes last.
 const VERIFIERS: [&[&str]; 3] = [
@@ -38,9 +38,14 @@ fn the_verifiers_of_others_accept_signed_zones() {
     let file = dir.path().join("zone");
     let single = [TestKey::p256((true, true))];
     let split = [TestKey::ed25519(1, (true, false)), TestKey::ed25519(2, (false, true))];
-    for (apex, records) in
-        [("example.test.", RICH), ("example.test.", BARE), ("example.test.", APEX_DNAME), (".", ROOT)]
-    {
+    let zones = [
+        ("example.test.", RICH),
+        ("example.test.", BARE),
+        ("example.test.", APEX_DNAME),
+        ("example.test.", WILD),
+        (".", ROOT),
+    ];
+    for (apex, records) in zones {
         let zone = zone_of(apex, records);
         for test_keys in [&single[..], &split] {
             let keys: Vec<_> = test_keys.iter().map(TestKey::key).collect();

@@ -1,12 +1,16 @@
 //! Signatures that were published before are used again, if nothing but time has passed, and not too much of it.
 
-use controlplane::sign::{Denial, Published, Signed};
+use std::num::NonZeroUsize;
+
+use controlplane::check::dnssec::Verifier;
+use controlplane::check::dnssec::gate::{Gate, REMAINING_SECS_MIN};
+use controlplane::sign::{Before, Denial, Published, Signed};
 use snapshot::dns::name::NameRef;
 use snapshot::dns::rtype::Rtype;
-use snapshot::dns::zone::{Record, Zone};
+use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
 
 use super::keys::TestKey;
-use super::zones::{DAY, DENIALS, NOW, RICH, check_good, plan, sign_it, text, times, zone_of};
+use super::zones::{BARE, DAY, DENIALS, NOW, RICH, check_good, plan, sign_it, text, times, zone_of};
 
 /// Signs a variant of the rich zone.
 fn sign_rich(records: &str, key: &TestKey, denial: Denial, now: u64, published: &dyn Published) -> Signed {
@@ -115,4 +119,56 @@ fn nothing_is_used_if_a_tag_could_be_that_of_another_key() {
     assert_eq!(super::keys::tag(&alike), key.key().tag);
     let again = sign_rich(RICH, &key, Denial::Nsec, NOW, &WithKey(&first.zone, alike));
     assert_eq!(again.reused, 0);
+}
+
+/// The zone with the last octet of one record changed: of the first at www that has this type, and covers A if it is RRSIG.
+fn altered(zone: &Zone, rtype: Rtype) -> Zone {
+    let mut builder = ZoneBuilder::new(zone.apex().to_name());
+    for rrset in zone.owners().flat_map(|owner| owner.rrsets().collect::<Vec<_>>()) {
+        for record in rrset.records() {
+            let mut rdata = record.rdata.to_vec();
+            let is_it = record.owner.to_string().starts_with("www.") && record.rtype == rtype;
+            if is_it && (rtype != Rtype::RRSIG || rdata.starts_with(&Rtype::A.0.to_be_bytes())) {
+                *rdata.last_mut().expect("it has octets") ^= 1;
+            }
+            builder.push(Record { rdata: &rdata, ..record }).expect("it is small");
+        }
+    }
+    builder.finish()
+}
+
+#[test]
+fn the_gate_verifies_again_what_is_not_as_it_was() {
+    let key = TestKey::p256((true, true));
+    let keys = [key.key()];
+    let zone = zone_of("example.test.", &format!("{BARE}www A 192.0.2.1\n"));
+    let good = sign_it(&zone, &plan(&keys, Denial::Nsec, NOW), &()).unwrap().zone;
+    let gate = Gate {
+        at_unix_secs: NOW,
+        remaining_secs_min: REMAINING_SECS_MIN,
+        keys: &[],
+        unannounced: &[],
+        verifier: Verifier::Ring,
+        jobs: NonZeroUsize::MIN,
+    };
+    let judge = |zone: &Zone, before: &dyn Published| match gate.pass_since(zone, &Before::new(before, zone.apex())) {
+        Ok(passed) => format!("{} good", passed.signature_count),
+        Err(refused) => refused.rule().to_owned(),
+    };
+    let count = judge(&good, &());
+    assert_eq!(count, format!("{} good", text(&good).matches(" IN RRSIG ").count()));
+    assert_eq!(judge(&good, &good), count);
+    let (signature, record) = (altered(&good, Rtype::RRSIG), altered(&good, Rtype::A));
+    for before in [&() as &dyn Published, &good, &record] {
+        assert_eq!(judge(&signature, before), "bad-signature");
+    }
+    for before in [&() as &dyn Published, &good, &signature] {
+        assert_eq!(judge(&record, before), "bad-signature");
+    }
+    // What was in service, octet by octet, was verified then.
+    assert_eq!(judge(&signature, &signature), count);
+    // Not so if it could have been by another key.
+    let mut alike = key.dnskey.clone();
+    alike.swap(6, 8);
+    assert_eq!(judge(&signature, &WithKey(&signature, alike)), "bad-signature");
 }

@@ -63,6 +63,20 @@ service HTTPS 1 Mail.Example.TEST. alpn=h2
 /// A zone that is its apex.
 pub(crate) const BARE: &str = "@ 300 SOA ns.example. hostmaster 1 7200 900 1209600 3600\n@ NS ns.example.\n";
 
+/// Wildcards beside names that are there for delegations without DS alone.
+pub(crate) const WILD: &str = "\
+@ 300 SOA ns.example. hostmaster 1 7200 900 1209600 3600
+@ NS ns.example.
+@ CSYNC 1 3 A NS AAAA
+* TXT x
+a.* TXT x
+x.y.ent NS ns.example.
+*.deep A 192.0.2.1
+x.empty.deep NS ns.example.
+secure.other.deep NS ns.example.
+secure.other.deep DS 12345 8 2 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f
+";
+
 /// A root zone with a delegation.
 pub(crate) const ROOT: &str = "@ 300 SOA a.nic. nstld.nic. 1 7200 900 1209600 3600\n@ NS a.nic.\nnic. NS a.nic.\na.nic. A 192.0.2.1\n\
                                test. NS a.nic.\n";

@@ -5,10 +5,11 @@
 //! compiler lists at most 13 names for an RRset, so the work is bounded whatever a zone holds.
 
 use snapshot::dns::rtype::Rtype;
-use snapshot::image::{Found, RrsetBody, Zone};
+use snapshot::image::{Found, RrsetBody, Zone, ZoneId};
 
 use super::Work;
 use super::place::{Owner, Place, Sigs, place, read_name};
+use super::resolve::Question;
 use crate::wire::{Section, Writer};
 
 /// Which addresses may be added.
@@ -22,7 +23,8 @@ pub(super) enum Reach {
 
 /// Appends addresses of the targets of `body`, whose records are at `at` in the reply.
 pub(super) fn add(
-    zone: &Zone<'_>,
+    question: &Question<'_>,
+    (id, zone): (ZoneId, &Zone<'_>),
     (body, at): (&RrsetBody<'_>, usize),
     reach: Reach,
     sigs: Sigs,
@@ -41,7 +43,10 @@ pub(super) fn add(
             continue;
         }
         for rtype in [Rtype::A, Rtype::AAAA] {
-            let Some(addresses) = node.rrset(rtype) else { continue };
+            let Some(mut addresses) = node.rrset(rtype) else { continue };
+            if addresses.has_choices() {
+                addresses = work.lots.choose(question, (id, &node), addresses);
+            }
             let target = Place { at: at + off, len };
             // Glue is not signed. What does not fit is left out; what comes after it may be smaller.
             let sigs = if is_glue { Sigs::LeaveOut } else { sigs };

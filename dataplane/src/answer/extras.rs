@@ -1,17 +1,19 @@
-//! What a reply says in EDNS(0) options: cookie, NSID, idle timeout, zone version, and why there is no answer.
+//! What a reply says in EDNS(0) options: cookie, NSID, idle timeout, zone version, subnet of the client, and why there is no
+//! answer.
 //!
 //! Options that were asked for are decided before the body of the reply, so that their room is kept and truncation never
 //! costs them; the extended error comes last, into the room that is left. Queries without options do not come here, unless
-//! they are refused or fail. RFC 5001, RFC 7828, RFC 7873, RFC 8914, RFC 9660.
+//! they are refused or fail. RFC 5001, RFC 7828, RFC 7871, RFC 7873, RFC 8914, RFC 9660.
 
 use snapshot::dns::class::Class;
 use snapshot::dns::rtype::Rtype;
 use snapshot::image::View;
 
 use super::cookie::{COOKIE_LEN, Standing};
+use super::subnet::Subnet;
 use super::{Context, CookiePolicy, Lane, chaos};
 use crate::packet::{Packet, Transport};
-use crate::wire::options::{COOKIE, EDE, KEEPALIVE, NSID, OPTION_HEAD, Wish, ZONEVERSION};
+use crate::wire::options::{COOKIE, EDE, KEEPALIVE, NSID, OPTION_HEAD, SUBNET, Wish, ZONEVERSION};
 use crate::wire::{Parsed, Query, Rcode, Writer};
 
 /// The longest NSID in octets: the question, all other options and an extended error leave that much of 512 bytes.
@@ -36,6 +38,10 @@ pub(super) struct Extras {
     keepalive: Option<u16>,
     /// Labels of the zone, type and serial.
     zone_version: Option<[u8; ZONE_VERSION_LEN]>,
+    /// The subnet of the client, from a resolver whose word is taken.
+    subnet: Option<Subnet>,
+    /// Whether that was malformed.
+    is_malformed: bool,
 }
 
 /// Decides what is sent, and the response code if the cookie does; returns the octets that the options will take.
@@ -71,6 +77,15 @@ pub(super) fn grant(
     if options.has(Wish::Keepalive) && context.arrival.transport == Transport::Tcp {
         extras.keepalive = settings.tcp_idle.map(|idle| u16::try_from(idle.as_millis() / 100).unwrap_or(u16::MAX));
     }
+    if let Some(subnet) = options.subnet(message)
+        && settings.subnets.trust(packet.client)
+    {
+        extras.subnet = Subnet::read(subnet).ok();
+        extras.is_malformed = extras.subnet.is_none();
+        if extras.is_malformed && fixed.is_none() {
+            *fixed = Some(Rcode::FormErr);
+        }
+    }
     if options.has(Wish::ZoneVersion) && fixed.is_none() {
         extras.zone_version = zone_version(context.view, lane);
     }
@@ -91,6 +106,18 @@ impl Extras {
         self.proves
     }
 
+    /// The subnet of the client, if it is believed.
+    pub(super) fn subnet(&self) -> Option<&Subnet> {
+        self.subnet.as_ref()
+    }
+
+    /// Says for how many bits of the subnet the reply holds.
+    pub(super) fn hold_for(&mut self, scope: u8) {
+        if let Some(subnet) = &mut self.subnet {
+            subnet.set_scope(scope);
+        }
+    }
+
     /// Octets that the options take.
     fn len(&self, nsid: Option<&str>) -> usize {
         let option = |content_len: Option<usize>| content_len.map_or(0, |len| OPTION_HEAD + len);
@@ -98,6 +125,7 @@ impl Extras {
             + option(nsid.filter(|_| self.nsid).map(str::len))
             + option(self.keepalive.map(|_| 2))
             + option(self.zone_version.map(|version| version.len()))
+            + option(self.subnet.map(|subnet| subnet.len()))
     }
 }
 
@@ -115,6 +143,7 @@ pub(super) fn put(context: &Context<'_>, lane: &Lane, rcode: Rcode, extras: &mut
         (NSID, nsid.map(str::as_bytes)),
         (KEEPALIVE, timeout.as_ref().map(<[u8; 2]>::as_slice)),
         (ZONEVERSION, zone_version.as_ref().map(<[u8; ZONE_VERSION_LEN]>::as_slice)),
+        (SUBNET, extras.subnet.as_ref().map(Subnet::content)),
     ];
     // Room was kept; were it missing all the same, the reply would be whole without the option.
     for (code, content) in options {
@@ -122,7 +151,8 @@ pub(super) fn put(context: &Context<'_>, lane: &Lane, rcode: Rcode, extras: &mut
             writer.put_option(code, &[content]);
         }
     }
-    if let Some((code, text)) = explain(context, lane, rcode) {
+    let malformed = (extras.is_malformed && rcode == Rcode::FormErr).then_some((0, "malformed option"));
+    if let Some((code, text)) = malformed.or_else(|| explain(context, lane, rcode)) {
         writer.put_option(EDE, &[&code.to_be_bytes(), text.as_bytes()]);
     }
 }

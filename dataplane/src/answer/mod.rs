@@ -9,9 +9,11 @@ mod alias;
 mod chaos;
 mod cookie;
 mod extras;
+mod lots;
 mod place;
 mod proof;
 mod resolve;
+mod subnet;
 
 use std::time::Duration;
 
@@ -22,12 +24,15 @@ use snapshot::image::{NameHashes, View, ZoneId};
 
 use self::alias::Redirects;
 use self::extras::Extras;
+use self::lots::Lots;
 use self::proof::Proofs;
 use crate::packet::{Arrival, DropReason, Outcome, Packet, Transport};
 use crate::wire::{self, MESSAGE_LEN_MAX, Parsed, Query, Rcode, UDP_LEN_PLAIN, Writer};
 
 pub use self::cookie::{CookiePolicy, Cookies, SECRET_LEN, Secret};
 pub use self::extras::NSID_LEN_MAX;
+pub(crate) use self::lots::mixed;
+pub use self::subnet::Subnets;
 
 /// How many packets are worked on side by side; longer slices are answered in such pieces. 32 hides the memory latency
 /// of a million names; the lanes still fit the first cache level.
@@ -47,12 +52,21 @@ pub struct Settings {
     pub cookies: Cookies,
     /// How long a TCP connection may be idle, for those who ask (RFC 7828); `None` does not tell.
     pub tcp_idle: Option<Duration>,
+    /// Whose word about the subnets of clients is taken (RFC 7871).
+    pub subnets: Subnets,
 }
 
 impl Default for Settings {
     /// 1232 bytes pass every path without fragments; version and name are nobody's business; cookies need a secret.
     fn default() -> Settings {
-        Settings { udp_len_max: 1232, version: None, nsid: None, cookies: Cookies::default(), tcp_idle: None }
+        Settings {
+            udp_len_max: 1232,
+            version: None,
+            nsid: None,
+            cookies: Cookies::default(),
+            tcp_idle: None,
+            subnets: Subnets::default(),
+        }
     }
 }
 
@@ -77,6 +91,8 @@ struct Work {
     redirects: Redirects,
     /// The RRset in the answer whose targets' addresses follow.
     mentioned: Option<Mentioned>,
+    /// What chooses between answers.
+    lots: Lots,
 }
 
 /// An RRset of the answer that names hosts.
@@ -154,6 +170,7 @@ pub fn respond_through(
     scratch: &mut Scratch,
 ) {
     let context = Context { settings, view, arrival };
+    scratch.work.lots.begin(arrival.lot);
     for batch in packets.chunks_mut(BATCH_LEN) {
         stage(view, batch, &mut scratch.lanes, &mut gate);
         for (packet, lane) in batch.iter_mut().zip(&scratch.lanes) {
@@ -226,17 +243,21 @@ fn reply(context: &Context<'_>, packet: &mut Packet<'_>, lane: &Lane, work: &mut
             options_len
         }
     };
+    work.lots.clear();
+    let client = &packet.client;
     let mut writer = Writer::new(packet.buf, &query, len_max(settings, transport, &query), options_len);
     let rcode = match fixed {
         Some(rcode) => rcode,
         None if query.qclass == Class::IN => {
-            let question = resolve::Question { view, query: &query, name: &lane.name, zone: &lane.zone, transport };
+            let (query, name, zone) = (&query, &lane.name, &lane.zone);
+            let question = resolve::Question { view, query, name, zone, transport, client, extras };
             resolve::answer(&question, &mut writer, work)
         }
         None if query.qclass == Class::CH => chaos::answer(settings, &query, &lane.name, &mut writer),
         None => Rcode::Refused,
     };
     if options_len > 0 || (rcode.is_error() && query.edns.is_some()) {
+        extras.hold_for(work.lots.scope());
         extras::put(context, lane, rcode, extras, &mut writer);
     }
     let truncated = writer.truncated;

@@ -294,9 +294,10 @@ pub(super) fn place_glue(
     records_at: usize,
 ) -> Result<(), Full> {
     let room = writer.room();
+    let (glue, glue_count) = body.glue();
     let (mut len, mut count) = (0, 0);
-    while count < body.glue_count {
-        let Some(field) = body.glue.get(len + RECORD_HEAD - 2..len + RECORD_HEAD) else { break };
+    while count < glue_count {
+        let Some(field) = glue.get(len + RECORD_HEAD - 2..len + RECORD_HEAD) else { break };
         let next = len + RECORD_HEAD + usize::from(u16::from_be_bytes([field[0], field[1]]));
         if next > room {
             break;
@@ -305,14 +306,13 @@ pub(super) fn place_glue(
         count += 1;
     }
     let at = writer.len();
-    let glue = body.glue.get(..len).ok_or(Full)?;
-    writer.put(Section::Additional, glue, count).ok_or(Full)?;
+    writer.put(Section::Additional, glue.get(..len).ok_or(Full)?, count).ok_or(Full)?;
     let shift = name.len.checked_sub(body.owner_len).ok_or(Full)?;
     if shift != 0 || name.at != HEADER_LEN || records_at != HEADER_LEN + body.owner_len + QUESTION_TAIL {
         let rule = Move { name, shift, owner_len: body.owner_len, records_at };
         rule.relocate(writer, body.relocs, body.records.len(), at, len).ok_or(Full)?;
     }
-    if count == body.glue_count { Ok(()) } else { Err(Full) }
+    if count == glue_count { Ok(()) } else { Err(Full) }
 }
 
 /// Sets the TTL of a run of records.

@@ -5,11 +5,14 @@
 //! truncated when what was asked for, or the in-domain glue of a referral (RFC 9471), does not fit; never for optional
 //! addresses.
 
+use std::net::IpAddr;
+
 use snapshot::dns::lookup_name::LookupName;
 use snapshot::dns::rtype::Rtype;
 use snapshot::image::{Encloser, Found, NameHashes, Node, RrsetBody, View, Zone, ZoneId};
 
 use super::additional::{self, Reach};
+use super::extras::Extras;
 use super::place::{Full, Owner, Place, RECORD_HEAD, Sigs, place, place_glue, read_name, set_ttl};
 use super::proof::Gap;
 use super::{Mentioned, Work, alias};
@@ -35,6 +38,10 @@ pub(super) struct Question<'q> {
     pub(super) zone: &'q Option<(ZoneId, NameHashes)>,
     /// How it came.
     pub(super) transport: Transport,
+    /// Who sent it.
+    pub(super) client: &'q IpAddr,
+    /// What its options said, which may be of its own client.
+    pub(super) extras: &'q Extras,
 }
 
 /// The name that is being looked up: the qname first, then the targets of CNAMEs.
@@ -125,9 +132,12 @@ fn conclude(question: &Question<'_>, writer: &mut Writer<'_>, work: &mut Work) {
     }
     let Some(Mentioned { id, word, rtype, at }) = work.mentioned.take() else { return };
     let Some(zone) = view.get(id) else { return };
-    let Some(body) = zone.node_at(word).and_then(|node| node.rrset(rtype)) else { return };
+    let Some((node, mut body)) = zone.node_at(word).and_then(|node| Some((node, node.rrset(rtype)?))) else { return };
+    if body.has_choices() {
+        body = work.lots.choose(question, (id, &node), body);
+    }
     let reach = if rtype == Rtype::NS { Reach::Glue } else { Reach::Authoritative };
-    additional::add(&zone, (&body, at), reach, sigs(question.query), writer, work);
+    additional::add(question, (id, &zone), (&body, at), reach, sigs(question.query), writer, work);
 }
 
 /// The response code for query types that are no data.
@@ -262,7 +272,10 @@ fn data(
         }
         _ => node.rrset(qtype),
     };
-    let Some(body) = body else { return alias(step, source, question, writer, work) };
+    let Some(mut body) = body else { return alias(step, source, question, writer, work) };
+    if body.has_choices() {
+        body = work.lots.choose(question, (step.id, node), body);
+    }
     let Ok(at) = place(writer, Section::Answer, &body, step.place, owner, sigs) else {
         writer.truncated = true;
         return Next::Done(Rcode::NoError);
@@ -339,9 +352,14 @@ fn several<'v>(
         Rtype::DNAME => !has_dname,
         rtype => !is_alias || rtype == Rtype::CNAME,
     };
+    let drawn = match node.rrsets().any(|body| body.has_choices()) {
+        true => work.lots.draw(question, node.rrsets()),
+        false => None,
+    };
+    let choose = |body| drawn.map_or(body, |drawn| drawn.choose((step.id, node), body));
     let bodies = || {
         let soa = step.zone.soa().filter(|_| step.is_apex());
-        node.rrsets().chain(soa).filter(is_wanted).filter_map(&part)
+        node.rrsets().chain(soa).filter(is_wanted).map(choose).filter_map(&part)
     };
     let sigs = sigs(question.query);
     let mut empty = true;
@@ -408,7 +426,10 @@ fn refer(step: &Step<'_>, cut: &Node<'_>, question: &Question<'_>, writer: &mut 
         return Next::Done(Rcode::NoError);
     }
     match place_glue(writer, &ns, step.place, ns_at) {
-        Ok(()) => additional::add(&step.zone, (&ns, ns_at), Reach::Glue, Sigs::LeaveOut, writer, work),
+        Ok(()) => {
+            let zone = (step.id, &step.zone);
+            additional::add(question, zone, (&ns, ns_at), Reach::Glue, Sigs::LeaveOut, writer, work);
+        }
         Err(Full) => writer.truncated = true,
     }
     Next::Done(Rcode::NoError)

@@ -74,6 +74,9 @@ pub(super) struct Answer {
     pub(super) version: Option<String>,
     /// What NSID and `id.server` say; nothing without it.
     pub(super) nsid: Option<String>,
+    /// As `--ecs`.
+    #[serde(default)]
+    pub(super) ecs: Vec<String>,
 }
 
 /// The table `[cookies]`.

@@ -14,11 +14,11 @@ use clap::Parser;
 use snapshot::image::Trust;
 use thiserror::Error;
 
-use crate::answer::{Cookies, NSID_LEN_MAX, Settings};
+use crate::answer::{Cookies, NSID_LEN_MAX, Settings, Subnets};
 use crate::bind::{Listen, Origin, default_listen};
 use crate::engine::Choice;
 use crate::engine::xdp::Shape;
-use crate::guard::BadPrefix;
+use crate::guard::{BadPrefix, Prefix};
 use crate::stream::Limits;
 
 mod address;
@@ -37,6 +37,8 @@ const THREADS_MAX: usize = 1024;
 const UDP_LEN_MAX: u16 = 4096;
 /// The smallest limit for replies over UDP (RFC 1035 section 4.2.1).
 const UDP_LEN_MIN: u16 = 512;
+/// Most prefixes of resolvers that tell subnets.
+const ECS_PREFIXES_MAX: u64 = 256;
 /// Longest `version.bind` text: one character string.
 const VERSION_LEN_MAX: usize = 255;
 
@@ -98,6 +100,10 @@ pub struct Args {
     /// Prefix of clients that may not ask; repeatable, the longest prefix decides
     #[arg(long, value_name = "PREFIX")]
     pub deny: Vec<String>,
+    /// Prefix of resolvers whose word about the subnets of their clients is taken (EDNS Client Subnet); repeatable
+    /// [default: none]
+    #[arg(long, value_name = "PREFIX")]
+    pub ecs: Vec<String>,
     /// Configuration file (TOML); the command line wins over it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -318,6 +324,7 @@ impl Config {
                 nsid: file.answer.nsid,
                 cookies: Cookies::new(file.cookies.policy(), secrets),
                 tcp_idle: Some(tcp.idle),
+                subnets: subnets(if args.ecs.is_empty() { &file.answer.ecs } else { &args.ecs })?,
             },
             tcp,
         })
@@ -356,6 +363,13 @@ fn addresses(texts: &[String]) -> Result<Vec<Listen>, ConfigError> {
         listen.push(Listen { addr, origin: Origin::Asked });
     }
     Ok(listen)
+}
+
+/// Whose word about subnets is taken. Each query with one walks the list.
+fn subnets(texts: &[String]) -> Result<Subnets, ConfigError> {
+    range("number of prefixes for ecs", 0, ECS_PREFIXES_MAX, texts.len() as u64)?;
+    let prefixes = texts.iter().map(|text| text.parse().map(Prefix::parts)).collect::<Result<Vec<_>, BadPrefix>>();
+    prefixes.map(Subnets::new).map_err(ConfigError::Prefix)
 }
 
 /// The interfaces for AF_XDP. `auto` takes none by itself: an interface is never taken over unasked.

@@ -23,6 +23,11 @@ pub struct Prefix {
 pub struct BadPrefix(String);
 
 impl Prefix {
+    /// The first address, and how many bits are shared.
+    pub(crate) fn parts(self) -> (IpAddr, u8) {
+        (self.first, self.len)
+    }
+
     /// The last address.
     fn last(self) -> IpAddr {
         let host_bits = |width: u32| width - u32::from(self.len);

@@ -1,10 +1,13 @@
 //! EDNS(0) options (RFC 6891 section 6.1.2): which of those we know a query carries, and their codes.
 //!
 //! What an option means is decided by `answer`; here is only where it lies and whether its form is right. Invariant:
-//! reading costs one pass, whatever the options are, and allocates nothing. RFC 5001, RFC 7828, RFC 7873, RFC 9660.
+//! reading costs one pass, whatever the options are, and allocates nothing. RFC 5001, RFC 7828, RFC 7871, RFC 7873, RFC
+//! 9660.
 
 /// Name server identifier (RFC 5001).
 pub(crate) const NSID: u16 = 3;
+/// Subnet of the client (RFC 7871).
+pub(crate) const SUBNET: u16 = 8;
 /// Cookie (RFC 7873).
 pub(crate) const COOKIE: u16 = 10;
 /// Idle timeout of TCP connections (RFC 7828).
@@ -30,6 +33,10 @@ pub(crate) struct Options {
     cookie_len: u8,
     /// Where it starts in the message.
     cookie_off: u16,
+    /// Octets of the first subnet, plus one; 0 if there is none.
+    subnet_end: u16,
+    /// Where it starts in the message.
+    subnet_off: u16,
 }
 
 /// What a client asks for by an option without content of its own.
@@ -52,7 +59,7 @@ impl Options {
     /// Whether there is none that we know.
     #[inline]
     pub(crate) fn is_empty(self) -> bool {
-        self.wishes == 0 && self.cookie_len == 0
+        self.wishes == 0 && self.cookie_len == 0 && self.subnet_end == 0
     }
 
     /// Whether the client asks for this.
@@ -66,6 +73,12 @@ impl Options {
             return None;
         }
         message.get(usize::from(self.cookie_off)..)?.get(..self.cookie_len.into())
+    }
+
+    /// The content of the subnet in the message it was read from; it may have any form.
+    pub(crate) fn subnet(self, message: &[u8]) -> Option<&[u8]> {
+        let len = self.subnet_end.checked_sub(1)?;
+        message.get(usize::from(self.subnet_off)..)?.get(..len.into())
     }
 
     /// Reads the options in `message[off..end]`, the RDATA of an OPT record. O(options), no allocation.
@@ -101,6 +114,11 @@ impl Options {
                 }
                 self.cookie_len = u8::try_from(len).map_err(|_| BadOption)?;
                 self.cookie_off = u16::try_from(off).map_err(|_| BadOption)?;
+            }
+            // Whose subnets are looked at is not known here.
+            SUBNET if self.subnet_end == 0 => {
+                self.subnet_end = u16::try_from(len + 1).map_err(|_| BadOption)?;
+                self.subnet_off = u16::try_from(off).map_err(|_| BadOption)?;
             }
             // What a client puts into its NSID is ignored (RFC 5001 section 2.1).
             NSID => self.wishes |= Wish::Nsid as u8,
@@ -143,6 +161,9 @@ mod tests {
         check(&option(19, &[2, 0, 0, 0, 0, 1]), "0 []");
         check(&[option(3, &[]), option(99, &[1, 2, 3]), option(19, &[])].concat(), "5 []");
         check(&[0xfd, 0xe9, 0, 0], "0 []");
+        let message = [&[0xff][..], &option(8, &[0, 1, 8, 0, 10]), &option(8, &[])].concat();
+        let options = Options::read(&message, 1, message.len()).unwrap();
+        assert_eq!((options.subnet(&message), options.is_empty()), (Some(&[0, 1, 8, 0, 10][..]), false));
         for torn in [&[0][..], &[0, 3], &[0, 3, 0], &[0, 3, 0, 1], &[0, 99, 0, 4, 1, 2, 3], &[0, 99, 0xff, 0xff]] {
             check(torn, "bad");
             check(&[option(3, &[]), torn.to_vec()].concat(), "bad");

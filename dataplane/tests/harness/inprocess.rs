@@ -36,12 +36,13 @@ fn settings(script: &Script) -> Settings {
         nsid: script.nsid.clone(),
         cookies: Cookies::new(script.cookies, vec![Secret([7; 16])]),
         tcp_idle: Some(Duration::from_secs(10)),
+        ..Settings::default()
     }
 }
 
 /// Queries that come in 2027.
 fn arrival(transport: Transport) -> Arrival {
-    Arrival { transport, now_secs: 1_800_000_000 }
+    Arrival { transport, now_secs: 1_800_000_000, lot: 0 }
 }
 
 /// Answers `queries`, in order; `None` where nothing is to be sent.

@@ -161,7 +161,7 @@ impl Asker {
             packets.push(Packet::new(buf, query.len(), CLIENT));
         }
         assert_eq!(packets.len(), queries.len(), "a batch has at most {BATCH_LEN} queries");
-        let arrival = Arrival { transport, now_secs: NOW_SECS };
+        let arrival = Arrival { transport, now_secs: NOW_SECS, lot: 0 };
         respond(&self.settings, view, arrival, &mut packets, &mut self.scratch);
         for (idx, packet) in packets.iter_mut().enumerate() {
             let Outcome::Reply { len, .. } = packet.outcome else { panic!("no reply: {:?}", packet.outcome) };

@@ -6,7 +6,9 @@
 //! into its canonical form first (`rdata::canonical`).
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
+use super::choice::Choice;
 use super::name::{Name, NameRef};
 use super::rtype::Rtype;
 
@@ -23,7 +25,12 @@ pub struct ZoneBuilder {
     latest: Option<Owner>,
     /// The sort key of the apex.
     apex_key: Vec<u8>,
+    /// As in [`Zone`].
+    choices: Choices,
 }
+
+/// What may be answered in place of RRsets, by their owners in canonical form and their types.
+type Choices = BTreeMap<(Name, Rtype), Choice>;
 
 /// Where an owner's bytes are in the arena.
 #[derive(Clone, Copy)]
@@ -58,6 +65,7 @@ struct Slot {
 }
 
 /// A zone's records, sorted and grouped into RRsets.
+#[derive(Clone)]
 pub struct Zone {
     /// The apex.
     apex: Name,
@@ -69,6 +77,8 @@ pub struct Zone {
     duplicate_count: usize,
     /// The sort key of the apex.
     apex_key: Vec<u8>,
+    /// What may be answered in place of RRsets.
+    choices: Choices,
 }
 
 /// One record of a [`Zone`].
@@ -116,7 +126,8 @@ impl ZoneBuilder {
     pub fn new(apex: Name) -> ZoneBuilder {
         let mut apex_key = Vec::new();
         apex.as_ref().push_sort_key(&mut apex_key);
-        ZoneBuilder { apex, arena: Vec::new(), records: Vec::new(), latest: None, apex_key }
+        let choices = Choices::new();
+        ZoneBuilder { apex, arena: Vec::new(), records: Vec::new(), latest: None, apex_key, choices }
     }
 
     /// The apex.
@@ -145,6 +156,11 @@ impl ZoneBuilder {
         Ok(())
     }
 
+    /// Says what may be answered in place of an RRset, whose records are added as those of others are.
+    pub fn choose(&mut self, owner: NameRef<'_>, rtype: Rtype, choice: Choice) {
+        self.choices.insert((owner.to_name().to_canonical(), rtype), choice);
+    }
+
     /// Stores an owner, or finds that it is the latest one.
     fn owner(&mut self, name: NameRef<'_>) -> Result<Owner, ZoneTooLarge> {
         let wire = name.as_wire();
@@ -168,7 +184,7 @@ impl ZoneBuilder {
     /// Sorts, groups and drops duplicates. O(n log n), O(n) when the input is nearly sorted.
     #[must_use]
     pub fn finish(self) -> Zone {
-        let ZoneBuilder { apex, arena, mut records, apex_key, .. } = self;
+        let ZoneBuilder { apex, arena, mut records, apex_key, choices, .. } = self;
         let key = |slot: &Slot| &arena[slot.owner.key_off as usize..][..usize::from(slot.owner.key_len)];
         let rdata = |slot: &Slot| &arena[slot.rdata_off as usize..][..usize::from(slot.rdata_len)];
         records.sort_by(|a, b| {
@@ -184,7 +200,7 @@ impl ZoneBuilder {
             a.rtype == b.rtype && a.owner.rank == b.owner.rank && rdata(a) == rdata(b) && key(a) == key(b)
         });
         let duplicate_count = before - records.len();
-        Zone { apex, arena, records, duplicate_count, apex_key }
+        Zone { apex, arena, records, duplicate_count, apex_key, choices }
     }
 }
 
@@ -210,8 +226,8 @@ impl Zone {
     /// Opens the zone again, so that records can be added; to finish it costs O(n) then.
     #[must_use]
     pub fn reopen(self) -> ZoneBuilder {
-        let Zone { apex, arena, records, apex_key, .. } = self;
-        ZoneBuilder { apex, arena, records, latest: None, apex_key }
+        let Zone { apex, arena, records, apex_key, choices, .. } = self;
+        ZoneBuilder { apex, arena, records, latest: None, apex_key, choices }
     }
 
     /// Keeps only the records that `keep` wants, in their order.
@@ -219,6 +235,20 @@ impl Zone {
         let mut records = std::mem::take(&mut self.records);
         records.retain(|slot| keep(&self.record(slot)));
         self.records = records;
+    }
+
+    /// What may be answered in place of an RRset, if not always all of it.
+    #[must_use]
+    pub fn choice(&self, owner: NameRef<'_>, rtype: Rtype) -> Option<&Choice> {
+        if self.choices.is_empty() {
+            return None;
+        }
+        self.choices.get(&(owner.to_name().to_canonical(), rtype))
+    }
+
+    /// All that may be answered in place of RRsets, with their owners in canonical form and types.
+    pub fn choices(&self) -> impl Iterator<Item = (NameRef<'_>, Rtype, &Choice)> {
+        self.choices.iter().map(|((owner, rtype), choice)| (owner.as_ref(), *rtype, choice))
     }
 
     /// How many records.

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use crate::dns::name::Name;
-use crate::image::{Digest, LoadError, Pack, PackRef, ZoneFacts};
+use crate::image::{Digest, LoadError, Pack, PackRef, Places, ZoneFacts};
 
 /// Bytes of a line of a segment.
 const LINE_LEN: u64 = 64;
@@ -235,9 +235,10 @@ impl Index {
 
     /// The zones, in no order, each with the number of its owner names.
     pub(super) fn zones(&self) -> impl Iterator<Item = (Name, u32)> + '_ {
-        self.entries.iter().filter(|(_, entry)| entry.is_zone()).filter_map(|(key, entry)| {
-            // The key of an overlay is no name.
-            let apex = Name::from_wire(key).ok()?;
+        let places = Places::apex();
+        self.entries.iter().filter(|(_, entry)| entry.is_zone()).filter_map(move |(key, entry)| {
+            // The key of an overlay is no name, and the table of places no zone.
+            let apex = Name::from_wire(key).ok().filter(|apex| *apex != places)?;
             let newest = self.entries.get(&*overlay_key(key)).unwrap_or(entry);
             Some((apex, newest.said.names))
         })

@@ -13,6 +13,7 @@ use rustix::process::setpriority_process;
 
 use super::layout::{self, CurrentLine};
 use super::{Current, Directory, HandoverError, explain};
+use crate::dns::name::{Name, NameRef};
 use crate::image::{Copied, Digest, Generation, Manifest, Pack, PackRef, View};
 
 /// How often a load starts anew because the writer published, and collected, under it.
@@ -101,6 +102,26 @@ impl Directory {
                 Some(_) => Err(error),
             };
         }
+    }
+
+    /// Loads of the current generation the packs that have anything of one zone; `None` if nothing was published yet. The view
+    /// has other zones of these packs as well. All packs are read, one after the other.
+    ///
+    /// # Errors
+    /// [`HandoverError`] naming the file that is missing or wrong; also if the generation is collected meanwhile.
+    pub fn load_zone(&self, apex: NameRef<'_>) -> Result<Option<View>, HandoverError> {
+        let Some(Current { manifest, file_name, .. }) = self.current()? else { return Ok(None) };
+        let mut packs = Vec::new();
+        for pack in &manifest.packs {
+            let loaded = self.load_pack(pack)?;
+            let is_it = |name: &Name| name.as_ref() == apex;
+            let has_zone = loaded.deleted().iter().any(is_it) || loaded.zones().any(|zone| is_it(&zone.apex));
+            if has_zone {
+                packs.push(Arc::new(loaded));
+            }
+        }
+        let refused = |source| HandoverError::Refused { path: self.disk.path_of(&file_name), source };
+        View::follow(None, manifest.generation, packs).map(Some).map_err(refused)
     }
 
     /// Loads what a line of `CURRENT` names.

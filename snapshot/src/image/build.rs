@@ -8,14 +8,15 @@ use thiserror::Error;
 use super::buckets::index;
 use super::bytes::u64_at;
 use super::chain::{ChainBuilder, Written, announced};
+use super::choice;
 use super::denial::{BaseDenial, DenialRef, hash_key};
 use super::digest::Digest;
 use super::layout::{
     KIND_OVERLAY, KIND_ZONE, NODE_BELOW_CUT, NODE_CUT, NODE_DNAME, NODE_OVERLAY, NODE_TOMBSTONE, NODE_WILDCARD,
-    NODE_WILDCARD_CHILD, SEGMENT_SIGNED, base_off, header, nodes_off, words,
+    NODE_WILDCARD_CHILD, PLACES_APEX, SEGMENT_SIGNED, base_off, header, nodes_off, words,
 };
 use super::line::{LINE_LEN, Line, push_lines};
-use super::pack::{LINES_LEN_MAX, ZoneFacts};
+use super::pack::{LINES_LEN_MAX, ZoneCounts, ZoneFacts};
 use super::render::{Body, BodyTooLarge};
 use crate::dns::name::{Name, NameRef};
 use crate::dns::nsec3::{HASH_LEN, ITERATIONS_MAX};
@@ -41,6 +42,12 @@ pub enum BuildError {
         /// The record's owner.
         owner: Name,
     },
+    /// A zone of the name that the table of places has.
+    #[error("{0} is no name for a zone")]
+    Reserved(Name),
+    /// A prefix that is none, or not behind those before it.
+    #[error("the prefixes of a table of places are not in order")]
+    Places,
     /// An SOA that no message can hold, with all its signatures.
     #[error("the SOA record of {apex} does not fit into a DNS message")]
     SoaTooLarge {
@@ -83,6 +90,7 @@ pub enum BuildError {
 }
 
 /// A compiled zone. Position-independent: it can be moved from pack to pack as it is.
+#[derive(Clone)]
 pub struct Segment {
     /// What is known of it from outside.
     pub facts: ZoneFacts,
@@ -97,6 +105,9 @@ impl Segment {
     /// [`BuildError`] if the zone lacks its SOA, has records outside, or exceeds a limit.
     pub fn build(zone: &Zone) -> Result<Segment, BuildError> {
         let apex = zone.apex().to_name().to_canonical();
+        if apex.as_wire() == PLACES_APEX {
+            return Err(BuildError::Reserved(apex));
+        }
         let mut nodes = Nodes::new(zone, &apex, None)?;
         for owner in zone.owners() {
             nodes.push_owner(&owner)?;
@@ -111,17 +122,6 @@ impl Segment {
     pub fn base_facts(&self) -> Option<BaseFacts> {
         BaseFacts::of(&self.facts, |at| self.lines.get(at / LINE_LEN).map(|line| line.bytes[at % LINE_LEN]))
     }
-}
-
-/// How much there is in a zone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ZoneCounts {
-    /// Owner names with data.
-    pub names: u32,
-    /// RRsets, signatures not counted.
-    pub rrsets: u32,
-    /// Resource records.
-    pub records: u32,
 }
 
 /// What an overlay has to know of the whole zone below it.
@@ -431,15 +431,26 @@ impl<'z> Nodes<'z> {
             };
             if added.is_err() || body.descriptor().is_err() {
                 body = Body::too_large(owner.name(), rtype);
+            } else if flags & (NODE_CUT | NODE_BELOW_CUT) == 0 {
+                body.set_choices(self.choices(owner, rtype)?);
             }
             bodies.push((rtype, body));
         }
         Ok(bodies)
     }
 
+    /// Renders what may be answered in place of an RRset; `None` if nothing, or more than fits: all of it is answered then.
+    fn choices(&self, owner: &OwnerRecords<'z>, rtype: Rtype) -> Result<Option<Vec<u8>>, BuildError> {
+        let Some(choice) = self.zone.choice(owner.name(), rtype) else { return Ok(None) };
+        choice::render(choice, owner.name(), rtype, |own, rrset| {
+            let mut body = self.body(own, rrset)?;
+            Ok(body.add_targets(self.zone.apex(), rrset).ok().and_then(|()| body.to_bytes()))
+        })
+    }
+
     /// Renders one RRset with its signatures. What no message can hold becomes a body without records; if only the
     /// signatures make it so, those who ask for them get TC, the others their answer.
-    fn body(&self, owner: &OwnerRecords<'z>, rrset: &Rrset<'z>) -> Result<Body<'z>, BuildError> {
+    fn body<'r>(&self, owner: &OwnerRecords<'r>, rrset: &Rrset<'r>) -> Result<Body<'r>, BuildError> {
         let rtype = rrset.rtype();
         let rendered =
             Body::new(owner.name(), rrset, rrset.ttl_secs()).and_then(|body| body.descriptor().map(|_| body));

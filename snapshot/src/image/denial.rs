@@ -308,8 +308,13 @@ impl<'v> HashedChain<'v> {
     /// hashes are, O(log n) at most.
     #[must_use]
     pub fn find(&self, canonical: &[u8]) -> Option<Hashed<'v>> {
-        let hash = Params { iterations: self.iterations, salt: self.entries.salt }.hash(canonical);
-        let (key, text) = (hash_key(&hash), text(&hash));
+        self.find_hash(&Params { iterations: self.iterations, salt: self.entries.salt }.hash(canonical))
+    }
+
+    /// Finds the record that matches or covers a hash.
+    #[must_use]
+    pub fn find_hash(&self, hash: &[u8; HASH_LEN]) -> Option<Hashed<'v>> {
+        let (key, text) = (hash_key(hash), text(hash));
         let end = self.entries.end_of_hash(key, &text)?;
         let node = match &self.overlay {
             None => self.entries.before(end)?,

@@ -16,7 +16,7 @@ use crate::dns::name::Name;
 /// Opens every file: not text, and a transfer that mangles line ends or the eighth bit breaks it.
 const MAGIC: [u8; 8] = *b"\x89PTRL\r\n\x1a";
 /// The format version this code writes and reads.
-pub(super) const FORMAT_VERSION: u16 = 3;
+pub(super) const FORMAT_VERSION: u16 = 4;
 /// Bytes before the body; a multiple of the line length, so that archives stay aligned.
 pub(super) const HEADER_LEN: usize = 128;
 

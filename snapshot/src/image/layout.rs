@@ -8,6 +8,10 @@ use super::line::LINE_LEN;
 pub(super) const KIND_ZONE: u8 = 1;
 /// Segment kind: the nodes of a zone that differ from those of a whole zone, its base.
 pub(super) const KIND_OVERLAY: u8 = 2;
+/// Segment kind: where addresses are. It is no zone; its apex is [`PLACES_APEX`].
+pub(super) const KIND_PLACES: u8 = 4;
+/// The name that the table of places has among zones, in wire format. No zone may have it.
+pub(super) const PLACES_APEX: &[u8] = b"\x07\x00places\x00";
 /// Segment flag: the zone carries its own signatures (its SOA is signed).
 pub(super) const SEGMENT_SIGNED: u8 = 1;
 
@@ -100,6 +104,10 @@ pub(super) const NODE_TOMBSTONE: u8 = 64;
 /// Set in the places of overlay nodes that leave this module ([`Node::word`](super::node::Node::word)): a segment has far
 /// fewer words.
 pub(super) const WORD_OVERLAY: u32 = 1 << 31;
+
+/// Set in the number of glue records of an RRset in whose place something else may be answered: its glue is what may be.
+/// There are far fewer glue records in 65,535 bytes.
+pub(super) const BODY_CHOICE: u16 = 1 << 15;
 
 /// Where a body's question name starts.
 pub(super) const QNAME_OFF: usize = 12;

@@ -6,8 +6,8 @@
 
 use super::bytes::u32_at;
 use super::layout::{
-    DESCRIPTOR_LEN, NODE_BELOW_CUT, NODE_CUT, NODE_DNAME, NODE_HEAD, NODE_OVERLAY, NODE_TOMBSTONE, NODE_WILDCARD,
-    NODE_WILDCARD_CHILD, WORD_OVERLAY,
+    BODY_CHOICE, DESCRIPTOR_LEN, NODE_BELOW_CUT, NODE_CUT, NODE_DNAME, NODE_HEAD, NODE_OVERLAY, NODE_TOMBSTONE,
+    NODE_WILDCARD, NODE_WILDCARD_CHILD, WORD_OVERLAY,
 };
 use crate::dns::rtype::Rtype;
 
@@ -50,10 +50,10 @@ pub struct RrsetBody<'s> {
     pub sig_count: u8,
     /// The RRSIG records that cover the RRset; their only pointers are their owners.
     pub sigs: &'s [u8],
-    /// How many glue records.
-    pub glue_count: u16,
+    /// How many glue records; with the bit [`BODY_CHOICE`] there are none, and `glue` is what may be answered instead.
+    pub(super) glue_count: u16,
     /// Addresses at or below the cut that this NS RRset makes; each owner is a pointer listed in `relocs`.
-    pub glue: &'s [u8],
+    pub(super) glue: &'s [u8],
     /// Length of the owner name that the body was rendered for.
     pub owner_len: usize,
 }
@@ -287,6 +287,13 @@ impl<'s> Node<'s> {
 }
 
 impl<'s> RrsetBody<'s> {
+    /// Addresses at or below the cut that this NS RRset makes, and how many; each owner is a pointer listed in `relocs`.
+    #[inline]
+    #[must_use]
+    pub fn glue(&self) -> (&'s [u8], u16) {
+        if self.glue_count & BODY_CHOICE == 0 { (self.glue, self.glue_count) } else { (&[], 0) }
+    }
+
     /// Its signatures as an RRset of their own, for those who ask for type RRSIG.
     #[must_use]
     pub fn signatures(&self) -> Option<RrsetBody<'s>> {

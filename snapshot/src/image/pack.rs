@@ -15,7 +15,7 @@ use rkyv::{Archive, Serialize};
 use super::build::{BaseFacts, BuildError, Segment};
 use super::digest::Digest;
 use super::file::{self, FileKind, HEADER_LEN, LoadError};
-use super::layout::{KIND_OVERLAY, KIND_ZONE, SEGMENT_SIGNED, base_off, header};
+use super::layout::{KIND_OVERLAY, KIND_PLACES, KIND_ZONE, PLACES_APEX, SEGMENT_SIGNED, base_off, header};
 use super::line::{ArchivedLine, LINE_LEN, Line, push_lines};
 use super::sign::{PublicKey, Trust};
 use super::verify::verify_segment;
@@ -51,6 +51,17 @@ pub struct ZoneFacts {
     pub digest: Digest,
     /// The segment is an overlay, and this is the digest of its base; the counts are those of the two together.
     pub base: Option<Box<Digest>>,
+}
+
+/// How much there is in a zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ZoneCounts {
+    /// Owner names with data.
+    pub names: u32,
+    /// RRsets, signatures not counted.
+    pub rrsets: u32,
+    /// Resource records.
+    pub records: u32,
 }
 
 /// A pack as it is written to a file.
@@ -200,7 +211,7 @@ impl PackFile {
                 names: facts.names,
                 rrsets: facts.rrsets,
                 records: facts.records,
-                kind: if facts.base.is_some() { KIND_OVERLAY } else { KIND_ZONE },
+                kind: kind(&facts),
                 flags: if facts.signed { SEGMENT_SIGNED } else { 0 },
                 digest: facts.digest.0,
             });
@@ -359,6 +370,15 @@ impl Pack {
     pub(super) fn bytes(&self, off: usize, len: usize) -> &[u8] {
         debug_assert!(off >= self.lines_off);
         self.memory.get(off..off + len).unwrap_or_default()
+    }
+}
+
+/// The kind of a segment.
+fn kind(facts: &ZoneFacts) -> u8 {
+    match facts.base {
+        Some(_) => KIND_OVERLAY,
+        None if facts.apex.as_wire() == PLACES_APEX => KIND_PLACES,
+        None => KIND_ZONE,
     }
 }
 

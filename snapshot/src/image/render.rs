@@ -3,7 +3,7 @@
 //! Names in RDATA are compressed against the owner (the question) and against names earlier in the same body, where RFC
 //! 3597 section 4 allows it. Bodies stay below 64 KiB: what cannot be sent in a message is refused here.
 
-use super::layout::{POINTER_MAX, QNAME_OFF, RECORD_HEAD, TARGETS_MAX};
+use super::layout::{BODY_CHOICE, POINTER_MAX, QNAME_OFF, RECORD_HEAD, TARGETS_MAX};
 use super::node::Descriptor;
 use crate::dns::name::{NAME_LEN_MAX, NameRef};
 use crate::dns::rdata::{self, Compress};
@@ -43,6 +43,8 @@ pub(super) struct Body<'o> {
     glue: Vec<u8>,
     /// How many.
     glue_count: usize,
+    /// What may be answered instead; such an RRset has no glue.
+    choices: Option<Vec<u8>>,
     /// How many records.
     record_count: usize,
     /// Names that later names may point to: canonical suffix and its position in the message.
@@ -65,6 +67,7 @@ impl<'o> Body<'o> {
             sig_count: 0,
             glue: Vec::new(),
             glue_count: 0,
+            choices: None,
             record_count: 0,
             suffixes: Vec::new(),
             base: QNAME_OFF + owner.as_wire().len() + QUESTION_TAIL,
@@ -259,6 +262,11 @@ impl<'o> Body<'o> {
         Ok(())
     }
 
+    /// Says what may be answered in its place, as `choice::render` writes it.
+    pub(super) fn set_choices(&mut self, choices: Option<Vec<u8>>) {
+        self.choices = choices;
+    }
+
     /// RDLENGTH of the record at `off`.
     fn rdata_len_at(&self, off: usize) -> usize {
         let at = off + RECORD_HEAD - 2;
@@ -308,18 +316,27 @@ impl<'o> Body<'o> {
             sigs_len: short(self.sigs.len())?,
             sig_count: octet(self.sig_count)?,
             target_count: octet(self.targets.len())?,
-            glue_len: short(self.glue.len())?,
-            glue_count: short(self.glue_count)?,
+            glue_len: short(self.choices.as_ref().unwrap_or(&self.glue).len())?,
+            glue_count: if self.choices.is_some() { BODY_CHOICE } else { short(self.glue_count)? },
         })
     }
 
-    /// Appends relocations, targets, records, signatures and glue.
+    /// Descriptor and body; `None` if a message cannot hold it.
+    pub(super) fn to_bytes(&self) -> Option<Vec<u8>> {
+        let descriptor = self.descriptor().ok().filter(|_| !self.is_too_large())?;
+        let mut bytes = Vec::new();
+        descriptor.write(&mut bytes);
+        self.write(&mut bytes);
+        Some(bytes)
+    }
+
+    /// Appends relocations, targets, records, signatures, and glue or what may be answered instead.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         for off in self.relocs.iter().chain(&self.targets) {
             out.extend_from_slice(&off.to_le_bytes());
         }
         out.extend_from_slice(&self.records);
         out.extend_from_slice(&self.sigs);
-        out.extend_from_slice(&self.glue);
+        out.extend_from_slice(self.choices.as_ref().unwrap_or(&self.glue));
     }
 }

@@ -283,7 +283,7 @@ impl View {
         if let Some(held) = self.held[zone.pack as usize].as_mut() {
             held.count += 1;
         }
-        if zone.is_live() {
+        if zone.is_zone() {
             self.zone_count += 1;
             let count = &mut self.depth_counts[usize::from(zone.apex_labels)];
             *count += 1;
@@ -303,7 +303,7 @@ impl View {
         if let Some(held) = self.held[zone.pack as usize].as_mut() {
             held.count -= 1;
         }
-        if zone.is_live() {
+        if zone.is_zone() {
             self.zone_count -= 1;
             let count = &mut self.depth_counts[usize::from(zone.apex_labels)];
             *count -= 1;
@@ -370,7 +370,8 @@ const EMPTY: Slot = Slot { tag: 0, zone: 0 };
 
 /// The slot of an entry.
 fn slot_for(zone: &ZoneRef, entry: usize) -> Slot {
-    let tag = if zone.is_live() { tag(zone.hash) } else { !tag(zone.hash) };
+    // A search for zones passes over deletions and the table of places.
+    let tag = if zone.is_zone() { tag(zone.hash) } else { !tag(zone.hash) };
     Slot { tag, zone: u32::try_from(entry + 1).unwrap_or(0) }
 }
 

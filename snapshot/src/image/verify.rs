@@ -7,12 +7,13 @@ use super::bytes::{u16_at, u32_at, u64_at};
 use super::digest::Digest;
 use super::hash::{bucket_of, name_hash, tag_of};
 use super::layout::{
-    BUCKET_NODES, BUCKET_OVERFLOW, BUCKET_SLOTS, DESCRIPTOR_LEN, KIND_OVERLAY, KIND_ZONE, NODE_BELOW_CUT, NODE_CUT,
-    NODE_DNAME, NODE_OVERLAY, NODE_TOMBSTONE, NODE_WILDCARD, NODE_WILDCARD_CHILD, QNAME_OFF, RECORD_HEAD,
-    RUN_LINES_MAX, SEGMENT_SIGNED, base_off, header, nodes_off, words,
+    BUCKET_NODES, BUCKET_OVERFLOW, BUCKET_SLOTS, DESCRIPTOR_LEN, KIND_OVERLAY, KIND_PLACES, KIND_ZONE, NODE_BELOW_CUT,
+    NODE_CUT, NODE_DNAME, NODE_OVERLAY, NODE_TOMBSTONE, NODE_WILDCARD, NODE_WILDCARD_CHILD, PLACES_APEX, QNAME_OFF,
+    RECORD_HEAD, RUN_LINES_MAX, SEGMENT_SIGNED, base_off, header, nodes_off, words,
 };
 use super::line::LINE_LEN;
 use super::node::{Descriptor, Node, RrsetBody};
+use super::places::verify_places;
 use super::prefetch::prefetch;
 use super::render::QUESTION_TAIL;
 use super::verify_denial::{Surroundings, verify_denial};
@@ -51,6 +52,9 @@ struct Checker<'s> {
 
 /// Checks a segment and returns its kind.
 pub(super) fn verify_segment(segment: &[u8]) -> Result<u8, Broken> {
+    if segment.first() == Some(&KIND_PLACES) {
+        return verify_places(segment).map(|()| KIND_PLACES);
+    }
     let checker = Checker::new(segment)?;
     let count = checker.nodes()?;
     let node_count = u32_at(segment, header::NODE_COUNT).ok_or("header is cut")?;
@@ -86,6 +90,7 @@ impl<'s> Checker<'s> {
         if apex.as_wire().len() != usize::from(octet(header::APEX_LEN)?)
             || apex.label_count() != usize::from(octet(header::APEX_LABELS)?)
             || apex.as_wire().iter().any(u8::is_ascii_uppercase)
+            || apex.as_wire() == PLACES_APEX
         {
             return Err("apex is not canonical");
         }
@@ -299,7 +304,7 @@ impl<'s> Checker<'s> {
             return Err("SOA overlaps the index");
         }
         let soa = descriptor.body(self.segment, off + DESCRIPTOR_LEN, self.apex.as_wire().len()).ok_or("SOA is cut")?;
-        if soa.rtype != Rtype::SOA || soa.record_count != 1 {
+        if soa.rtype != Rtype::SOA || soa.record_count != 1 || soa.has_choices() {
             return Err("SOA is no SOA");
         }
         body(&soa)?;
@@ -349,31 +354,44 @@ fn rrsets(node: &Node<'_>) -> Result<(), Broken> {
         }
         previous = Some(rrset.rtype);
         body(&rrset)?;
+        if rrset.has_choices() {
+            choices(node, &rrset)?;
+        }
     }
     if node.rrsets().count() == usize::from(node.rrset_count()) { Ok(()) } else { Err("node is cut") }
+}
+
+/// Checks what may be answered in place of an RRset: alternatives that are bodies like others, in authoritative data.
+fn choices(node: &Node<'_>, rrset: &RrsetBody<'_>) -> Result<(), Broken> {
+    if node.flags() & (NODE_CUT | NODE_BELOW_CUT) != 0 {
+        return Err("alternatives at or below a cut");
+    }
+    let choices = rrset.choices().ok_or("alternatives are cut")?;
+    choices.check(rrset)?;
+    choices.bodies().try_for_each(|alternative| body(&alternative))
 }
 
 /// Checks a body: whole records, and pointers that lead backwards to the question or to the body itself.
 fn body(rrset: &RrsetBody<'_>) -> Result<(), Broken> {
     let base = QNAME_OFF + rrset.owner_len + QUESTION_TAIL;
+    let (glue, glue_count) = rrset.glue();
     records(rrset.records, rrset.record_count.into(), true)?;
     records(rrset.sigs, rrset.sig_count.into(), true)?;
-    records(rrset.glue, rrset.glue_count.into(), false)?;
+    records(glue, glue_count.into(), false)?;
     // No records: an RRset that no message can hold. Nothing else goes with that.
     if rrset.record_count == 0 && (rrset.sig_count, rrset.glue_count, rrset.relocs.len()) != (0, 0, 0) {
         return Err("RRset is empty");
     }
-    let whole = rrset.records.len() + rrset.glue.len();
+    let whole = rrset.records.len() + glue.len();
     for off in RrsetBody::offsets(rrset.relocs) {
         if off + 2 > whole {
             return Err("relocation leaves the body");
         }
         let pointer = match rrset.records.get(off..off + 2) {
             Some(pointer) => pointer,
-            None => off
-                .checked_sub(rrset.records.len())
-                .and_then(|at| rrset.glue.get(at..at + 2))
-                .ok_or("relocation is torn")?,
+            None => {
+                off.checked_sub(rrset.records.len()).and_then(|at| glue.get(at..at + 2)).ok_or("relocation is torn")?
+            }
         };
         let pointer = usize::from(u16::from_be_bytes([pointer[0], pointer[1]]));
         let Some(target) = pointer.checked_sub(0xc000) else { return Err("relocation is no pointer") };

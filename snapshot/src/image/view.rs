@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::chunked::Chunked;
 use super::file::LoadError;
 use super::hash::name_hash;
+use super::layout::PLACES_APEX;
 use super::lookup::{Part, Zone};
 use super::manifest::Generation;
 use super::pack::{Pack, ZoneFacts};
@@ -152,13 +153,20 @@ impl View {
     #[must_use]
     pub fn zones(&self) -> Vec<ZoneFacts> {
         let entries = (0..self.entry_count).filter_map(|entry| self.zones.get(entry));
-        let mut facts: Vec<_> = entries.filter(|zone| zone.is_live()).filter_map(|zone| self.facts(zone)).collect();
+        let mut facts: Vec<_> = entries.filter(|zone| zone.is_zone()).filter_map(|zone| self.facts(zone)).collect();
         facts.sort_by_cached_key(|facts| {
             let mut key = Vec::new();
             facts.apex.as_ref().push_sort_key(&mut key);
             key
         });
         facts
+    }
+
+    /// The bytes of the table of places.
+    pub(super) fn places_segment(&self) -> Option<&[u8]> {
+        let (_, entry) = self.seek(name_hash(PLACES_APEX, self.seed), PLACES_APEX).ok()?;
+        let zone = self.zones.get(entry).filter(|zone| zone.is_live())?;
+        Some(self.pack(zone.pack)?.bytes(zone.off, zone.len))
     }
 
     /// The facts of a zone, those of its overlay if it has one.

@@ -89,7 +89,12 @@ impl ZoneRef {
         ZoneRef { hash, pack: place.pack, idx: place.idx, ..ZoneRef::default() }
     }
 
-    /// Whether the zone is there.
+    /// Whether it is a zone and there: the table of places has no buckets.
+    pub(super) fn is_zone(&self) -> bool {
+        self.len > 0 && self.run_max > 0
+    }
+
+    /// Whether the zone is there, or the table of places.
     pub(super) fn is_live(&self) -> bool {
         self.len > 0
     }

@@ -40,7 +40,7 @@ pub(crate) fn answer<const N: usize>(
     let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let mut packets = messages.map(|(buf, query_len)| Packet::new(buf, query_len, client));
     // The time is the same for all: cookies tell it.
-    let arrival = Arrival { transport, now_secs: 1_800_000_000 };
+    let arrival = Arrival { transport, now_secs: 1_800_000_000, lot: 0 };
     RESPONDER.with_borrow_mut(|(settings, scratch)| respond(settings, view, arrival, &mut packets, scratch));
     packets.map(|packet| packet.outcome)
 }
@@ -58,6 +58,9 @@ pub(crate) fn query(qname: &[u8], qtype: Rtype) -> Vec<u8> {
 /// Walks every zone, node and RRset of a view and asks for each name, for one below it and for one beside it.
 pub(crate) fn everything(view: &View) {
     let mut buf = vec![0; 65_535];
+    for address in ["0.0.0.0", "127.0.0.1", "255.255.255.255", "::", "2001:db8::1", "ffff::"] {
+        view.places().map(|places| places.find(address.parse().expect("an address")));
+    }
     for facts in view.zones() {
         let zone = view.zone(facts.apex.as_ref()).expect("what is listed is found");
         for node in zone.nodes() {
@@ -93,6 +96,10 @@ fn walk(node: &Node<'_>) {
     for rrset in node.rrsets() {
         let body = node.rrset(rrset.rtype).expect("a type that is listed is found");
         assert_eq!(body.records, rrset.records);
+        assert_eq!(body.choices().is_some(), body.has_choices(), "alternatives can be read");
+        for (_, alternatives) in body.choices().iter().flat_map(|choices| choices.groups().collect::<Vec<_>>()) {
+            assert!(alternatives.iter().all(|(weight, body)| *weight > 0 && body.record_count > 0));
+        }
     }
     if let Some(cut) = node.cut_above() {
         assert!(cut.is_cut(), "what is above is a cut");

@@ -5,12 +5,14 @@ use std::io::{Seek, Write};
 use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, memfd_create};
+use snapshot::dns::choice::{Choice, Member};
 use snapshot::dns::name::Name;
+use snapshot::dns::region::{Location, Region};
 use snapshot::dns::zone::{Zone, ZoneBuilder};
 use snapshot::dns::zonefile::{Options, Reader};
 use snapshot::image::{
-    Digest, Generation, LoadError, Manifest, OverlayBuilder, Pack, PackFile, PackRef, Segment, Touched, View,
-    ZoneCounts,
+    Digest, Generation, LoadError, Manifest, OverlayBuilder, Pack, PackFile, PackRef, PlacesBuilder, Segment, Touched,
+    View, ZoneCounts,
 };
 
 /// Bytes of the header of every file.
@@ -43,6 +45,36 @@ pub(crate) fn assemble(pack: Pack) -> Result<View, LoadError> {
 /// Compiles zones that are known to be well-formed.
 pub(crate) fn compile(zones: &[(&str, &str)]) -> PackFile {
     let segments = zones.iter().map(|(apex, text)| Segment::build(&parse(apex, text)).expect("the zone is sound"));
+    PackFile::encode(segments.collect()).expect("small zones fit")
+}
+
+/// Compiles a zone, and a table of places. Of each RRset with several records the first is for one region, and the others have
+/// weights.
+pub(crate) fn placed((apex, text): (&str, &str)) -> PackFile {
+    let zone = parse(apex, text);
+    let plain = parse(apex, text);
+    let mut builder = zone.reopen();
+    for owner in plain.owners() {
+        for rrset in owner.rrsets() {
+            let records = rrset.records().zip(0..);
+            let members = records.map(|(record, weight)| {
+                let region = if weight == 0 { Region::parse("DE") } else { None };
+                Member { region: region.unwrap_or_default(), weight, rdata: record.rdata }
+            });
+            let members: Vec<_> = members.collect();
+            let choice = Choice::of(plain.apex(), owner.name(), rrset.rtype(), rrset.ttl_secs(), &members);
+            if let Some(choice) = choice.expect("a small zone fits").filter(|_| members.len() > 1) {
+                builder.choose(owner.name(), rrset.rtype(), choice);
+            }
+        }
+    }
+    let mut places = PlacesBuilder::default();
+    for (first, len) in [("127.0.0.0", 8), ("2001:db8::", 32)] {
+        let location = Location::new(Some("DE"), Some("EU"));
+        places.push(first.parse().expect("an address"), len, location).expect("the prefixes are in order");
+    }
+    let segments = vec![Segment::build(&builder.finish()), places.finish()];
+    let segments = segments.into_iter().map(|segment| segment.expect("they are sound"));
     PackFile::encode(segments.collect()).expect("small zones fit")
 }
 

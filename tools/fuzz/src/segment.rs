@@ -47,6 +47,10 @@ const HASHED: [&str; 2] = [
 const TOUCHED_SIGNED: [&str; 5] =
     ["b.a.", "c.a.", "d.a.", "gggggggggggggggggggggggggggggggg.a.", "ssssssssssssssssssssssssssssssss.a."];
 
+/// A zone whose names `p` and `*.w` have alternatives.
+const PLACED_ZONE: &str = "@ 60 SOA ns.a. h.a. 1 2 3 4 5\n@ 60 NS ns.a.\nns 60 A 192.0.2.1\np 60 A 192.0.2.1\n\
+                           p 60 A 192.0.2.2\np 60 A 192.0.2.3\n*.w 60 MX 1 p\n*.w 60 MX 2 ns\n";
+
 /// The valid pack.
 static PACK: LazyLock<Vec<u8>> = LazyLock::new(|| memory::compile(&ZONES).bytes);
 
@@ -58,12 +62,16 @@ static SIGNED_OVERLAID: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
     [SIGNED, HASHED].map(|[text, changed]| memory::overlaid(("a.", text), changed, &TOUCHED_SIGNED).bytes)
 });
 
+/// A valid pack of a zone with alternatives, and the table of places that decides between them.
+static PLACED: LazyLock<Vec<u8>> = LazyLock::new(|| memory::placed(("a.", PLACED_ZONE)).bytes);
+
 /// Takes the bytes as a file, or as changes to a valid one.
 pub(crate) fn check(bytes: &[u8]) {
     let Some((&how, rest)) = bytes.split_first() else { return };
     match how % 8 {
         0 => open(rest),
         1 => open(&memory::sealed(rest.to_vec())),
+        4 => open(&memory::sealed(memory::changed(&PLACED, rest))),
         5 => open(&memory::sealed(memory::changed(&SIGNED_OVERLAID[0], rest))),
         6 => open(&memory::sealed(memory::changed(&SIGNED_OVERLAID[1], rest))),
         7 => open(&memory::sealed(memory::changed(&OVERLAID, rest))),

@@ -3,6 +3,7 @@
 //! It only says what may be written; what it means is in `commands`. Invariant: `--dir` and `--json` are understood before
 //! and after the verb, and wherever a command wants a directory, `--dir` can give it.
 
+mod key;
 mod remote;
 
 use std::net::SocketAddr;
@@ -14,9 +15,11 @@ use clap::{Args, Parser, Subcommand};
 use crate::failure::{EXIT_CODES, Failure};
 use crate::output::Format;
 
+pub(crate) use key::{Key, KeyKind};
 pub(crate) use remote::{
-    Account, AccountVerb, Apply, Backup, Class, Denial, Dnssec, DnssecVerb, Doctor, Domain, DomainVerb, Force, Import,
-    Limit, Mode, NewToken, Plan, Quotas, Reach, Records, Recover, Rest, Restore, Rrset, RrsetVerb, Token, TokenVerb,
+    Account, AccountVerb, Apply, Backup, Class, Clock, ClockVerb, Denial, Dnssec, DnssecVerb, Doctor, Domain,
+    DomainVerb, Force, Import, Layout, Limit, Mode, NewToken, Plan, Quotas, Reach, Records, Recover, Rest, Restore,
+    Rrset, RrsetVerb, Token, TokenVerb,
 };
 
 /// Petrel's tool: compile zone files, look into snapshots, talk to data planes.
@@ -43,7 +46,7 @@ pub(crate) enum Command {
     Check(Check),
     /// Show what a directory holds.
     Inspect(Inspect),
-    /// Make the key that signs snapshots, or show its public half.
+    /// Show, roll, import and export the DNSSEC keys of domains; make the key that signs snapshots.
     Key(Key),
     /// Show what a data plane would answer, without one.
     Lookup(Lookup),
@@ -61,6 +64,8 @@ pub(crate) enum Command {
     Domain(Domain),
     /// Sign domains, show their keys and DS records.
     Dnssec(Dnssec),
+    /// Show whether the control plane believes its clock, or say that it is right: nothing is signed otherwise.
+    Clock(Clock),
     /// Show and change RRsets.
     Rrset(Rrset),
     /// Show how a zone file differs from what its domain holds; 0 the same, 2 it differs.
@@ -80,7 +85,7 @@ pub(crate) enum Command {
     Dataplane(DataplaneChild),
     /// The control plane as a child of `up`.
     #[command(name = "__controlplane", hide = true)]
-    Controlplane(ControlplaneChild),
+    Controlplane(Box<ControlplaneChild>),
 }
 
 /// Arguments of `compile`.
@@ -175,25 +180,6 @@ pub(crate) struct Inspect {
     pub(crate) names: bool,
 }
 
-/// Arguments of `key`.
-#[derive(Debug, Args)]
-pub(crate) struct Key {
-    /// Which key.
-    #[command(subcommand)]
-    pub(crate) kind: KeyKind,
-}
-
-/// The kinds of key.
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyKind {
-    /// The key of `compile --sign`: made if FILE is not there. Prints what `dns-dataplane --trust` wants in a file.
-    Snapshot {
-        /// File of the secret half, for its owner's eyes only.
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
-}
-
 /// Arguments of `lookup`: `DIR NAME [TYPE]`, or `NAME [TYPE]` after --dir, or the directory and --batch.
 #[derive(Debug, Args)]
 pub(crate) struct Lookup {
@@ -254,6 +240,12 @@ pub(crate) struct Up {
     /// Address for HTTP; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8088")]
     pub(crate) api: SocketAddr,
+    /// Database of places (mmdb), for records that are answered by country or continent.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) geoip: Option<PathBuf>,
+    /// Prefix of resolvers whose word about the subnets of their clients is taken (repeatable).
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) ecs: Vec<String>,
     /// Passing a gate that stops the zones given.
     #[command(flatten)]
     pub(crate) force: Force,
@@ -391,6 +383,17 @@ mod tests {
             "--dir d restore f --accept",
             "recover --state s",
             "doctor",
+            "clock show --json",
+            "--dir d clock accept",
+            "dnssec enable example.org --denial nsec3 --keys split --algorithm 15",
+            "dnssec disable example.org --force",
+            "--dir d key status example.org --json",
+            "key roll example.org --type zsk",
+            "key roll example.org --algorithm 15 --url http://h",
+            "key ds-seen example.org 1234 --ttl 60 --force",
+            "key lifetime example.org --zsk 0 --ksk default",
+            "key import example.org K.private K.key --socket s",
+            "key import example.org k.pem --type csk --algorithm 13",
         ] {
             assert!(parse(words).is_ok(), "{words}: {:?}", parse(words).err());
         }

@@ -227,22 +227,66 @@ pub(crate) enum DnssecVerb {
         /// How it proves what it lacks.
         #[arg(long, value_enum, default_value = "nsec")]
         denial: Denial,
+        /// Which keys a domain gets that has none: one that signs everything, or two [default: csk].
+        #[arg(long, value_enum)]
+        keys: Option<Layout>,
+        /// Their algorithm: 13, 14 or 15 [default: 13].
+        #[arg(long, value_name = "NUMBER")]
+        algorithm: Option<u8>,
     },
     /// End signing, after the DS records were removed from the parent and have expired in caches; the keys are kept.
     Disable {
         /// Its name.
         name: String,
+        /// Even if the parent has DS records, whose holders find the domain bogus then.
+        #[arg(long)]
+        force: bool,
     },
     /// Print the DS records for the parent.
     Ds {
         /// Its name.
         name: String,
     },
+    /// Have a name server vouch for the domains it serves, so that parents believe them without DS (RFC 9615): makes the signed
+    /// domain `_signal.HOST`; prints what its parent needs. Signals about signed domains follow by themselves.
+    Signal {
+        /// The name of the name server.
+        host: String,
+    },
     /// Show whether a domain is signed, and its keys.
     Status {
         /// Its name.
         name: String,
     },
+}
+
+/// Arguments of `clock`.
+#[derive(Debug, Args)]
+pub(crate) struct Clock {
+    /// Which control plane.
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: ClockVerb,
+}
+
+/// What can be done about the clock.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum ClockVerb {
+    /// Show what time the control plane has, and whether it believes that.
+    Show,
+    /// Take the time of the control plane's machine for right: look at `show` first.
+    Accept,
+}
+
+/// Which keys a domain has.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Layout {
+    /// One that signs everything.
+    Csk,
+    /// A KSK that signs the keys, and a ZSK that signs the rest.
+    Split,
 }
 
 /// How a domain proves what it lacks.

@@ -94,7 +94,7 @@ fn places(rest: &Rest, dir: Option<&Path>) -> Result<(PathBuf, PathBuf), Failure
 
 /// What a recovery did, for people.
 fn told(recovered: &Recovered) -> String {
-    let Recovered { cause, change, domain_count, gone, made, proved } = recovered;
+    let Recovered { cause, change, domain_count, gone, made, keyless, unknown, returned, proved } = recovered;
     let mut text = format!("accepted: {cause}\n");
     text.push_str(&format!("{domain_count} domains will be published again when the control plane starts; "));
     text.push_str(&format!("changes go on after number {change}\n"));
@@ -104,6 +104,22 @@ fn told(recovered: &Recovered) -> String {
     for name in made {
         text.push_str(&format!("made for the operator's account: {name}\n"));
     }
+    for name in keyless {
+        text.push_str(&format!(
+            "signed with keys that the database lacks: {name} stays in service as it is, its content was taken over and its changes \
+             wait. Put back a newer backup or import its keys; or have its parent remove the DS records, then: dnsctl dnssec \
+             disable --force {name}\n"
+        ));
+    }
+    for name in returned {
+        text.push_str(&format!("served again, for the database is from before its deletion: {name}\n"));
+    }
+    for name in unknown {
+        text.push_str(&format!(
+            "signed, and unknown to the database: {name} stays in service as it is. Unless it was compiled from a file its keys \
+             are lost and its signatures end within 21 days: have its parent remove the DS records, then make it anew\n"
+        ));
+    }
     for name in proved {
         text.push_str(&format!("in service, and proved from now on: {name}\n"));
     }
@@ -112,9 +128,18 @@ fn told(recovered: &Recovered) -> String {
 
 /// The same for programs.
 fn document(recovered: &Recovered) -> serde_json::Value {
-    let Recovered { cause, change, domain_count, gone, made, proved } = recovered;
-    let cause = cause.to_string();
-    json!({ "cause": cause, "change": change, "domains": domain_count, "gone": gone, "made": made, "proved": proved })
+    let Recovered { cause, change, domain_count, gone, made, keyless, unknown, returned, proved } = recovered;
+    json!({
+        "cause": cause.to_string(),
+        "change": change,
+        "domains": domain_count,
+        "gone": gone,
+        "made": made,
+        "keyless": keyless,
+        "unknown": unknown,
+        "returned": returned,
+        "proved": proved,
+    })
 }
 
 /// What to do with a database that will not be published.

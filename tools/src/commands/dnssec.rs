@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::domain::canonical;
-use crate::args::{Denial, Dnssec, DnssecVerb};
+use crate::args::{Denial, Dnssec, DnssecVerb, Layout};
 use crate::failure::Failure;
 use crate::output::{Output, printable};
 use crate::remote::{Ask, Method, Remote, segment};
@@ -18,20 +18,61 @@ use crate::table::{Shown, columns};
 pub(crate) fn run(args: &Dnssec, dir: Option<&Path>, output: &mut Output<'_>) -> Result<(), Failure> {
     let remote = Remote::of(&args.reach, dir)?;
     let shown = match &args.verb {
-        DnssecVerb::Enable { name, denial } => {
+        DnssecVerb::Enable { name, denial, keys, algorithm } => {
             let denial = match denial {
                 Denial::Nsec => "nsec",
                 Denial::Nsec3 => "nsec3",
                 Denial::OptOut => "opt-out",
             };
-            let ask = json!({ "denial": denial });
+            let mut ask = json!({ "denial": denial });
+            if let Some(keys) = keys {
+                ask["keys"] = if matches!(keys, Layout::Csk) { "csk" } else { "split" }.into();
+            }
+            if let Some(algorithm) = algorithm {
+                ask["algorithm"] = (*algorithm).into();
+            }
             card(super::written(&remote, &Ask::with(Method::POST, &path(name), &ask), output)?)
         }
-        DnssecVerb::Disable { name } => card(super::written(&remote, &Ask::delete(&path(name)), output)?),
+        DnssecVerb::Disable { name, force } => {
+            let path = format!("{}{}", path(name), if *force { "?force=true" } else { "" });
+            let ended = super::written(&remote, &Ask::delete(&path), output)?;
+            output.note("note: resolvers that have a DS of the domain, from its parent or their cache, find it bogus from now on");
+            card(ended)
+        }
         DnssecVerb::Status { name } => card(remote.json(&Ask::get(&path(name)))?),
-        DnssecVerb::Ds { name } => ds(name, &remote.json(&Ask::get(&path(name)))?),
+        DnssecVerb::Signal { host } => signal(&remote, host, output)?,
+        DnssecVerb::Ds { name } => {
+            let keys = format!("/api/zones/{}/keys", segment(&canonical(name)));
+            ds(name, &remote.json(&Ask::get(&keys))?)
+        }
     };
     output.report(&shown)
+}
+
+/// Makes the signed domain in which a name server vouches for others, as far as it is not there, and tells what its parent
+/// needs.
+fn signal(remote: &Remote, host: &str, output: &mut Output<'_>) -> Result<Shown, Failure> {
+    let name = format!("_signal.{}", canonical(host));
+    let path = path(&name);
+    let found = remote.send(&Ask::get(&path))?;
+    if found.status == 404 {
+        super::written(remote, &Ask::with(Method::POST, "/api/v1/domains/", &json!({ "name": name })), output)?;
+    } else {
+        found.success()?;
+    }
+    let mut signing = remote.json(&Ask::get(&path))?;
+    if signing["signed"] != json!(true) {
+        signing = super::written(remote, &Ask::with(Method::POST, &path, &json!({})), output)?;
+    }
+    let ns = remote.json(&Ask::get(&super::domain::path(&name, "rrsets/@/NS/")))?;
+    let lines = |rtype: &str, records: &[String]| {
+        records.iter().map(|record| format!("{name}. IN {rtype} {record}\n")).collect::<String>()
+    };
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let servers: Vec<String> = texts(&ns["records"]).filter_map(text).collect();
+    let ds: Vec<String> = texts(&signing["keys"]).flat_map(|key| texts(&key["ds"])).filter_map(text).collect();
+    let text = [lines("NS", &servers), lines("DS", &ds)].concat();
+    Ok(Shown { text: printable(&text), value: json!({ "zone": signing["zone"], "ns": servers, "ds": ds }) })
 }
 
 /// Where a zone's signing is.
@@ -50,15 +91,20 @@ fn card(signing: Value) -> Shown {
             lines.push_str(&format!("  DS    {}\n", ds.as_str().unwrap_or_default()));
         }
     }
+    for (key, word) in [("signals", "signal "), ("signals_too_long", "name too long for a signal:")] {
+        for name in texts(&signing[key]) {
+            lines.push_str(&format!("{word} {}\n", name.as_str().unwrap_or_default()));
+        }
+    }
     let mut shown = Shown::card(signing, &fields[..count]);
     shown.text.push_str(&printable(&lines));
     shown
 }
 
-/// The DS records as lines of a zone file.
-fn ds(name: &str, signing: &Value) -> Shown {
-    let records: Vec<&str> =
-        texts(&signing["keys"]).flat_map(|key| texts(&key["ds"])).filter_map(Value::as_str).collect();
+/// The DS records that the parent should have, as lines of a zone file.
+fn ds(name: &str, keys: &Value) -> Shown {
+    let wanted = texts(&keys["keys"]).filter(|key| keys["signed"] == true && key["wanted"] == true);
+    let records: Vec<&str> = wanted.flat_map(|key| texts(&key["ds"])).filter_map(Value::as_str).collect();
     let owner = format!("{}.", canonical(name));
     let lines: String = records.iter().map(|ds| format!("{owner} IN DS {ds}\n")).collect();
     Shown { text: printable(&lines), value: json!({ "zone": canonical(name), "ds": records }) }

@@ -7,6 +7,7 @@ pub(crate) mod account;
 pub(crate) mod backup;
 mod batch;
 pub(crate) mod check;
+pub(crate) mod clock;
 pub(crate) mod compile;
 pub(crate) mod dnssec;
 pub(crate) mod doctor;
@@ -21,6 +22,7 @@ pub(crate) mod rrset;
 pub(crate) mod status;
 pub(crate) mod token;
 pub(crate) mod up;
+mod zone_key;
 mod zone_text;
 
 use std::path::Path;

@@ -62,6 +62,8 @@ struct Diagnosis {
     generation: Option<u64>,
     /// The data planes.
     planes: Vec<DiagnosedPlane>,
+    /// Why nothing is signed, if the time is not believed.
+    clock_doubt: Option<String>,
     /// Zones that cannot be published.
     refused_zones: Vec<RefusedZone>,
     /// Free room on the disk of the database.
@@ -190,6 +192,7 @@ async fn examine(app: Arc<Api>, _: Call<Api>) -> Result<Reply, Refusal> {
         published_change: published.0,
         generation,
         planes: planes.collect(),
+        clock_doubt: app.dnssec.clock().trusted().err().map(|doubt| doubt.to_string()),
         refused_zones,
         disk_free_bytes,
     };
@@ -219,6 +222,7 @@ impl Diagnosis {
                 found.push(format!("The data plane at {} serves an older generation.", plane.path));
             }
         }
+        found.extend(self.clock_doubt.as_ref().map(|doubt| format!("The time is not believed: {doubt}.")));
         let zones = self.refused_zones.iter();
         found.extend(zones.map(|zone| format!("The zone {} is not published anew: {}.", zone.name, zone.reason)));
         if self.disk_free_bytes < FREE_BYTES_MIN {
@@ -246,6 +250,7 @@ mod tests {
             published_change: 7,
             generation: Some(3),
             planes: vec![plane],
+            clock_doubt: None,
             refused_zones: Vec::new(),
             disk_free_bytes: 2 << 30,
         }
@@ -265,6 +270,7 @@ mod tests {
             (Diagnosis { change: 9, ..healthy() }, "last change is 9"),
             (Diagnosis { planes: plane(false, 7), ..healthy() }, "/run/a does not answer"),
             (Diagnosis { planes: plane(true, 6), ..healthy() }, "/run/a serves an older"),
+            (Diagnosis { clock_doubt: Some("early".into()), ..healthy() }, "time is not believed: early"),
             (Diagnosis { refused_zones: zone(), ..healthy() }, "a.test is not published anew: no NS"),
             (Diagnosis { disk_free_bytes: 5 << 20, ..healthy() }, "Only 5 MiB"),
         ] {

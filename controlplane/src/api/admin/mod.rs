@@ -5,7 +5,9 @@
 
 mod accounts;
 mod care;
+mod clock;
 mod domains;
+mod keys;
 mod tokens;
 
 use super::Api;
@@ -15,6 +17,6 @@ use crate::http::route::{Access, Permission, Route};
 const ACCESS: Access = Access::With(Permission::Admin);
 
 /// The rows of all modules.
-pub(super) fn tables() -> [&'static [Route<Api>]; 4] {
-    [&accounts::ROUTES, &tokens::ROUTES, &domains::ROUTES, &care::ROUTES]
+pub(super) fn tables() -> [&'static [Route<Api>]; 6] {
+    [&accounts::ROUTES, &tokens::ROUTES, &domains::ROUTES, &keys::ROUTES, &care::ROUTES, &clock::ROUTES]
 }

@@ -7,12 +7,16 @@ use utoipa::ToSchema;
 
 use super::super::Api;
 use super::super::domains::{Key, object};
-use super::field;
+use super::super::refusal::of_change;
+use super::{field, keys};
 use crate::change;
+use crate::dnssec::DnssecError;
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
+use crate::keys::{Algorithm, Role};
 use crate::store::Txn;
 use crate::store::domains::{Denial, Domain};
+use crate::store::keys::{NewKey, State};
 
 /// How a zone is signed, as clients see it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,7 +30,13 @@ pub(super) struct Signing {
     denial: &'static str,
     /// Its keys, with the DS records that its parent should have.
     keys: Vec<Key>,
-    /// Why its newest content is not served, if it is not: what the gate found.
+    /// Where its CDS and CDNSKEY records are published a second time, for a parent that has no DS yet (RFC 9615).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signals: Vec<String>,
+    /// Where they would be, were these names not too long.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signals_too_long: Vec<String>,
+    /// Why its newest content is not served, or nothing is signed, if so: what the gate found, or a clock that is not believed.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
 }
@@ -37,35 +47,86 @@ pub(super) struct Signing {
 pub(super) struct NewSigning {
     /// `nsec` (default), `nsec3` or `opt-out`.
     denial: Option<String>,
+    /// The keys of a zone that has none: `csk` (default), one that signs everything, or `split`, a KSK and a ZSK.
+    keys: Option<String>,
+    /// Their algorithm: 13 (default), 14 or 15.
+    algorithm: Option<u8>,
 }
 
 impl Api {
     /// How a domain's signing is shown.
     fn signing(&self, domain: &Domain) -> Result<Signing, Refusal> {
+        let signed = domain.denial != Denial::Off;
+        // While the clock is in doubt nothing is renewed either.
+        let doubt = || self.dnssec.clock().trusted().err().filter(|_| signed).map(|doubt| doubt.to_string());
+        let suffixes = &self.settings.local_suffixes;
+        let signals = self.store.read(|reader| change::signals_of(reader, suffixes, domain)).map_err(of_change)?;
+        let (fitting, long): (Vec<_>, Vec<_>) = signals.into_iter().partition(|signal| signal.fits);
+        let names = |signals: Vec<change::Signal>| signals.into_iter().map(|signal| signal.name).collect();
         Ok(Signing {
+            signals: names(fitting),
+            signals_too_long: names(long),
             zone: domain.name.clone(),
-            signed: domain.denial != Denial::Off,
+            signed,
             denial: domain.denial.as_str(),
             keys: self.keys_of(domain)?,
-            refused: self.publisher.refusal_of(&domain.name),
+            refused: self.publisher.refusal_of(&domain.name).or_else(doubt),
         })
     }
 
     /// Has a zone signed, or not, and answers with how it is then.
-    async fn sign(&self, call: &Call<Api>, denial: Denial) -> Result<Reply, Refusal> {
+    async fn sign(&self, call: &Call<Api>, denial: Denial, keys: Vec<NewKey>) -> Result<Reply, Refusal> {
         let domain = call.domain()?;
         let (id, actor, precondition) = (domain.id, self.actor(call, "operations")?, self.precondition(call, domain)?);
-        let key = if denial == Denial::Off { None } else { Some(self.new_key(&domain.name)?) };
+        let offered = keys.clone();
         let sign = move |txn: &Txn<'_>| {
             change::expect(txn, id, precondition.as_ref())?;
-            change::set_signing(txn, &actor, id, denial, key)
+            change::set_signing(txn, &actor, id, denial, keys)
         };
-        let (domain, change) = self.change(sign).await?;
+        let signed = self.change(sign).await;
+        self.settle_keys(&offered, signed.as_ref().ok().map(|(domain, _)| domain));
+        let (domain, change) = signed?;
         let served = self.served(call, Reply::empty(200), change).await;
         // Only now it is known what the gate thinks of it.
         let mut reply = Reply::json(served.status.as_u16(), &self.signing(&domain)?);
         reply.headers.extend(served.headers);
         Ok(reply)
+    }
+
+    /// The first keys of a domain.
+    fn first_keys(&self, domain: &Domain, roles: &[Role], algorithm: Algorithm) -> Result<Vec<NewKey>, Refusal> {
+        let mut taken = self.tags_of_others(domain)?;
+        let mut made = Vec::new();
+        for role in roles {
+            let key = self.dnssec.make_key(&domain.name, *role, algorithm, State::Active, &taken);
+            let key = key.map_err(|error| match error {
+                DnssecError::Make(error) => Refusal::field("algorithm", error.to_string()),
+                other => {
+                    tracing::error!("a key for {}: {other}", domain.name);
+                    Refusal::internal()
+                }
+            })?;
+            taken.push(key.tag);
+            made.push(key);
+        }
+        Ok(made)
+    }
+
+    /// Makes sure that nobody depends on the signatures of a domain: whoever has a DS of it takes it for bogus without them.
+    async fn is_not_trusted(&self, domain: &Domain) -> Result<(), Refusal> {
+        let still = match self.parent_ds(&domain.name).await {
+            Some(Ok(parent)) => parent.sets.iter().any(|set| !set.is_empty()),
+            // Of a domain that is not in the world there is no DS, and what the operator said of one holds.
+            Some(Err(_)) | None => {
+                self.read(|reader| reader.keys(domain.id))?.iter().any(|key| key.ds.seen_us.is_some())
+            }
+        };
+        if still {
+            let text = "the parent has DS records of the zone: without signatures it would be bogus. Remove them there and \
+                        wait until their TTL is over; force ends signing all the same.";
+            return Err(Refusal::conflict(text));
+        }
+        Ok(())
     }
 }
 
@@ -76,16 +137,37 @@ pub(super) async fn show(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusa
 
 /// POST: has the zone signed, or signed otherwise.
 pub(super) async fn enable(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
-    let denial = match field::text(object(call.json())?, "denial")? {
+    let body = object(call.json())?;
+    let denial = match field::text(body, "denial")? {
         None => Denial::Nsec,
         Some(text) => Denial::parse(text)
             .filter(|denial| *denial != Denial::Off)
             .ok_or_else(|| Refusal::field("denial", "Must be nsec, nsec3 or opt-out."))?,
     };
-    app.sign(&call, denial).await
+    let domain = call.domain()?;
+    let algorithm = keys::algorithm(body.get("algorithm"))?;
+    let roles: Option<&[Role]> = match field::text(body, "keys")? {
+        None => None,
+        Some("csk") => Some(&[Role::Csk]),
+        Some("split") => Some(&[Role::Ksk, Role::Zsk]),
+        Some(_) => return Err(Refusal::field("keys", "Must be csk or split.")),
+    };
+    if !app.read(|reader| reader.keys(domain.id))?.is_empty() {
+        if roles.is_some() || algorithm.is_some() {
+            return Err(Refusal::conflict("the zone has keys; roll them to have others."));
+        }
+        return app.sign(&call, denial, Vec::new()).await;
+    }
+    let made =
+        app.first_keys(domain, roles.unwrap_or(&[Role::Csk]), algorithm.unwrap_or(Algorithm::EcdsaP256Sha256))?;
+    app.sign(&call, denial, made).await
 }
 
 /// DELETE: ends signing.
 pub(super) async fn disable(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
-    app.sign(&call, Denial::Off).await
+    let domain = call.domain()?;
+    if domain.denial != Denial::Off && call.query("force") != Some("true") {
+        app.is_not_trusted(domain).await?;
+    }
+    app.sign(&call, Denial::Off, Vec::new()).await
 }

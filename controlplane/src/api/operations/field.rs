@@ -6,6 +6,7 @@
 use serde_json::{Map, Value};
 use snapshot::dns::name::Name;
 
+use crate::geo;
 use crate::http::reply::Refusal;
 use crate::rrset::fields::TTL_SECS_MAX;
 
@@ -71,10 +72,10 @@ pub(super) fn enabled(body: &Map<String, Value>) -> Result<Option<bool>, Refusal
     }
 }
 
-/// `geo`: where a record is answered; null or empty is everywhere.
+/// `geo`: for whom a record is meant; null or empty is for those whom no other is meant for.
 pub(super) fn geo(body: &Map<String, Value>) -> Result<Option<Option<String>>, Refusal> {
-    let is_fine = |text: &str| text.len() <= GEO_LEN_MAX && text.bytes().all(|octet| octet.is_ascii_graphic());
-    nullable(body, "geo", is_fine, "Must be up to 64 letters, digits and signs.")
+    let is_fine = |text: &str| text.is_empty() || (text.len() <= GEO_LEN_MAX && geo::regions(text).is_some());
+    nullable(body, "geo", is_fine, &format!("Must be one or more regions: {}", geo::REGION_FORM))
 }
 
 /// `comment`: a note for people; null or empty is none.
@@ -224,6 +225,7 @@ mod tests {
         assert_eq!(geo(&body(json!({"geo": "EU"}))).unwrap(), Some(Some("EU".into())));
         assert_eq!(geo(&body(json!({"geo": ""}))).unwrap(), Some(None));
         assert!(geo(&body(json!({"geo": "a b"}))).is_err());
+        assert!(geo(&body(json!({"geo": "US,".repeat(30)}))).is_err());
         assert!(comment(&body(json!({"comment": "a\u{1b}[m"}))).is_err());
     }
 }

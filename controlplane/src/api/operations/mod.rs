@@ -15,6 +15,7 @@
 mod dnssec;
 mod field;
 mod import;
+pub(super) mod keys;
 mod records;
 mod stats;
 mod zones;
@@ -134,10 +135,10 @@ pub(super) static ROUTES: [Route<Api>; 8] = [
                 .access(Access::With(Permission::Write))
                 .scopes(&[Scope::DnsApiPerDomainExpensive])
                 .resource(Resource::PartOfDomain)
-                .query(&["wait"])
+                .query(&["force", "wait"])
                 .replies(&[Success::json::<dnssec::Signing>(200), Success::json::<dnssec::Signing>(202)])
                 .refuses(&[409, 412, 507])
-                .summary("Ends signing; the keys are kept"),
+                .summary("Ends signing; the keys are kept. Refused while the parent has a DS, but for force=true"),
         ],
     )
     .style(Style::Operations),

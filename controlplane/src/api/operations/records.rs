@@ -49,9 +49,10 @@ pub(super) struct View {
     ttl: u32,
     /// Its RDATA in presentation format.
     rdata: String,
-    /// Its share among the records of its RRset, where shares are used; 0 is none.
+    /// Its share: of records with shares that a client could get, it gets one; 0 is none.
     weight: u32,
-    /// Where it is answered, where places are used.
+    /// The countries and continents that it is for, as `US`, `EU` or `continent:NA`, with commas; without, it is for those whom
+    /// no other record is for.
     geo: Option<String>,
     /// 1 if it is answered, else 0.
     enabled: u8,

@@ -156,13 +156,15 @@ pub(super) async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
     let new = new_zone(&app, object(call.json())?, &account)?;
     let limits = if account.class == Class::Hosting { Limits::HOSTING } else { Limits::OPERATOR };
     let actor = change::Actor { account: account.id, limits, ..app.actor(&call, "operations")? };
-    let name = new.name.clone();
+    let (name, offered) = (new.name.clone(), new.keys.clone());
     if app.read(|reader| reader.domain_by_name(&name))?.is_some() {
         return Err(Refusal::conflict("there is a zone of this name already."));
     }
     // What a zone made here holds besides its SOA and NS records is yet to come.
     let place = app.place(&call, &account, &new.name, None).await?;
-    let created = app.make(&place, actor, false, |txn, actor| change::create(txn, actor, new)).await?;
+    let created = app.make(&place, actor, false, |txn, actor| change::create(txn, actor, new)).await;
+    app.settle_keys(&offered, created.as_ref().ok().map(|created| &created.domain));
+    let created = created?;
     let reply = Reply::json(201, &app.zone(&created.domain));
     Ok(app.served_all(&call, reply, &[created.domain.change, created.change]).await)
 }

@@ -18,7 +18,7 @@ use super::rdata::{Dnskey, Rrsig};
 pub(super) struct Keys<'z> {
     /// All, with their lines.
     all: Vec<(u32, Dnskey<'z>)>,
-    /// Those that may sign, by algorithm and tag.
+    /// Those that may sign, by algorithm and tag, and those that do so without being there.
     signing: BTreeMap<(u8, u16), Vec<SigningKey<'z>>>,
 }
 
@@ -47,6 +47,14 @@ impl<'z> Keys<'z> {
         Keys { all, signing }
     }
 
+    /// Adds keys that are not at the apex, for what they sign all the same.
+    pub(super) fn add_unannounced(&mut self, rdatas: &[&'z [u8]], verifier: Verifier) {
+        for dnskey in rdatas.iter().filter_map(|rdata| Dnskey::read(rdata)).filter(Dnskey::signs_zones) {
+            let public = PublicKey::read(dnskey.algorithm, dnskey.public_key, verifier);
+            self.signing.entry((dnskey.algorithm, dnskey.tag())).or_default().push(SigningKey { dnskey, public });
+        }
+    }
+
     /// All keys.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Dnskey<'z>> {
         self.all.iter().map(|(_, key)| key)
@@ -69,7 +77,7 @@ impl<'z> Keys<'z> {
 
     /// The algorithms that each RRset must be signed with (RFC 4035 section 2.2): those of the keys in use.
     pub(super) fn algorithms(&self) -> BTreeSet<u8> {
-        let keys = self.signing.values().flatten().map(|key| &key.dnskey);
+        let keys = self.iter().filter(|key| key.signs_zones());
         keys.filter(|key| !key.is_revoked()).map(|key| key.algorithm).collect()
     }
 

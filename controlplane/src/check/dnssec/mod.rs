@@ -119,6 +119,8 @@ struct Signed<'z> {
     has_nsec3: bool,
     /// How it is judged.
     measure: Measure,
+    /// What was judged before, if that counts.
+    before: Option<&'z dyn gate::Before>,
 }
 
 /// The TTLs of denials, told once for all.
@@ -233,7 +235,8 @@ impl<'z> Signed<'z> {
         let spots = zone.owners().map(visit).collect();
         let apex = zone.owner(zone.apex());
         let keys = Keys::of(apex.as_ref(), measure.verifier);
-        Signed { zone, spots, keys, negative_ttl_secs: negative_ttl_secs(apex.as_ref()), has_nsec, has_nsec3, measure }
+        let negative_ttl_secs = negative_ttl_secs(apex.as_ref());
+        Signed { zone, spots, keys, negative_ttl_secs, has_nsec, has_nsec3, measure, before: None }
     }
 
     /// Whether the apex has a type.

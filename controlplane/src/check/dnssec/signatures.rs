@@ -183,10 +183,26 @@ impl<'z> Walk<'_, 'z> {
         for rrset in spot.owner.rrsets().filter(|rrset| rrset.rtype() != Rtype::RRSIG) {
             if self.context.signed.owns(spot, rrset.rtype()) {
                 self.rrset(spot, rrsigs, &rrset);
+                self.alternatives(spot, rrset.rtype());
             }
         }
         if let Some(rrsigs) = rrsigs {
             self.check_covered(spot, &rrsigs);
+        }
+    }
+
+    /// Looks at what may be answered in place of an RRset: each alternative must have what the RRset itself must have.
+    fn alternatives(&mut self, spot: &Spot<'z>, rtype: Rtype) {
+        let choice = self.context.signed.zone.choice(spot.name, rtype).into_iter();
+        for owner in choice.flat_map(|choice| choice.alternatives()).filter_map(|one| one.zone.owner(spot.name)) {
+            let spot = Spot { owner, name: spot.name, place: spot.place };
+            let rrsigs = owner.rrset(Rtype::RRSIG);
+            if let Some(rrset) = owner.rrset(rtype) {
+                self.rrset(&spot, rrsigs, &rrset);
+            }
+            if let Some(rrsigs) = rrsigs {
+                self.check_covered(&spot, &rrsigs);
+            }
         }
     }
 
@@ -236,7 +252,7 @@ impl<'z> Walk<'_, 'z> {
             count += 1;
             algorithms.insert(signature.algorithm);
             let found = self.context.mistake(&signature, record.ttl_secs, owner, rrset);
-            if let Some((code, message)) = found.or_else(|| self.verify(&signature, owner, rrset)) {
+            if let Some((code, message)) = found.or_else(|| self.verify(&signature, record.rdata, owner, rrset)) {
                 self.findings.insecure(code, record.line, owner, message);
             }
         }
@@ -277,11 +293,18 @@ impl<'z> Walk<'_, 'z> {
     fn verify(
         &mut self,
         signature: &Rrsig<'_>,
+        rdata: &[u8],
         owner: NameRef<'_>,
         rrset: &Rrset<'z>,
     ) -> Option<(&'static str, String)> {
         let keys = self.context.signed.keys.of_signature(signature);
         if keys.is_empty() {
+            return None;
+        }
+        let remaining_secs = signature.expiration.wrapping_sub(self.context.signed.measure.at);
+        let good = Tally { count: 1, remaining_secs_min: Some(remaining_secs) };
+        if self.context.was_good(signature, rdata, owner, rrset) {
+            self.tally.add(&good);
             return None;
         }
         if self.message.is_empty() {
@@ -294,8 +317,7 @@ impl<'z> Walk<'_, 'z> {
         for key in keys.iter().take(2 * limits::COLLIDING_KEYS_MAX) {
             match key.public.verify(&self.message, signature.signature) {
                 Verdict::Good => {
-                    let remaining_secs = signature.expiration.wrapping_sub(self.context.signed.measure.at);
-                    self.tally.add(&Tally { count: 1, remaining_secs_min: Some(remaining_secs) });
+                    self.tally.add(&good);
                     return None;
                 }
                 Verdict::Bad => is_bad = true,
@@ -339,6 +361,14 @@ impl<'z> Walk<'_, 'z> {
 }
 
 impl Context<'_, '_> {
+    /// Whether a signature was verified before, over the same octets and by the only key that it can be by now.
+    fn was_good(&self, signature: &Rrsig<'_>, rdata: &[u8], owner: NameRef<'_>, rrset: &Rrset<'_>) -> bool {
+        let Some(before) = self.signed.before else { return false };
+        let [key] = self.signed.keys.of_signature(signature) else { return false };
+        let is_known = before.has_key(signature.algorithm, signature.key_tag, key.dnskey.rdata);
+        is_known && before.has_signature(owner, rrset, rdata)
+    }
+
     /// What is wrong with a signature before any cryptography.
     fn mistake(
         &self,

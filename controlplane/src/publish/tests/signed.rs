@@ -5,21 +5,24 @@ use std::num::NonZeroUsize;
 use snapshot::dns::class::Class as DnsClass;
 use snapshot::dns::message::Message;
 use snapshot::dns::name::Name;
+use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
+use snapshot::image::{Denial as Chain, Hashed};
 
 use super::*;
 use crate::check::dnssec::Verifier;
 use crate::check::dnssec::gate::Gate;
 use crate::store::domains::Denial;
+use crate::store::keys::NewKey;
 
 impl Bench {
     /// What signs, with the key in a file of the bench.
-    fn dnssec(&self, file: &str) -> Arc<Dnssec> {
+    pub(super) fn dnssec(&self, file: &str) -> Arc<Dnssec> {
         Arc::new(Dnssec::open(&self.dir.path().join(file), false).unwrap())
     }
 
     /// Starts a publisher that signs.
-    fn signing(&self, dnssec: &Arc<Dnssec>) -> Publisher {
+    pub(super) fn signing(&self, dnssec: &Arc<Dnssec>) -> Publisher {
         let dnssec = Some(Arc::clone(dnssec));
         let settings =
             Settings { snapshots: self.dir.path().join("snapshots"), planes: Vec::new(), sign: None, dnssec };
@@ -27,20 +30,34 @@ impl Bench {
     }
 
     /// Has a domain signed with a new key, or no longer.
-    fn sign(&self, dnssec: &Dnssec, domain: DomainId, name: &str, denial: Denial) -> ChangeId {
+    pub(super) fn sign(&self, dnssec: &Dnssec, domain: DomainId, name: &str, denial: Denial) -> ChangeId {
         let (actor, key) = (self.actor.clone(), dnssec.new_key(name).unwrap());
         let set = move |txn: &crate::store::Txn<'_>| set_signing(txn, &actor, domain, denial, Some(key));
         self.store.write_blocking(set).unwrap().1.unwrap()
     }
 
-    /// The only zone in service, with all that signing made, base and overlay together.
-    fn zone(&self) -> Zone {
+    /// Sets the NS records of an owner, or deletes them.
+    fn delegate(&self, domain: DomainId, subname: &str, is_there: bool) -> ChangeId {
+        let rtype = Rtype::NS;
+        let record = |name: &str| {
+            let name: Name = name.parse().unwrap();
+            let address = testing::rrset("x", "192.0.2.1").records.remove(0);
+            crate::store::rrsets::Record { content: name.to_string(), rdata: name.as_wire().to_vec(), ..address }
+        };
+        let records = vec![record("ns.n7.big.test."), record("ns.elsewhere.test.")];
+        let target = Target { subname: subname.into(), rtype, state: is_there.then_some((60, records)) };
+        let edits = Edits::Targets { kind: "edit", undoes: None, note: None, targets: vec![target], soa: None };
+        let change = Change { actor: self.actor.clone(), domain, precondition: None, edits, dry_run: false };
+        self.store.write_blocking(move |txn| commit(txn, change)).unwrap().change.unwrap()
+    }
+
+    /// A zone in service, with all that signing made, base and overlay together.
+    fn zone_of(&self, apex: &Name) -> Zone {
         let directory = Directory::open(&self.dir.path().join("snapshots")).unwrap();
         let view = directory.load(None).unwrap().unwrap().view;
-        let apex = view.zones()[0].apex.clone();
         let zone = view.zone(apex.as_ref()).unwrap();
         let mut builder = ZoneBuilder::new(apex.clone());
-        let mut take = |owner: &Name, rtype: snapshot::dns::rtype::Rtype, count: u16, records: &[u8]| {
+        let mut take = |owner: &Name, rtype: Rtype, count: u16, records: &[u8]| {
             // It is read as the answer to a question for it.
             let mut wire = vec![0; 12];
             wire[5] = 1;
@@ -55,25 +72,36 @@ impl Bench {
             }
         };
         let soa = zone.soa().unwrap();
-        take(&apex, soa.rtype, soa.record_count, soa.records);
-        take(&apex, soa.rtype, soa.sig_count.into(), soa.sigs);
+        take(apex, soa.rtype, soa.record_count, soa.records);
+        take(apex, soa.rtype, soa.sig_count.into(), soa.sigs);
         for node in zone.nodes() {
             let owner = Name::from_wire(node.name()).unwrap();
             for body in node.rrsets() {
                 take(&owner, body.rtype, body.record_count, body.records);
                 take(&owner, body.rtype, body.sig_count.into(), body.sigs);
             }
+            // NSEC3 records lie apart from the nodes.
+            if let Chain::Nsec3(chain) = zone.denial()
+                && let Some(Hashed::Match(hashed)) = chain.find(node.name())
+            {
+                let owner = Name::from_wire(hashed.name()).unwrap();
+                for body in hashed.rrsets() {
+                    take(&owner, body.rtype, body.record_count, body.records);
+                    take(&owner, body.rtype, body.sig_count.into(), body.sigs);
+                }
+            }
         }
         builder.finish()
     }
 
-    /// Has the gate judge what is in service.
+    /// Has the gate judge what is in service of the zone big.test.
     fn judge(&self) {
         let at_unix_secs = u64::try_from(crate::clock::now_us() / 1_000_000).unwrap();
         let remaining_secs_min = 14 * 86_400;
         let jobs = NonZeroUsize::MIN;
-        let gate = Gate { at_unix_secs, remaining_secs_min, keys: &[], verifier: Verifier::RustCrypto, jobs };
-        gate.pass(&self.zone()).map(drop).unwrap_or_else(|refused| panic!("{refused}"));
+        let verifier = Verifier::RustCrypto;
+        let gate = Gate { at_unix_secs, remaining_secs_min, keys: &[], unannounced: &[], verifier, jobs };
+        gate.pass(&self.zone_of(&"big.test.".parse().unwrap())).map(drop).unwrap_or_else(|refused| panic!("{refused}"));
     }
 
     /// Serial and number of records of the only zone in service.
@@ -86,7 +114,7 @@ impl Bench {
 }
 
 /// Waits until a change is published or refused.
-fn wait(publisher: &Publisher, change: ChangeId) {
+pub(super) fn wait(publisher: &Publisher, change: ChangeId) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(publisher.wait(change, Duration::from_secs(30)));
     assert!(publisher.has(change));
@@ -140,6 +168,17 @@ fn without_the_key_the_last_good_zone_stays_and_it_is_said_why() {
     assert_eq!(bench.facts(), before);
     publisher.stop();
 
+    // The file with the secret is gone: other domains go on.
+    let lost = Arc::new(Dnssec::open(&bench.dir.path().join("lost"), true).unwrap());
+    let publisher = bench.signing(&lost);
+    let (_, change) = bench.create("unsigned.test");
+    wait(&publisher, change);
+    assert_eq!(publisher.refusal_of("unsigned.test"), None);
+    let refusal = publisher.refusal_of("s.test").unwrap();
+    assert!(refusal.contains("there is no sealing key") && refusal.contains("lost does not exist"), "{refusal}");
+    assert!(bench.served().split(' ').any(|zone| *zone == format!("s.test.{}", before.0)), "{}", bench.served());
+    publisher.stop();
+
     let publisher = bench.publisher();
     let change = bench.set(domain, "www", "192.0.2.2");
     wait(&publisher, change);
@@ -152,6 +191,88 @@ fn without_the_key_the_last_good_zone_stays_and_it_is_said_why() {
     wait(&publisher, change);
     assert_eq!(publisher.refusal_of("s.test"), None);
     assert!(bench.facts().0 > before.0);
+    publisher.stop();
+}
+
+/// Two new keys of a domain that have the same tag.
+fn twins(dnssec: &Dnssec, domain: &str) -> [NewKey; 2] {
+    let mut known: HashMap<u16, NewKey> = HashMap::new();
+    loop {
+        let key = dnssec.new_key(domain).unwrap();
+        match known.remove(&key.tag) {
+            Some(twin) => return [twin, key],
+            None => known.insert(key.tag, key),
+        };
+    }
+}
+
+#[test]
+fn a_wrong_key_under_the_right_tag_publishes_nothing() {
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let (domain, _) = bench.create("s.test");
+    let [own, twin] = twins(&dnssec, "s.test");
+    let (actor, key) = (bench.actor.clone(), own.clone());
+    let set = move |txn: &crate::store::Txn<'_>| set_signing(txn, &actor, domain, Denial::Nsec, Some(key));
+    let signed = bench.store.write_blocking(set).unwrap().1.unwrap();
+    let publisher = bench.signing(&dnssec);
+    wait(&publisher, signed);
+    publisher.stop();
+    let before = bench.facts();
+
+    let behind = rusqlite::Connection::open(bench.store.path()).unwrap();
+    let swap = |key: &NewKey| behind.execute("UPDATE keys SET sealed = ?1", [&key.sealed]).unwrap();
+    assert_eq!(swap(&twin), 1);
+    // A process that had it open already would not see it.
+    let publisher = bench.signing(&bench.dnssec("seal"));
+    let change = bench.set(domain, "www", "192.0.2.1");
+    wait(&publisher, change);
+    let refusal = publisher.refusal_of("s.test").unwrap();
+    assert!(refusal.contains("that of another key with this tag"), "{refusal}");
+    assert_eq!(bench.facts(), before);
+    swap(&own);
+    let change = bench.set(domain, "www", "192.0.2.2");
+    wait(&publisher, change);
+    assert_eq!(publisher.refusal_of("s.test"), None);
+    assert!(bench.facts().0 > before.0);
+    publisher.stop();
+}
+
+#[test]
+fn one_corrupted_signature_byte_publishes_nothing() {
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let publisher = bench.signing(&dnssec);
+    let (domain, _) = bench.create("big.test");
+    let signed = bench.sign(&dnssec, domain, "big.test", Denial::Nsec);
+    wait(&publisher, signed);
+    let before = bench.facts();
+
+    // As memory with a bad bit would: in the signature of the NS records, which no change of other records makes anew.
+    let zone = bench.zone_of(&"big.test.".parse().unwrap());
+    let mut builder = ZoneBuilder::new(zone.apex().to_name());
+    for owner in zone.owners() {
+        for rrset in owner.rrsets() {
+            for record in rrset.records() {
+                let mut rdata = record.rdata.to_vec();
+                if record.rtype == Rtype::RRSIG && rdata[..2] == Rtype::NS.0.to_be_bytes() {
+                    *rdata.last_mut().unwrap() ^= 1;
+                }
+                builder.push(Record { rdata: &rdata, ..record }).unwrap();
+            }
+        }
+    }
+    dnssec.remember(domain, builder.finish());
+    let change = bench.set(domain, "www", "192.0.2.1");
+    wait(&publisher, change);
+    let refusal = publisher.refusal_of("big.test").unwrap();
+    assert!(refusal.contains("bad-signature") && refusal.contains("NS at big.test."), "{refusal}");
+    assert_eq!(bench.facts(), before);
+    // What was wrong is not used again.
+    let change = bench.set(domain, "www", "192.0.2.2");
+    wait(&publisher, change);
+    assert_eq!(publisher.refusal_of("big.test"), None);
+    bench.judge();
     publisher.stop();
 }
 
@@ -210,5 +331,172 @@ fn a_big_signed_zone_is_changed_name_by_name_and_stays_right() {
         assert_eq!(publisher.progress().counts.overlays, number as u64 + 1, "{step:?} is an overlay");
         bench.judge();
     }
+    publisher.stop();
+}
+
+#[test]
+fn while_the_clock_is_in_doubt_signed_domains_wait_and_others_do_not() {
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let publisher = bench.signing(&dnssec);
+    let (signed, _) = bench.create("s.test");
+    let (plain, _) = bench.create("u.test");
+    wait(&publisher, bench.sign(&dnssec, signed, "s.test", Denial::Nsec));
+    let served = bench.served();
+    dnssec.clock().recall(crate::clock::now_us() + 3_600_000_000);
+    wait(&publisher, bench.set(signed, "www", "192.0.2.1"));
+    let refusal = publisher.refusal_of("s.test").unwrap();
+    assert!(refusal.contains("minutes behind") && refusal.contains("dnsctl clock accept"), "{refusal}");
+    assert_eq!(bench.served(), served, "the last good one stays");
+    wait(&publisher, bench.set(plain, "www", "192.0.2.1"));
+    assert!(bench.served().ends_with("u.test.2"), "{}", bench.served());
+    dnssec.clock().accept().unwrap();
+    wait(&publisher, bench.set(signed, "mail", "192.0.2.1"));
+    assert_eq!(publisher.refusal_of("s.test"), None);
+    assert_ne!(bench.served(), served);
+    publisher.stop();
+}
+
+#[test]
+fn when_signatures_end_is_known_of_signed_domains_in_service_alone() {
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let publisher = bench.signing(&dnssec);
+    let (domain, _) = bench.create("s.test");
+    bench.create("u.test");
+    let ending = |before_unix_secs| {
+        let found = bench.store.read(|reader| reader.signatures_ending(before_unix_secs, 10)).unwrap();
+        assert_eq!(
+            bench.store.read(|reader| reader.count_signatures_ending(before_unix_secs)).unwrap(),
+            found.len() as u64
+        );
+        found.into_iter().map(|ending| (ending.name, ending.at_unix_secs)).collect::<Vec<_>>()
+    };
+    assert_eq!(ending(u64::MAX), []);
+    wait(&publisher, bench.sign(&dnssec, domain, "s.test", Denial::Nsec));
+    // What is noted goes with a later transaction.
+    let begun = Instant::now();
+    while ending(u64::MAX).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "nothing was noted");
+        std::thread::yield_now();
+    }
+    let found = ending(u64::MAX);
+    let now = dnssec.clock().trusted().unwrap().unix_secs();
+    let [(name, ends)] = &found[..] else { panic!("{found:?}") };
+    assert!(name == "s.test" && (now + 20 * 86_400..=now + 21 * 86_400).contains(ends), "{found:?} at {now}");
+    assert_eq!(ending(*ends), []);
+    assert_eq!(ending(ends + 1), found);
+    wait(&publisher, bench.set(domain, "www", "192.0.2.1"));
+    assert_eq!(ending(u64::MAX), found, "the first to end was made before");
+    wait(&publisher, bench.sign(&dnssec, domain, "s.test", Denial::Off));
+    assert_eq!(ending(u64::MAX), []);
+    publisher.stop();
+}
+
+#[test]
+fn a_big_zone_is_signed_beside_the_publishing_and_its_changes_wait_for_that() {
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let publisher = bench.signing(&dnssec);
+    let (domain, _) = bench.create("big.test");
+    let filled = bench.fill(domain, 2100);
+    wait(&publisher, filled);
+    for (number, denial) in [Denial::Nsec, Denial::Nsec3].into_iter().enumerate() {
+        let before = bench.store.read(|reader| reader.head()).unwrap().change;
+        // While the thread waits for its turn in the database, or signs, all that comes is held.
+        let signed = bench.sign(&dnssec, domain, "big.test", denial);
+        let changed = bench.set(domain, "n7", &format!("192.0.2.{}", 10 + number));
+        let (_, other) = bench.create(&format!("other{number}.test"));
+        assert_eq!((signed.0, changed.0, other.0), (before.0 + 1, before.0 + 2, before.0 + 3));
+        wait(&publisher, other);
+        wait(&publisher, changed);
+        wait(&publisher, signed);
+        assert_eq!(publisher.refusal_of("big.test"), None);
+        assert!(publisher.progress().held.zones().next().is_none());
+        bench.judge();
+        let row = bench.store.read(|reader| reader.domain(domain)).unwrap().unwrap();
+        assert!(bench.served().contains(&format!("big.test.{}", row.serial)), "{}", bench.served());
+    }
+    publisher.stop();
+}
+
+#[test]
+fn signatures_of_what_is_served_are_used_again() {
+    for denial in [Denial::Nsec, Denial::Nsec3] {
+        let bench = Bench::new();
+        let dnssec = bench.dnssec("seal");
+        let publisher = bench.signing(&dnssec);
+        let (domain, _) = bench.create("big.test");
+        bench.fill(domain, 300);
+        let names = [("alias.n1", Some("192.0.2.1")), ("*.w", Some("192.0.2.2"))];
+        wait(&publisher, bench.edit(domain, &names));
+        wait(&publisher, bench.sign(&dnssec, domain, "big.test", denial));
+        wait(&publisher, bench.edit(domain, &[("n7", None), ("n8", Some("192.0.2.8"))]));
+        publisher.stop();
+        let zone = bench.zone_of(&"big.test.".parse().unwrap());
+        assert!(zone.record_count() > 1200);
+        let directory = Directory::open(&bench.dir.path().join("snapshots")).unwrap();
+        let served = served::ServedZone::load(&directory, zone.apex()).unwrap().unwrap();
+        let mut found = ZoneBuilder::new(zone.apex().to_name());
+        for owner in zone.owners() {
+            let mut push = |record: Record<'_>| found.push(record).unwrap();
+            crate::sign::Published::records(&served, owner.name(), &mut push);
+        }
+        assert_eq!(records(&found.finish()), records(&zone));
+        // A process that remembers nothing makes nothing anew: its signatures would begin later.
+        let again = bench.dnssec("seal");
+        let signed = bench.store.read(|reader| {
+            let (row, keys) = (reader.domain(domain)?.unwrap(), reader.keys(domain)?);
+            let chain = crate::dnssec::chain_of(row.denial).unwrap();
+            let signatory = again.signatory(&row, chain, &keys).unwrap();
+            Ok::<_, StoreError>(again.sign(zone::read(reader, &row).unwrap(), &signatory, &served).unwrap())
+        });
+        assert_eq!(records(&signed.unwrap()), records(&zone));
+    }
+}
+
+/// All records of a zone: owner, type, TTL and RDATA.
+fn records(zone: &Zone) -> Vec<(String, Rtype, u32, Vec<u8>)> {
+    let of = |record: Record<'_>| {
+        (record.owner.to_string().to_lowercase(), record.rtype, record.ttl_secs, record.rdata.to_vec())
+    };
+    zone.owners()
+        .flat_map(|owner| {
+            owner.rrsets().flat_map(|rrset| rrset.records().collect::<Vec<_>>()).map(of).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[test]
+fn cuts_that_come_and_go_in_a_big_signed_zone_are_overlays_unless_they_move_many_names() {
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let publisher = bench.signing(&dnssec);
+    let (domain, _) = bench.create("big.test");
+    bench.fill(domain, 300);
+    wait(&publisher, bench.sign(&dnssec, domain, "big.test", Denial::Nsec));
+    let mut overlays = 0;
+    for (edits, cut, is_overlay) in [
+        (&[("n7", None), ("ns.n7", Some("192.0.2.9"))][..], Some("n7"), true),
+        (&[("deep.ns.n7", Some("192.0.2.9")), ("m.n7", Some("192.0.2.9"))], None, true),
+        (&[("n7", Some("192.0.2.7"))], None, true),
+        (&[], Some(""), true),
+    ] {
+        if !edits.is_empty() {
+            wait(&publisher, bench.edit(domain, edits));
+            overlays += 1;
+        }
+        if let Some(cut) = cut {
+            let change = bench.delegate(domain, cut, true);
+            wait(&publisher, change);
+            overlays += u64::from(is_overlay);
+        }
+        assert_eq!(publisher.refusal_of("big.test"), None);
+        assert_eq!(publisher.progress().counts.overlays, overlays, "{edits:?} {cut:?}");
+        bench.judge();
+    }
+    wait(&publisher, bench.delegate(domain, "n7", false));
+    bench.judge();
+    assert_eq!(publisher.progress().counts.overlays, overlays + 1);
     publisher.stop();
 }

@@ -140,8 +140,9 @@ CREATE TABLE records (
 ) STRICT;
 CREATE INDEX records_rrset ON records (rrset);
 
--- DNSSEC keys: the public part is what DNSKEY has, the secret is sealed with a key that is not in this file. `active` keys
--- sign; the others are only announced.
+-- DNSSEC keys: the public part is what DNSKEY has, the secret is sealed with a key that is not in this file. What a key
+-- does follows from its role and its state; `since` is when the state came to be served. `ds_seen` is since when all servers
+-- of the parent have its DS, `ds_gone` since when none has, `ds_ttl` the greatest TTL in seconds that its DS was seen with.
 CREATE TABLE keys (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
     domain    INTEGER NOT NULL,
@@ -151,11 +152,30 @@ CREATE TABLE keys (
     tag       INTEGER NOT NULL CHECK (tag BETWEEN 0 AND 65535),
     public    BLOB    NOT NULL,
     sealed    BLOB    NOT NULL,
-    active    INTEGER NOT NULL DEFAULT 1 CHECK (active IN (0, 1)),
+    state     TEXT    NOT NULL CHECK (state IN ('generated', 'signing', 'published', 'ready', 'submitted', 'active',
+                                                'leaving', 'retired', 'withdrawn', 'ending')),
+    since     INTEGER NOT NULL,
+    ds_seen   INTEGER,
+    ds_gone   INTEGER,
+    ds_ttl    INTEGER CHECK (ds_ttl >= 0),
     created   INTEGER NOT NULL,
     UNIQUE (domain, tag),
     FOREIGN KEY (domain, account) REFERENCES domains (id, account) ON DELETE CASCADE
 ) STRICT;
+CREATE INDEX keys_active ON keys (role, since) WHERE state = 'active';
+
+-- Rollovers of keys: `next` is when a domain's keys are looked at again, NULL if nothing is under way; `change` is the last
+-- step until it is served. After so many seconds keys are rolled by themselves; NULL: as the server says, 0: never.
+CREATE TABLE rollovers (
+    domain   INTEGER PRIMARY KEY,
+    account  INTEGER NOT NULL,
+    next     INTEGER,
+    change   INTEGER,
+    zsk_secs INTEGER CHECK (zsk_secs >= 0),
+    ksk_secs INTEGER CHECK (ksk_secs >= 0),
+    FOREIGN KEY (domain, account) REFERENCES domains (id, account) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX rollovers_next ON rollovers (next) WHERE next IS NOT NULL;
 
 -- The keys of domains that were deleted, by the change-set of the deletion: what is taken back has the same DS records.
 CREATE TABLE released_keys (
@@ -166,8 +186,16 @@ CREATE TABLE released_keys (
     tag       INTEGER NOT NULL,
     public    BLOB    NOT NULL,
     sealed    BLOB    NOT NULL,
+    state     TEXT    NOT NULL,
     PRIMARY KEY (change, tag)
 ) STRICT, WITHOUT ROWID;
+
+-- When the first signature ends of what is published of a signed domain, in seconds since 1970.
+CREATE TABLE signatures (
+    domain INTEGER PRIMARY KEY REFERENCES domains (id) ON DELETE CASCADE,
+    ends   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX signatures_ends ON signatures (ends);
 
 -- Who changed what when, before and after: the audit log and the undo. Rows outlive their domain.
 CREATE TABLE change_sets (

@@ -41,7 +41,7 @@ pub(super) struct Owned {
     /// NS records.
     ns: bool,
     /// DNAME records.
-    dname: bool,
+    pub(super) dname: bool,
 }
 
 /// What lies above a name.
@@ -336,6 +336,8 @@ impl Change<'_, '_> {
             has_more |= !matches!(rtype, Rtype::NSEC3 | Rtype::RRSIG);
             true
         })?;
+        let mut choose = |rtype, choice| records.choose(name, rtype, choice);
+        self.zone.choices(name, &mut choose).map_err(OverlayError::Read)?;
         owned.any &= has_more || !has_hashed || !self.overlay.base.signed;
         self.overlay.owned.insert(name.as_wire().to_vec(), owned);
         Ok((records, owned))

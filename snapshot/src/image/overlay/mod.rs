@@ -23,9 +23,10 @@ use self::chained::Hashed;
 use self::closure::{Item, Owned};
 pub use self::laid::Laid;
 pub use self::reader::{ReadError, ZoneReader};
-use super::build::{BaseFacts, BuildError, Nodes, Segment, ZoneCounts};
+use super::build::{BaseFacts, BuildError, Nodes, Segment};
 use super::denial::BaseDenial;
 use super::layout::{NODE_BELOW_CUT, NODE_CUT, NODE_TOMBSTONE, NODE_WILDCARD, NODE_WILDCARD_CHILD};
+use super::pack::ZoneCounts;
 use crate::dns::name::{Name, NameRef};
 use crate::dns::zone::{Zone, ZoneBuilder};
 
@@ -127,6 +128,12 @@ impl OverlayBuilder {
         }
         let head = ZoneBuilder::new(apex.clone()).finish();
         Ok(OverlayBuilder { apex, base, items: BTreeMap::new(), owned: HashMap::new(), head })
+    }
+
+    /// Whether the apex had a DNAME, which hides all names below, when the last change was taken up.
+    #[must_use]
+    pub fn has_apex_dname(&self) -> bool {
+        self.owned.get(self.apex.as_wire()).map_or(self.base.has_apex_dname, |owned| owned.dname)
     }
 
     /// How many nodes it has.

@@ -2,7 +2,9 @@
 
 use std::error::Error;
 
+use crate::dns::choice::Choice;
 use crate::dns::name::{Name, NameRef};
+use crate::dns::rtype::Rtype;
 use crate::dns::zone::{Record, Zone};
 
 /// Why a zone could not be read.
@@ -17,6 +19,14 @@ pub trait ZoneReader {
     /// # Errors
     /// Whatever reading can end with.
     fn records(&self, owner: NameRef<'_>, each: &mut dyn FnMut(Record<'_>)) -> Result<(), ReadError>;
+
+    /// Hands what may be answered in place of RRsets of `owner` to `each`, with their types; none unless it says otherwise.
+    ///
+    /// # Errors
+    /// Whatever reading can end with.
+    fn choices(&self, _owner: NameRef<'_>, _each: &mut dyn FnMut(Rtype, Choice)) -> Result<(), ReadError> {
+        Ok(())
+    }
 
     /// Whether there are owners strictly below `name`.
     ///
@@ -35,6 +45,15 @@ impl ZoneReader for Zone {
     fn records(&self, owner: NameRef<'_>, each: &mut dyn FnMut(Record<'_>)) -> Result<(), ReadError> {
         for rrset in self.owner(owner).iter().flat_map(|owner| owner.rrsets()) {
             rrset.records().for_each(&mut *each);
+        }
+        Ok(())
+    }
+
+    fn choices(&self, owner: NameRef<'_>, each: &mut dyn FnMut(Rtype, Choice)) -> Result<(), ReadError> {
+        for rrset in self.owner(owner).iter().flat_map(|owner| owner.rrsets()) {
+            if let Some(choice) = self.choice(owner, rrset.rtype()) {
+                each(rrset.rtype(), choice.clone());
+            }
         }
         Ok(())
     }

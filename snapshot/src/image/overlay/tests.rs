@@ -32,7 +32,7 @@ fn view(packs: &[&Arc<Pack>]) -> View {
 /// All bytes of an RRset.
 fn rrset(body: &RrsetBody<'_>) -> String {
     let RrsetBody { rtype, records, relocs, targets, sigs, glue, owner_len, .. } = *body;
-    let counts = (body.record_count, body.sig_count, body.glue_count);
+    let counts = (body.record_count, body.sig_count, body.glue().1);
     format!("{rtype} {counts:?} {records:x?} {relocs:x?} {targets:x?} {sigs:x?} {glue:x?} {owner_len}")
 }
 

@@ -214,13 +214,15 @@ fn start(
     };
     let (dir, control_word) = (dir.as_os_str().to_owned(), control.as_os_str().to_owned());
     let addr = |addr: SocketAddr| OsString::from(addr.to_string());
-    let dataplane =
+    let mut dataplane =
         words(&[("--snapshots", dir.clone()), ("--listen", addr(args.dns)), ("--control", control_word.clone())]);
+    dataplane.extend(args.ecs.iter().flat_map(|prefix| words(&[("--ecs", prefix.into())])));
     let (dataplane_pid, _) = children.start("data plane", "__dataplane", &dataplane)?;
     let status = ready("data plane", children, events, |_| serving(control, dataplane_pid))?;
     let Some(status) = status else { return Ok(None) };
     // The control plane comes second, so that it finds the data plane at its first look and says ready at once.
-    let controlplane = words(&[("--snapshots", dir), ("--api", addr(args.api)), ("--dataplane", control_word)]);
+    let mut controlplane = words(&[("--snapshots", dir), ("--api", addr(args.api)), ("--dataplane", control_word)]);
+    controlplane.extend(args.geoip.iter().flat_map(|file| words(&[("--geoip", file.into())])));
     let (controlplane_pid, output) = children.start("control plane", "__controlplane", &controlplane)?;
     if let Some(output) = output {
         events.watch_ready(output)?;
@@ -290,7 +292,7 @@ mod tests {
 
     /// Arguments with these addresses.
     fn args(dns: SocketAddr, api: SocketAddr) -> args::Up {
-        args::Up { zones: vec![], dns, api, force: args::Force::default() }
+        args::Up { zones: vec![], dns, api, geoip: None, ecs: vec![], force: args::Force::default() }
     }
 
     #[test]

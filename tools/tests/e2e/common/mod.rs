@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod control;
+pub(crate) mod faked;
 pub(crate) mod load;
 pub(crate) mod plane;
 pub(crate) mod random;

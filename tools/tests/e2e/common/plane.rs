@@ -95,7 +95,7 @@ impl Drop for Plane {
 }
 
 /// Reads the log of a process, line by line, until it ends.
-fn follow(log: ChildStderr) -> Receiver<String> {
+pub(super) fn follow(log: ChildStderr) -> Receiver<String> {
     let (sender, receiver): (Sender<String>, _) = channel();
     std::thread::spawn(move || {
         for line in BufReader::new(log).lines().map_while(Result::ok) {

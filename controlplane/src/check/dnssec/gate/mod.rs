@@ -11,9 +11,9 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 
-use snapshot::dns::name::Name;
+use snapshot::dns::name::{Name, NameRef};
 use snapshot::dns::rtype::Rtype;
-use snapshot::dns::zone::Zone;
+use snapshot::dns::zone::{Rrset, Zone};
 
 use super::signatures::Tally;
 use super::{Measure, Scope, Signed, Standard, Verifier, judge, serial_time, zonemd};
@@ -34,10 +34,22 @@ pub struct Gate<'g> {
     pub remaining_secs_min: u32,
     /// RDATA of DNSKEY that the zone must have: those that its owner was told of. There may be others.
     pub keys: &'g [&'g [u8]],
+    /// RDATA of DNSKEY of keys that sign the zone and are not in it, while its algorithm changes (RFC 6781 section 4.1.4):
+    /// what they sign is verified too, and whoever does not know them does not look at it.
+    pub unannounced: &'g [&'g [u8]],
     /// Who verifies: not who signed.
     pub verifier: Verifier,
     /// How many threads may be used.
     pub jobs: NonZeroUsize,
+}
+
+/// What passed before and is in service.
+pub trait Before: Sync {
+    /// Whether a DNSKEY with this RDATA was announced, and no other with its algorithm and tag.
+    fn has_key(&self, algorithm: u8, tag: u16, dnskey: &[u8]) -> bool;
+
+    /// Whether an RRset was the same, TTL included, and had a signature with this RDATA.
+    fn has_signature(&self, owner: NameRef<'_>, rrset: &Rrset<'_>, rrsig: &[u8]) -> bool;
 }
 
 /// What is known of a zone that passed.
@@ -67,7 +79,16 @@ impl Gate<'_> {
     /// # Errors
     /// [`Refused`] with the rules that are broken.
     pub fn pass(&self, zone: &Zone) -> Result<Passed, Refused> {
-        self.judge(zone, Scope::Whole)
+        self.judge(zone, Scope::Whole, None)
+    }
+
+    /// As [`Gate::pass`], but signatures that were verified `before`, over the same octets and by the same key, are not
+    /// verified again. All other rules are applied to them.
+    ///
+    /// # Errors
+    /// [`Refused`] with the rules that are broken.
+    pub fn pass_since(&self, zone: &Zone, before: &dyn Before) -> Result<Passed, Refused> {
+        self.judge(zone, Scope::Whole, Some(before))
     }
 
     /// Lets the changed part of a zone pass whose other names are in service. `part` has, with all their records, the apex,
@@ -78,11 +99,11 @@ impl Gate<'_> {
     /// # Errors
     /// [`Refused`] with the rules that are broken.
     pub fn pass_part(&self, part: &Zone) -> Result<Passed, Refused> {
-        self.judge(part, Scope::Part)
+        self.judge(part, Scope::Part, None)
     }
 
     /// Applies the rules.
-    fn judge(&self, zone: &Zone, scope: Scope) -> Result<Passed, Refused> {
+    fn judge(&self, zone: &Zone, scope: Scope, before: Option<&dyn Before>) -> Result<Passed, Refused> {
         let mut findings = Findings::strict();
         let measure = Measure {
             standard: Standard::Own { remaining_secs_min: self.remaining_secs_min },
@@ -91,7 +112,8 @@ impl Gate<'_> {
             verifier: self.verifier,
             jobs: self.jobs,
         };
-        let signed = Signed::of(zone, measure);
+        let mut signed = Signed { before, ..Signed::of(zone, measure) };
+        signed.keys.add_unannounced(self.unannounced, self.verifier);
         check_apex(zone, &mut findings);
         self.check_keys(&signed, &mut findings);
         let mut tally = Tally::default();

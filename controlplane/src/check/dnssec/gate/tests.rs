@@ -15,6 +15,7 @@ fn gate() -> Gate<'static> {
         at_unix_secs: NOW.into(),
         remaining_secs_min: REMAINING_SECS_MIN,
         keys: &[],
+        unannounced: &[],
         verifier: Verifier::RustCrypto,
         jobs: NonZeroUsize::MIN,
     }

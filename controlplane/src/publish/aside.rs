@@ -1,0 +1,141 @@
+//! Threads that compile a zone whole, beside the publishing.
+//!
+//! Each reads the state of the database that it finds when it begins, which is not older than any that was published before.
+//! What is served of the zone it reads too: signatures over what stayed the same are used again. Invariant: every zone that
+//! was begun comes back, as a segment or with a cause.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crossbeam::channel::{self, Receiver, Sender};
+use rustix::process::setpriority_process;
+use snapshot::handover::{Directory, explain};
+use snapshot::image::Segment;
+use tracing::debug;
+
+use super::served::ServedZone;
+use super::threads::spawn;
+use super::zone::{self, ZoneError};
+use crate::dnssec::Dnssec;
+use crate::store::{DomainId, Store};
+
+/// How many zones are compiled at a time: each takes the memory of a whole zone twice, and all cores.
+const AT_ONCE_MAX: usize = 2;
+/// How much lower their priority is: who answers questions on the same core is not kept from it for whole time slices.
+const NICE: i32 = 10;
+
+/// Tells what is begun apart: a zone that was compiled otherwise meanwhile takes nothing from an older one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct JobId(u64);
+
+/// A zone that was compiled.
+pub(super) struct Compiled {
+    /// Which job.
+    pub(super) id: JobId,
+    /// The domain.
+    pub(super) domain: DomainId,
+    /// The segment.
+    pub(super) base: Result<Segment, ZoneError>,
+}
+
+/// A zone that waits for a thread.
+struct Waiting {
+    /// Which job.
+    id: JobId,
+    /// The domain.
+    domain: DomainId,
+}
+
+/// The threads.
+pub(super) struct Aside {
+    /// The database.
+    store: Arc<Store>,
+    /// What signs.
+    signer: Option<Arc<Dnssec>>,
+    /// The snapshot directory.
+    snapshots: PathBuf,
+    /// Where they put what they made.
+    done: Sender<Compiled>,
+    /// What they made.
+    compiled: Receiver<Compiled>,
+    /// How many were begun.
+    begun: u64,
+    /// How many threads there are.
+    running: usize,
+    /// Zones that wait until there are fewer.
+    waiting: VecDeque<Waiting>,
+}
+
+impl Aside {
+    /// None yet.
+    pub(super) fn new(store: Arc<Store>, signer: Option<Arc<Dnssec>>, snapshots: PathBuf) -> Aside {
+        let (done, compiled) = channel::unbounded();
+        Aside { store, signer, snapshots, done, compiled, begun: 0, running: 0, waiting: VecDeque::new() }
+    }
+
+    /// What comes of it.
+    pub(super) fn compiled(&self) -> Receiver<Compiled> {
+        self.compiled.clone()
+    }
+
+    /// Whether a zone would be begun at once.
+    pub(super) fn has_room(&self) -> bool {
+        self.running < AT_ONCE_MAX
+    }
+
+    /// Has a zone compiled, as soon as there is room.
+    pub(super) fn begin(&mut self, domain: DomainId) -> JobId {
+        self.begun += 1;
+        let id = JobId(self.begun);
+        self.waiting.push_back(Waiting { id, domain });
+        self.start();
+        id
+    }
+
+    /// Takes note that a thread has ended, so that the next zone can begin.
+    pub(super) fn ended(&mut self) {
+        self.running -= 1;
+        self.start();
+    }
+
+    /// Starts what waits, if there is room.
+    fn start(&mut self) {
+        while self.has_room()
+            && let Some(Waiting { id, domain }) = self.waiting.pop_front()
+        {
+            let (store, signer, snapshots) = (Arc::clone(&self.store), self.signer.clone(), self.snapshots.clone());
+            let done = self.done.clone();
+            let compile = move || {
+                setpriority_process(None, NICE).ok();
+                let base = compile(&store, signer.as_deref(), &snapshots, domain);
+                // Whoever publishes may have ended.
+                done.send(Compiled { id, domain, base }).ok();
+            };
+            self.running += 1;
+            if let Err(cause) = spawn("compile", compile) {
+                self.done.send(Compiled { id, domain, base: Err(ZoneError::Thread(cause)) }).ok();
+            }
+        }
+    }
+}
+
+/// Compiles a zone whole. The state of the database is held only while it is read: the log cannot be moved meanwhile.
+fn compile(store: &Store, signer: Option<&Dnssec>, snapshots: &Path, domain: DomainId) -> Result<Segment, ZoneError> {
+    let prepared = store.read(|reader| {
+        let row = reader.domain(domain)?.ok_or(ZoneError::Gone)?;
+        zone::prepare(reader, &row, signer)
+    })?;
+    if !prepared.is_signed() {
+        return prepared.compile(&());
+    }
+    let served = Directory::open(snapshots).and_then(|directory| ServedZone::load(&directory, prepared.apex()));
+    match served {
+        Ok(Some(served)) => prepared.compile(&served),
+        Ok(None) => prepared.compile(&()),
+        Err(error) => {
+            debug!("all of {} is signed anew: {}", prepared.apex(), explain(&error));
+            prepared.compile(&())
+        }
+    }
+}

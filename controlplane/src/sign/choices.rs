@@ -1,0 +1,56 @@
+//! Signs what may be answered in place of an RRset: each alternative as an RRset of its own.
+//!
+//! Validators see one of them and know of no other, so each has the signatures that the RRset itself would have.
+
+use snapshot::dns::choice::Choice;
+use snapshot::dns::name::NameRef;
+use snapshot::dns::rtype::Rtype;
+use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
+
+use super::published::Previous;
+use super::rrsig::Made;
+use super::signer::ZoneSigner;
+use super::{Set, SignError};
+
+impl ZoneSigner<'_> {
+    /// Signs all alternatives of an RRset of authoritative data; those that were published so before keep their signatures.
+    ///
+    /// # Errors
+    /// [`SignError`].
+    pub fn choice(
+        &self,
+        owner: NameRef<'_>,
+        rtype: Rtype,
+        choice: &Choice,
+        made: &mut Made,
+    ) -> Result<Choice, SignError> {
+        choice.try_map(|zone| self.alternative(owner, rtype, zone, made))
+    }
+
+    /// Signs one alternative.
+    fn alternative(&self, owner: NameRef<'_>, rtype: Rtype, zone: &Zone, made: &mut Made) -> Result<Zone, SignError> {
+        let mut builder = ZoneBuilder::new(zone.apex().to_name());
+        let Some(rrset) = zone.owner(owner).and_then(|owner| owner.rrset(rtype)) else { return Ok(builder.finish()) };
+        let set = Set::of(&rrset);
+        let mut own = Made::default();
+        self.set_like(owner, &set, &self.published_like(owner, &set), &mut own)?;
+        for rdata in &set.rdatas {
+            builder.push(Record { owner, rtype, ttl_secs: set.ttl_secs, rdata, line: 0 })?;
+        }
+        for record in own.records() {
+            let (rtype, ttl_secs, rdata) = (record.rtype, record.ttl_secs, record.rdata);
+            builder.push(Record { owner, rtype, ttl_secs, rdata, line: 0 })?;
+        }
+        made.count(&own);
+        Ok(builder.finish())
+    }
+
+    /// What was published of the same alternative.
+    fn published_like(&self, owner: NameRef<'_>, set: &Set<'_>) -> Previous {
+        let canonical = set.canonical();
+        let before = self.published().choice(owner, set.rtype);
+        let before = before.iter().flat_map(|choice| choice.alternatives());
+        let is_same = |previous: &Previous| previous.has(set, &canonical);
+        before.map(|alternative| Previous::read(&alternative.zone, owner)).find(is_same).unwrap_or_default()
+    }
+}

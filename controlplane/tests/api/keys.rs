@@ -1,0 +1,221 @@
+//! Keys over the API: their states, rollovers that begin and stop, the word about the parent, keys from elsewhere.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Bench, Full, Issued, Who};
+
+/// The keys of the domain.
+const KEYS: &str = "/api/zones/d.example/keys";
+/// A key in PEM.
+const PEM: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIC66bWlPO3AE1oh9AQXZORVuhw0calX8QSDmhA9X7zdo\n-----END PRIVATE KEY-----\n";
+
+/// An account with the domain d.example, which is signed with a CSK.
+struct Home {
+    /// The server.
+    bench: Bench,
+    /// The owner's token.
+    token: Issued,
+}
+
+impl Home {
+    /// A fresh one.
+    fn new() -> Home {
+        let bench = Bench::start();
+        let token = bench.token(&bench.account("keys@mail.example"), Full);
+        assert_eq!(bench.post(token.who(), "/api/v1/domains/", r#"{"name":"d.example"}"#).status, 201);
+        Home { bench, token }
+    }
+
+    /// A request about keys; null for no body.
+    fn ask(&self, method: &str, rest: &str, body: &Value) -> Answer {
+        let body = (!body.is_null()).then(|| body.to_string());
+        self.bench.call(self.token.who(), method, &format!("{KEYS}{rest}"), body.as_deref())
+    }
+
+    /// Type, algorithm and state of each key.
+    fn states(&self) -> Vec<String> {
+        let keys = self.ask("GET", "", &Value::Null).json();
+        let text = |key: &Value| format!("{} {} {}", key["keytype"].as_str().unwrap(), key["algorithm"], key["state"]);
+        keys["keys"].as_array().unwrap().iter().map(|key| text(key).replace('"', "")).collect()
+    }
+
+    /// Why the domain's newest content is not served; null if it is.
+    fn refused(&self) -> Value {
+        self.bench.get(self.token.who(), "/api/zones/d.example/dnssec").json()["refused"].clone()
+    }
+
+    /// Brings a key to the domain, as the operator.
+    fn import(&self, body: &Value) -> Answer {
+        self.bench.post(Who::Operator, "/api/admin/domains/d.example/keys/", &body.to_string())
+    }
+}
+
+#[test]
+fn a_rollover_begins_once_and_is_told_with_what_it_waits_for() {
+    let home = Home::new();
+    let first = home.ask("GET", "", &Value::Null).json();
+    assert_eq!((&first["signed"], &first["next"], &first["zsk_lifetime"]), (&json!(true), &json!([]), &json!(90)));
+    let key = &first["keys"][0];
+    assert_eq!((&key["state"], &key["wanted"], &key["ds_seen"]), (&json!("active"), &json!(true), &Value::Null));
+    let begun = home.ask("POST", "/roll", &json!({}));
+    assert_eq!(begun.status, 200, "{}", begun.text);
+    assert!(begun.header("petrel-change").is_some());
+    assert_eq!((home.states(), home.refused()), (vec!["csk 13 active".into(), "csk 13 published".into()], Value::Null));
+    let next = begun.json()["next"].clone();
+    assert!(next[0]["what"].as_str().unwrap().contains("once all data planes serve change"), "{next}");
+    assert!(next[1]["what"].as_str().unwrap().starts_with("ask the parent for the DS of"), "{next}");
+    assert_eq!(home.ask("POST", "/roll", &json!({"algorithm": 15})).status, 409);
+    // What is announced shows, with the DS of both; the parent should have that of the first alone.
+    let shown = home.bench.get(home.token.who(), "/api/v1/domains/d.example/").json();
+    assert_eq!(shown["keys"].as_array().unwrap().len(), 2);
+    let stopped = home.ask("DELETE", "/roll", &Value::Null);
+    assert_eq!((stopped.status, home.states()), (200, vec!["csk 13 active".into(), "csk 13 retired".into()]));
+    let again = home.ask("DELETE", "/roll", &Value::Null);
+    assert_eq!((again.status, again.header("petrel-change")), (200, None), "nothing is left to stop");
+}
+
+#[test]
+fn another_algorithm_begins_with_signatures_that_nobody_was_told_of() {
+    let home = Home::new();
+    assert_eq!(home.ask("POST", "/roll", &json!({"algorithm": "ED25519"})).status, 200);
+    assert_eq!((home.states(), home.refused()), (vec!["csk 13 active".into(), "csk 15 signing".into()], Value::Null));
+    let shown = home.bench.get(home.token.who(), "/api/v1/domains/d.example/").json();
+    assert_eq!(shown["keys"].as_array().unwrap().len(), 1, "only what is announced shows");
+    home.ask("DELETE", "/roll", &Value::Null);
+    assert_eq!(home.states(), ["csk 13 active"], "what nobody knows of goes at once");
+}
+
+#[test]
+fn what_cannot_be_rolled_is_refused_with_words() {
+    let home = Home::new();
+    for (body, status, words) in [
+        (json!({"keytype": "zsk"}), 409, "no key of this kind"),
+        (json!({"keytype": "zone"}), 400, "Must be csk"),
+        (json!({"algorithm": 8}), 400, "imported, not made"),
+        (json!({"algorithm": 5}), 400, "expected an algorithm"),
+        (json!({"algorithm": 15, "keytype": "csk"}), 409, "leave the role out"),
+        (json!([]), 400, "Expected a dictionary"),
+    ] {
+        let refused = home.ask("POST", "/roll", &body);
+        assert_eq!(refused.status, status, "{body}: {}", refused.text);
+        assert!(refused.text.contains(words), "{body}: {}", refused.text);
+    }
+    let theirs = json!({"subname": "", "type": "DNSKEY", "ttl": 3600, "records": [
+        "257 3 13 GojIhhXUN/u4v54ZQqGSnyhWJwaubCvTmeexv7bR6edbkrSqQpF64cYbcB7wNcP+e+MAnLr+Wi9xMWyQLc8NAA=="
+    ]});
+    home.bench.post(home.token.who(), "/api/v1/domains/d.example/rrsets/", &theirs.to_string());
+    let refused = home.ask("POST", "/roll", &json!({"algorithm": 15}));
+    assert!(refused.text.contains("take it out before"), "{}", refused.text);
+    assert_eq!(home.states(), ["csk 13 active"]);
+}
+
+#[test]
+fn the_word_about_the_parent_is_kept_and_guards_the_end_of_signing() {
+    let home = Home::new();
+    let tag = home.ask("GET", "", &Value::Null).json()["keys"][0]["tag"].clone();
+    let seen = home.ask("POST", "/ds-seen", &json!({"tag": tag, "ttl": 7200}));
+    assert!(seen.json()["keys"][0]["ds_seen"].is_string(), "{}", seen.text);
+    for bad in [json!({"tag": 70_000}), json!({"tag": tag.as_u64().unwrap() ^ 1}), json!({"ttl": -1})] {
+        assert_eq!(home.ask("POST", "/ds-seen", &bad).status, 400, "{bad}");
+    }
+    let dnssec = "/api/zones/d.example/dnssec";
+    let refused = home.bench.call(home.token.who(), "DELETE", dnssec, None);
+    assert_eq!(refused.status, 409, "{}", refused.text);
+    let forced = home.bench.call(home.token.who(), "DELETE", &format!("{dnssec}?force=true"), None);
+    assert_eq!((forced.status, &forced.json()["signed"]), (200, &json!(false)));
+}
+
+#[test]
+fn the_parent_is_asked_to_remove_all_ds_and_signing_that_begins_again_asks_for_them_again() {
+    let home = Home::new();
+    let asked = home.ask("POST", "/withdraw", &Value::Null);
+    assert_eq!((asked.status, home.states()), (200, vec!["csk 13 ending".to_owned()]), "{}", asked.text);
+    assert_eq!((&asked.json()["keys"][0]["wanted"], home.refused()), (&json!(false), Value::Null));
+    assert_eq!(home.ask("POST", "/roll", &json!({})).status, 409);
+    let dnssec = "/api/zones/d.example/dnssec";
+    assert_eq!(home.bench.call(home.token.who(), "DELETE", dnssec, None).status, 200);
+    home.bench.call(home.token.who(), "POST", dnssec, Some("{}"));
+    assert_eq!(home.states(), ["csk 13 active"]);
+    home.ask("POST", "/withdraw", &Value::Null);
+    home.ask("DELETE", "/roll", &Value::Null);
+    assert_eq!((home.states(), home.refused()), (vec!["csk 13 active".to_owned()], Value::Null), "taken back");
+}
+
+#[test]
+fn lifetimes_are_days_or_those_of_the_server() {
+    let home = Home::new();
+    let set = home.ask("PATCH", "", &json!({"ksk_lifetime": 365, "zsk_lifetime": 0})).json();
+    assert_eq!((&set["ksk_lifetime"], &set["zsk_lifetime"]), (&json!(365), &json!(0)));
+    let set = home.ask("PATCH", "", &json!({"zsk_lifetime": null})).json();
+    assert_eq!((&set["ksk_lifetime"], &set["zsk_lifetime"]), (&json!(365), &json!(90)));
+    for bad in [json!({"zsk_lifetime": "90"}), json!({"ksk_lifetime": -1}), json!({"ksk_lifetime": 40_000})] {
+        assert_eq!(home.ask("PATCH", "", &bad).status, 400, "{bad}");
+    }
+}
+
+#[test]
+fn a_zone_can_have_two_keys_from_the_beginning() {
+    let home = Home::new();
+    let dnssec = "/api/zones/two.example/dnssec";
+    let enable = |body: Value| home.bench.call(home.token.who(), "POST", dnssec, Some(&body.to_string()));
+    let unsigned = json!({"name": "two.example"}).to_string();
+    assert_eq!(home.bench.post(home.token.who(), "/api/v1/domains/", &unsigned).status, 201);
+    assert_eq!(enable(json!({"keys": "split"})).status, 409, "it has a key already");
+    assert_eq!(enable(json!({"keys": "three"})).status, 400);
+}
+
+#[test]
+fn a_key_from_elsewhere_waits_for_a_rollover_or_is_used_from_the_beginning() {
+    let home = Home::new();
+    let pem = json!({"private": PEM, "keytype": "csk", "algorithm": "15"});
+    let kept = home.import(&pem);
+    assert_eq!(kept.status, 201, "{}", kept.text);
+    assert!(!kept.text.contains("C66bWlPO3AE1oh9AQXZORVuhw0calX8QSDmhA9X7zdo"), "no secret comes back");
+    assert_eq!(home.states(), ["csk 13 active", "csk 15 generated"]);
+    assert_eq!(home.import(&pem).status, 409, "its tag is taken");
+    home.ask("POST", "/roll", &json!({"algorithm": 15}));
+    assert_eq!(home.states(), ["csk 13 active", "csk 15 signing"], "the rollover takes what was kept");
+    for (body, words) in [
+        (json!({"private": PEM}), "csk, ksk or zsk"),
+        (json!({"private": PEM, "keytype": "csk"}), "8, 13, 14 or 15"),
+        (json!({"private": PEM, "keytype": "csk", "algorithm": "13"}), "none for"),
+        (json!({"private": "x", "keytype": "zsk", "algorithm": "13"}), "private"),
+        (json!({"private": "x", "key": "d.example. IN DNSKEY 257 3 13 AAAA"}), ".private file"),
+        (json!({"keytype": "csk"}), "required"),
+        (json!({"private": PEM, "secret": 1}), "secret"),
+    ] {
+        let refused = home.import(&body);
+        assert_eq!(refused.status, 400, "{body}: {}", refused.text);
+        assert!(refused.text.contains(words), "{body}: {}", refused.text);
+    }
+    let as_owner = home.bench.post(home.token.who(), "/api/admin/domains/d.example/keys/", &pem.to_string());
+    assert_eq!(as_owner.status, 403, "secrets come over the local socket only");
+}
+
+#[test]
+fn a_domain_that_is_not_signed_takes_over_the_key_it_had_elsewhere() {
+    let home = Home::new();
+    home.bench.call(home.token.who(), "DELETE", "/api/zones/d.example/dnssec", None);
+    let imported = home.import(&json!({"private": PEM, "keytype": "csk", "algorithm": "15"}));
+    assert_eq!(imported.status, 201, "{}", imported.text);
+    assert_eq!(home.states(), ["csk 13 generated", "csk 15 active"]);
+    let signed = home.bench.call(home.token.who(), "POST", "/api/zones/d.example/dnssec", Some("{}")).json();
+    let keys = signed["keys"].as_array().unwrap();
+    assert_eq!((keys.len(), &signed["refused"]), (1, &Value::Null), "{signed}");
+    assert!(keys[0]["dnskey"].as_str().unwrap().starts_with("257 3 15 "));
+}
+
+#[test]
+fn a_deletion_in_the_middle_of_a_rollover_is_taken_back_into_it() {
+    let home = Home::new();
+    home.ask("POST", "/roll", &json!({}));
+    let before = home.states();
+    let gone = home.bench.call(home.token.who(), "DELETE", "/api/v1/domains/d.example/", None);
+    let change = gone.header("petrel-change").unwrap().to_owned();
+    let back = home.bench.post(home.token.who(), &format!("/api/v1/restore/{change}/"), "{}");
+    assert_eq!(back.status, 201, "{}", back.text);
+    let mut after = home.states();
+    after.sort();
+    assert_eq!(after, before);
+    assert!(!home.ask("GET", "", &Value::Null).json()["next"][0].is_null());
+}

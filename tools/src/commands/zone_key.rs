@@ -1,0 +1,122 @@
+//! `dnsctl key` for the keys of domains: shows them, rolls them, takes keys from elsewhere.
+//!
+//! Invariant: of a secret only the file is known here, and it goes to the local socket alone.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::domain::canonical;
+use super::zone_text;
+use crate::args::{Key, KeyKind};
+use crate::failure::Failure;
+use crate::output::{Output, printable};
+use crate::remote::{Ask, Method, Remote, segment};
+use crate::table::{Shown, columns};
+
+/// Runs the command.
+///
+/// # Errors
+/// Those of the control plane, and of files.
+pub(super) fn run(args: &Key, dir: Option<&Path>, output: &mut Output<'_>) -> Result<(), Failure> {
+    let remote = Remote::of(&args.reach, dir)?;
+    let keys = match &args.kind {
+        KeyKind::Snapshot { .. } => return Ok(()),
+        KeyKind::Status { name } => remote.json(&Ask::get(&path(name, "")))?,
+        KeyKind::Roll { name, keytype, algorithm } => {
+            let mut body = json!({});
+            if let Some(keytype) = keytype {
+                body["keytype"] = keytype.as_str().into();
+            }
+            if let Some(algorithm) = algorithm {
+                body["algorithm"] = (*algorithm).into();
+            }
+            super::written(&remote, &Ask::with(Method::POST, &path(name, "/roll"), &body), output)?
+        }
+        KeyKind::Stop { name } => super::written(&remote, &Ask::delete(&path(name, "/roll")), output)?,
+        KeyKind::Withdraw { name } => {
+            super::written(&remote, &Ask::with(Method::POST, &path(name, "/withdraw"), &json!({})), output)?
+        }
+        KeyKind::DsSeen { name, tag, ttl, force } => {
+            let body = json!({ "tag": tag, "ttl": ttl, "force": force });
+            super::written(&remote, &Ask::with(Method::POST, &path(name, "/ds-seen"), &body), output)?
+        }
+        KeyKind::Lifetime { name, zsk, ksk } => {
+            let mut body = json!({});
+            for (key, days) in [("zsk_lifetime", zsk), ("ksk_lifetime", ksk)] {
+                if let Some(days) = days {
+                    body[key] = lifetime(days)?;
+                }
+            }
+            remote.json(&Ask::with(Method::PATCH, &path(name, ""), &body))?
+        }
+        KeyKind::Import { name, private, key, keytype, algorithm } => {
+            let mut body = json!({ "private": zone_text::read(private)? });
+            if let Some(key) = key {
+                body["key"] = zone_text::read(key)?.into();
+            }
+            if let Some(keytype) = keytype {
+                body["keytype"] = keytype.as_str().into();
+            }
+            if let Some(algorithm) = algorithm {
+                body["algorithm"] = algorithm.to_string().into();
+            }
+            if !remote.is_local() {
+                return Err(Failure::Usage("private keys go over the local socket only".into()));
+            }
+            let path = format!("/api/admin/domains/{}/keys/", segment(&canonical(name)));
+            remote.json(&Ask::with(Method::POST, &path, &body))?
+        }
+        KeyKind::Export { name } => return export(&remote.json(&Ask::get(&path(name, "")))?, output),
+    };
+    output.report(&shown(keys))
+}
+
+/// Where the keys of a zone are.
+fn path(name: &str, rest: &str) -> String {
+    format!("/api/zones/{}/keys{rest}", segment(&canonical(name)))
+}
+
+/// Days of the command line: a number, or null for what the server says.
+fn lifetime(text: &str) -> Result<Value, Failure> {
+    if text == "default" {
+        return Ok(Value::Null);
+    }
+    let days: Result<u32, _> = text.parse();
+    days.map(Value::from).map_err(|_| Failure::Usage(format!("`{text}` is no number of days, and not `default`")))
+}
+
+/// The keys as a table, then what happens next.
+fn shown(keys: Value) -> Shown {
+    let fields = columns([
+        ("tag", "tag"),
+        ("keytype", "type"),
+        ("algorithm", "algorithm"),
+        ("state", "state"),
+        ("since", "since"),
+        ("announced", "announced"),
+        ("signs", "signs zone"),
+        ("wanted", "DS wanted"),
+        ("ds_seen", "DS seen"),
+        ("ds_gone", "DS gone"),
+    ]);
+    let rows = keys["keys"].as_array().cloned().unwrap_or_default();
+    let mut text = Shown::table(rows, &fields, "no keys").text;
+    for next in keys["next"].as_array().into_iter().flatten() {
+        let what = printable(next["what"].as_str().unwrap_or_default());
+        text.push_str(&match next["at"].as_str() {
+            Some(at) => format!("next, at {}: {what}\n", printable(at)),
+            None => format!("next: {what}\n"),
+        });
+    }
+    Shown { value: keys, text }
+}
+
+/// The DNSKEY records, as lines of a zone file.
+fn export(keys: &Value, output: &mut Output<'_>) -> Result<(), Failure> {
+    let zone = keys["zone"].as_str().unwrap_or_default();
+    let records: Vec<&str> =
+        keys["keys"].as_array().into_iter().flatten().filter_map(|key| key["dnskey"].as_str()).collect();
+    let lines: String = records.iter().map(|dnskey| format!("{zone}. IN DNSKEY {dnskey}\n")).collect();
+    output.report(&Shown { text: printable(&lines), value: json!({ "zone": zone, "dnskey": records }) })
+}

@@ -22,7 +22,7 @@ fn main() -> io::Result<()> {
     let source = ZoneSource { path: PathBuf::from(file), origin: None };
     let zone = read_zone(&source, &ReadOptions::default()).map_err(|cause| io::Error::other(format!("{cause:?}")))?;
     let mut out = io::stdout().lock();
-    for verifier in [Verifier::Ring, Verifier::RustCrypto] {
+    for verifier in [Verifier::Ring, Verifier::RustCrypto, Verifier::AwsLc] {
         for jobs in [1, 2] {
             measure(&zone, verifier, jobs, rounds.get(), &mut out)?;
         }

@@ -1,8 +1,8 @@
 //! Signs a zone file, has the gate judge it, and says what that took: `sign FILE ORIGIN nsec|nsec3|opt-out KEY THREADS [OUT]`.
 //!
-//! KEY is `ours` (algorithm 13 as the server signs with it, which is verified by ring), `fast` (the same by ring, which is
-//! verified by the crate p256), `ed25519` (only signed), or `constant`, which makes 64 octets out of nothing and leaves the
-//! cost of everything but the signatures. Each line is a name and a value.
+//! KEY is `ours` (algorithm 13 as the server signs much with it, by ring), `single` (as it signs single changes, by the crate
+//! p256), `ed25519`, all verified by aws-lc-rs, or `constant`, which makes 64 octets out of nothing and leaves the cost of
+//! everything but the signatures. Each line is a name and a value.
 
 use std::error::Error;
 use std::io::{self, BufWriter, Write};
@@ -27,10 +27,10 @@ const DAY_SECS: u32 = 86_400;
 enum Pair {
     /// Nothing.
     Constant,
-    /// A key, so that equal messages have equal signatures.
-    Ours(KeyPair),
     /// A key, as fast as it can be.
-    Fast(KeyPair),
+    Ours(KeyPair),
+    /// A key, so that equal messages have equal signatures.
+    Single(KeyPair),
 }
 
 impl Pair {
@@ -39,9 +39,9 @@ impl Pair {
         match kind {
             "constant" => Ok(Pair::Constant),
             "ours" => Ok(Pair::Ours(KeyPair::generate(Algorithm::EcdsaP256Sha256)?)),
-            "fast" => Ok(Pair::Fast(KeyPair::generate(Algorithm::EcdsaP256Sha256)?)),
-            "ed25519" => Ok(Pair::Fast(KeyPair::generate(Algorithm::Ed25519)?)),
-            _ => Err("the key is ours, fast, ed25519 or constant".into()),
+            "single" => Ok(Pair::Single(KeyPair::generate(Algorithm::EcdsaP256Sha256)?)),
+            "ed25519" => Ok(Pair::Ours(KeyPair::generate(Algorithm::Ed25519)?)),
+            _ => Err("the key is ours, single, ed25519 or constant".into()),
         }
     }
 
@@ -49,16 +49,15 @@ impl Pair {
     fn dnskey(&self) -> Dnskey {
         match self {
             Pair::Constant => Dnskey { flags: Role::Csk.flags(), algorithm: 13, public: vec![1; 64] },
-            Pair::Ours(pair) | Pair::Fast(pair) => pair.dnskey(Role::Csk),
+            Pair::Ours(pair) | Pair::Single(pair) => pair.dnskey(Role::Csk),
         }
     }
 
-    /// What verifies its signatures, which is not what made them; none for what nothing else here verifies.
+    /// What verifies its signatures, which is not what made them; none for what is no signature.
     fn verifier(&self) -> Option<Verifier> {
         match self {
-            Pair::Ours(_) => Some(Verifier::Ring),
-            Pair::Fast(pair) if pair.algorithm() == Algorithm::EcdsaP256Sha256 => Some(Verifier::RustCrypto),
-            Pair::Fast(_) | Pair::Constant => None,
+            Pair::Ours(_) | Pair::Single(_) => Some(Verifier::AwsLc),
+            Pair::Constant => None,
         }
     }
 }
@@ -67,8 +66,8 @@ impl Signer for Pair {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         let signature = match self {
             Pair::Constant => return Ok(vec![0x5a; 64]),
-            Pair::Ours(pair) => pair.sign(message),
-            Pair::Fast(pair) => pair.sign_bulk(message),
+            Pair::Ours(pair) => pair.sign_bulk(message),
+            Pair::Single(pair) => pair.sign(message),
         };
         signature.map_err(|error| SignerError(error.to_string()))
     }
@@ -78,7 +77,7 @@ impl Signer for Pair {
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [file, origin, denial, kind, threads, rest @ ..] = arguments.as_slice() else {
-        return Err("usage: sign FILE ORIGIN nsec|nsec3|opt-out ours|fast|ed25519|constant THREADS [OUT]".into());
+        return Err("usage: sign FILE ORIGIN nsec|nsec3|opt-out ours|single|ed25519|constant THREADS [OUT]".into());
     };
     let denial = match denial.as_str() {
         "nsec" => Denial::Nsec,

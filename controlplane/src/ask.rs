@@ -19,6 +19,8 @@ pub const TIME_MAX: Duration = Duration::from_secs(5);
 const DS_TIME_MAX: Duration = Duration::from_secs(15);
 /// How often a question is sent.
 const TRY_COUNT: u32 = 3;
+/// How many addresses of a host are asked: it is whoever has the domain that says which.
+const ADDRESS_COUNT_MAX: usize = 4;
 /// How long an answer is waited for each time.
 const TRY_TIME: Duration = Duration::from_millis(1200);
 /// How many servers of a parent are asked for DS: the root zone has thirteen.
@@ -153,7 +155,7 @@ fn addresses_of(
 ) -> Result<Vec<IpAddr>, LookupError> {
     let answer = resolver(host, qtype)?;
     let of_type = answer.answers.iter().filter(|rr| rr.rtype == qtype);
-    Ok(of_type.filter_map(|rr| address(&rr.rdata)).collect())
+    Ok(of_type.filter_map(|rr| address(&rr.rdata)).take(ADDRESS_COUNT_MAX).collect())
 }
 
 /// The address in the RDATA of A or AAAA.
@@ -177,6 +179,8 @@ pub struct Question<'n> {
 #[must_use]
 pub fn ask(server: SocketAddr, question: Question<'_>, until: Instant) -> Option<Message> {
     (0..TRY_COUNT).find_map(|_| {
+        // Nothing is sent when the time is over.
+        left(until).ok()?;
         let until = until.min(Instant::now() + TRY_TIME);
         let answer = over_udp(server, question, until).ok()?;
         if answer.header.flags.contains(Flags::TC) { over_tcp(server, question, until).ok() } else { Some(answer) }

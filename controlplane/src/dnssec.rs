@@ -5,6 +5,7 @@
 //! was edited; so signatures hold for 15 days at least. Invariants: secrets are opened here only; nothing leaves
 //! signed that the gate has not passed, which verifies with another implementation than the one that signed.
 
+mod opened;
 mod shown;
 
 use std::collections::HashMap;
@@ -25,14 +26,14 @@ use crate::keys::{
     SealFileError, SigningKey,
 };
 use crate::roll::{self, Duties};
-use crate::sign::{
-    self, Announce, Before, Denial as Chain, Key, Plan, Published, SignError, Signer, SignerError, Times,
-};
+use crate::sign::{self, Announce, Before, Denial as Chain, Key, Plan, Published, SignError, Times};
 use crate::store::DomainId;
 use crate::store::domains::{Denial, Domain};
 use crate::store::keys::{NewKey, State, StoredKey};
 
 pub use shown::{ds_of, requests_of, shown_key, shown_keys};
+
+use opened::{InBulk, Opened};
 
 /// For how long a signature holds, in seconds.
 const VALIDITY_SECS: u32 = 21 * 86_400;
@@ -158,24 +159,6 @@ struct SignedZones {
 impl std::fmt::Debug for Dnssec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Dnssec").finish_non_exhaustive()
-    }
-}
-
-/// A key that can sign.
-struct Opened {
-    /// The key.
-    pair: SigningKey,
-    /// RDATA of its DNSKEY.
-    rdata: Vec<u8>,
-    /// The tag of that.
-    tag: u16,
-}
-
-impl Signer for Opened {
-    /// Deterministically, with the crate p256 where it can be: signing and ring's verification together take less than ring's
-    /// signing and p256's verification, which is five times as slow.
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
-        self.pair.sign(message).map_err(SignerError)
     }
 }
 
@@ -327,7 +310,8 @@ impl Dnssec {
         };
         let before = self.signed.lock().unwrap_or_else(PoisonError::into_inner).zones.get(&signatory.domain).cloned();
         let published: &dyn Published = before.as_deref().map_or(served, |before| before);
-        let signed = signatory.with_plan(|plan| sign::sign(&zone, plan, published, jobs))?;
+        let sign = |plan: &Plan<'_>| sign::sign(&zone, plan, published, jobs);
+        let signed = if jobs.get() > 1 { signatory.with_plan_in_bulk(sign) } else { signatory.with_plan(sign) }?;
         drop(zone);
         let since = before.is_none().then(|| Before::new(served, signed.zone.apex()));
         let judge = |gate: &Gate<'_>| match &since {
@@ -432,10 +416,22 @@ pub struct Signatory {
 impl Signatory {
     /// Hands the plan to whoever signs.
     pub fn with_plan<T>(&self, sign: impl FnOnce(&Plan<'_>) -> T) -> T {
-        let keys: Vec<_> = self.pens.iter().map(|(key, duties)| key.plan(*duties)).collect();
+        let keys: Vec<_> = self.pens.iter().map(|(key, duties)| key.plan(*duties, &**key)).collect();
+        self.with_keys(&keys, sign)
+    }
+
+    /// As [`Signatory::with_plan`], for whoever has much to sign.
+    fn with_plan_in_bulk<T>(&self, sign: impl FnOnce(&Plan<'_>) -> T) -> T {
+        let pens: Vec<_> = self.pens.iter().map(|(key, duties)| (InBulk(key), *duties)).collect();
+        let keys: Vec<_> = pens.iter().map(|(pen, duties)| pen.0.plan(*duties, pen)).collect();
+        self.with_keys(&keys, sign)
+    }
+
+    /// Hands the plan with these keys to whoever signs.
+    fn with_keys<T>(&self, keys: &[Key<'_>], sign: impl FnOnce(&Plan<'_>) -> T) -> T {
         let asked = self.dnskeys(|duties| duties.is_asked_for);
         sign(&Plan {
-            keys: &keys,
+            keys,
             extra_dnskeys: &self.others,
             announce: if self.ends { Announce::Removal } else { Announce::Keys(&asked) },
             denial: self.chain,
@@ -468,7 +464,7 @@ impl Signatory {
             remaining_secs_min: REMAINING_SECS_MIN,
             keys: &self.dnskeys(|duties| duties.signs_keys),
             unannounced: &self.dnskeys(|duties| !duties.is_announced),
-            verifier: Verifier::Ring,
+            verifier: Verifier::AwsLc,
             jobs,
         };
         pass(&gate)
@@ -483,21 +479,6 @@ impl Signatory {
     /// RDATA of DNSKEY of the keys that sign and do this besides.
     fn dnskeys(&self, does: impl Fn(&Duties) -> bool) -> Vec<&[u8]> {
         self.pens.iter().filter(|(_, duties)| does(duties)).map(|(key, _)| &*key.rdata).collect()
-    }
-}
-
-impl Opened {
-    /// As the signer wants it.
-    fn plan(&self, duties: Duties) -> Key<'_> {
-        Key {
-            dnskey: &self.rdata,
-            is_announced: duties.is_announced,
-            tag: self.tag,
-            algorithm: self.pair.algorithm().number(),
-            signs_keys: duties.signs_keys,
-            signs_zone: duties.signs_zone,
-            signer: self,
-        }
     }
 }
 

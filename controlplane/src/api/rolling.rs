@@ -226,9 +226,12 @@ impl Api {
             }
         }
         let wanted = Wanted { role: Some(role), algorithm: None };
-        let made = self.successors(&domain, &keys, wanted)?;
+        let made = aside(|| self.successors(&domain, &keys, wanted))?;
         let actor = self.roller(&domain);
-        self.store.write(move |txn| change::begin_roll(txn, &actor, id, wanted, made)).await?;
+        let offered = made.clone();
+        let begun = self.store.write(move |txn| change::begin_roll(txn, &actor, id, wanted, made)).await;
+        self.settle_keys(&offered, begun.as_ref().ok().map(|(domain, _)| domain));
+        begun?;
         info!(zone = %domain.name, "a {role} of {} is rolled", domain.name);
         Ok(())
     }

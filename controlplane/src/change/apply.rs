@@ -5,11 +5,12 @@ use snapshot::dns::rtype::Rtype;
 
 use super::edits::{Edit, State};
 use super::{Actor, Refusal, Target};
+use crate::geo;
+use crate::store::Txn;
 use crate::store::changes::Node;
 use crate::store::domains::Domain;
 use crate::store::rrsets::{Record, Rrset};
 use crate::store::usage::Delta;
-use crate::store::{StoreError, Txn};
 
 /// What applying targets came to.
 #[derive(Debug, Default)]
@@ -115,7 +116,7 @@ fn write(
     mut rrset: Rrset,
     ttl_secs: u32,
     records: Vec<Record>,
-) -> Result<Rrset, StoreError> {
+) -> Result<Rrset, Refusal> {
     let mut old = std::mem::take(&mut rrset.records);
     rrset.records = records
         .into_iter()
@@ -135,6 +136,8 @@ fn write(
             record
         })
         .collect();
+    // With what stays, it may be more than it seemed.
+    geo::check(rrset.rtype, &rrset.records).map_err(|cause| Refusal::Rules(vec![cause]))?;
     rrset.records.sort_by_key(|record| if record.id == 0 { i64::MAX } else { record.id });
     rrset.ttl_secs = ttl_secs;
     rrset.touched_us = actor.now_us;

@@ -199,8 +199,9 @@ pub fn set_lifetimes(
 /// As [`begin_roll`].
 pub fn import_key(txn: &Txn<'_>, actor: &Actor, domain: DomainId, key: NewKey) -> Result<Domain, Refusal> {
     let domain = owned_domain(txn, actor, domain)?;
-    // Nor does anything depend on the keys of a domain that lost all of them.
-    let is_idle = domain.denial == Denial::Off || rolling_keys(txn, domain.id)?.is_empty();
+    // Nor does anything depend on the keys of a domain that lost those that it was signed with.
+    let is_lost = rolling_keys(txn, domain.id)?.iter().all(|key| key.state == State::Generated);
+    let is_idle = domain.denial == Denial::Off || is_lost;
     let state = if is_idle { State::Active } else { State::Generated };
     if state == State::Active {
         let is_replaced = |old: &Key| old.role.name() == key.role || old.role.name() == "csk" || key.role == "csk";

@@ -45,6 +45,9 @@ pub enum MmdbError {
     },
 }
 
+/// How many networks are read: the largest databases of cities have some ten million.
+const NETWORK_COUNT_MAX: usize = 1 << 25;
+
 /// Reads a file. O(networks); a database of countries takes about a second.
 ///
 /// # Errors
@@ -57,7 +60,10 @@ pub fn places(file: &Path) -> Result<Segment, MmdbError> {
     let mut builder = PlacesBuilder::default();
     // Many networks have the same record, so each is read once.
     let mut known: HashMap<usize, Location> = HashMap::new();
-    for network in reader.networks(WithinOptions::default()).map_err(format)? {
+    for (count, network) in reader.networks(WithinOptions::default()).map_err(format)?.enumerate() {
+        if count >= NETWORK_COUNT_MAX {
+            return Err(build(BuildError::TooLarge("the table of places")));
+        }
         let network = network.map_err(format)?;
         let location = match network.offset().and_then(|offset| known.get(&offset).copied()) {
             Some(location) => location,

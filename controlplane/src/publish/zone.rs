@@ -75,13 +75,15 @@ pub(super) fn prepare<'d>(
     domain: &Domain,
     signer: Option<&'d Dnssec>,
 ) -> Result<Prepared<'d>, ZoneError> {
+    // First, because it costs next to nothing to find out that nothing can be signed now.
+    let signing = signatory(reader, domain, signer)?;
     let mut zone = read(reader, domain)?;
     let worst = check::check(&zone).into_iter().find(|finding| finding.severity == Severity::Error);
     if let Some(finding) = worst {
         return Err(ZoneError::Unservable(finding.message));
     }
     check::prune(&mut zone);
-    Ok(Prepared { domain: domain.id, zone, signing: signatory(reader, domain, signer)? })
+    Ok(Prepared { domain: domain.id, zone, signing })
 }
 
 impl Prepared<'_> {

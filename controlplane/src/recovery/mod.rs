@@ -112,6 +112,7 @@ pub fn recover(
     let name = |apex: String| apex.trim_end_matches('.').to_owned();
     let serials: HashMap<String, u32> = zones.map(|facts| (name(facts.apex.to_string()), facts.serial)).collect();
     let former = if content == Content::Database { store::former_domains(state) } else { Vec::new() };
+    let signed = loaded.as_ref().map(|loaded| salvage::signed(&loaded.view)).unwrap_or_default();
     let salvaged = match (content, &loaded) {
         (Content::Snapshot, Some(loaded)) => salvage::read(&loaded.view)?,
         _ => Vec::new(),
@@ -134,13 +135,14 @@ pub fn recover(
             let last = republish(txn, Republish { published, serials, gone: lost, now_us })?;
             let proved = keep_proofs(txn, &served, now_us)?;
             accept(txn, &current.manifest)?;
+            let keyless = salvage::protect(txn, signed)?;
             let adopted = if salvaged.is_empty() {
                 salvage::Adopted::default()
             } else {
                 salvage::adopt(txn, salvaged, operator(txn, now_us)?, now_us)?
             };
             let change = last.0.max(txn.head()?.change.0);
-            let salvage::Adopted { made, keyless, unknown, returned } = adopted;
+            let salvage::Adopted { made, unknown, returned } = adopted;
             let domain_count = domain_count + made.len() as u64;
             let gone = names;
             Ok::<_, Refusal>(Some(Recovered {

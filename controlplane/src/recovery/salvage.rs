@@ -15,6 +15,7 @@ use snapshot::image::{RrsetBody, View, Zone};
 
 use crate::change::{self, Change, Edits, House, NewDomain, Refusal, Target};
 use crate::store::domains::{Denial, SerialPolicy, Soa, SoaMode};
+use crate::store::keys::State;
 use crate::store::rrsets::Record;
 use crate::store::{AccountId, StoreError, Txn};
 
@@ -114,13 +115,69 @@ fn soa_of(apex: &Name, body: &RrsetBody<'_>) -> Option<Soa> {
 const SIGNING: [Rtype; 7] =
     [Rtype::RRSIG, Rtype::NSEC, Rtype::NSEC3, Rtype::NSEC3PARAM, Rtype::DNSKEY, Rtype::CDS, Rtype::CDNSKEY];
 
+/// A zone that is signed in service.
+pub(super) struct SignedZone {
+    /// Its name, without a dot at the end.
+    name: String,
+    /// How it denies.
+    denial: Denial,
+    /// RDATA of the DNSKEY records that a parent makes DS records of.
+    entries: Vec<Vec<u8>>,
+}
+
+/// The zones of a view that are signed.
+pub(super) fn signed(view: &View) -> Vec<SignedZone> {
+    let of = |apex: &Name| {
+        let zone = view.zone(apex.as_ref())?;
+        let node = zone.nodes().next()?;
+        let rdatas = |rtype: Rtype| {
+            let body = node.rrsets().find(|body| body.rtype == rtype)?;
+            Some(records(apex, &body)?.1.into_iter().map(|record| record.rdata).collect::<Vec<_>>())
+        };
+        let denial = if rdatas(Rtype::NSEC3PARAM).is_some() { Denial::Nsec3 } else { Denial::Nsec };
+        let mut entries = rdatas(Rtype::DNSKEY)?;
+        // The bit SEP (RFC 4034 section 2.1.1).
+        entries.retain(|rdata| rdata.get(1).is_some_and(|flags| flags & 1 != 0));
+        Some(SignedZone { name: apex.to_string().trim_end_matches('.').to_owned(), denial, entries })
+    };
+    view.zones().iter().filter(|facts| facts.signed).filter_map(|facts| of(&facts.apex)).collect()
+}
+
+/// Sees to it that nothing is published of domains that are signed in service with keys that the database lacks: whatever it
+/// made of them would be bogus to whoever has the DS of those. No key signs them until their operator has decided, so that
+/// what is in service stays. Their names.
+///
+/// # Errors
+/// [`Refusal::Store`].
+pub(super) fn protect(txn: &Txn<'_>, zones: Vec<SignedZone>) -> Result<Vec<String>, Refusal> {
+    let mut keyless = Vec::new();
+    for SignedZone { name, denial, entries } in zones {
+        let Some(mut domain) = txn.domain_by_name(&name)? else { continue };
+        let keys = txn.keys(domain.id)?;
+        let theirs = txn.rrset(domain.id, &[], Rtype::DNSKEY)?;
+        let theirs: Vec<_> = theirs.iter().flat_map(|rrset| rrset.enabled()).map(|record| &record.rdata).collect();
+        let is_ours = |entry: &Vec<u8>| keys.iter().any(|key| entry.get(4..) == Some(&*key.key.public));
+        if entries.iter().all(|entry| is_ours(entry) || theirs.contains(&entry)) {
+            continue;
+        }
+        for key in keys {
+            txn.move_key(key.id, Some(State::Generated), domain.changed_us)?;
+        }
+        if domain.denial == Denial::Off {
+            domain.denial = denial;
+            txn.update_domain(&domain)?;
+        }
+        keyless.push(name);
+    }
+    keyless.sort();
+    Ok(keyless)
+}
+
 /// What was taken over, by name.
 #[derive(Debug, Default)]
 pub(super) struct Adopted {
     /// Domains that were made.
     pub(super) made: Vec<String>,
-    /// Domains that are signed in service, with keys that the database lacks.
-    pub(super) keyless: Vec<String>,
     /// Signed zones of which the database has nothing.
     pub(super) unknown: Vec<String>,
     /// Domains that the snapshot lacks.
@@ -128,8 +185,7 @@ pub(super) struct Adopted {
 }
 
 /// Makes the domains of the database what the snapshot has; those that it lacks are made for `operator`, but for signed ones: those
-/// stay in service as they are. Domains that were signed since get their content and no key: whatever is published of them
-/// without one would be bogus to whoever has their DS, so the gate keeps what is in service until somebody decides.
+/// stay in service as they are.
 ///
 /// # Errors
 /// [`Refusal`]; nothing is changed then.
@@ -151,14 +207,7 @@ pub(super) fn adopt(txn: &Txn<'_>, zones: Vec<Salvaged>, operator: AccountId, no
                 adopted.unknown.push(name);
                 continue;
             }
-            Some(mut domain) => {
-                if is_signed && domain.denial == Denial::Off && txn.keys(domain.id)?.is_empty() {
-                    domain.denial = denial;
-                    txn.update_domain(&domain)?;
-                    adopted.keyless.push(name);
-                }
-                domain
-            }
+            Some(domain) => domain,
             None => {
                 adopted.made.push(name.clone());
                 change::create(txn, &actor(operator), new_domain(name, soa.clone()))?.domain
@@ -178,7 +227,7 @@ pub(super) fn adopt(txn: &Txn<'_>, zones: Vec<Salvaged>, operator: AccountId, no
         let actor = actor(domain.account);
         change::commit(txn, Change { actor, domain: domain.id, precondition: None, edits, dry_run: false })?;
     }
-    for names in [&mut adopted.made, &mut adopted.keyless, &mut adopted.unknown, &mut adopted.returned] {
+    for names in [&mut adopted.made, &mut adopted.unknown, &mut adopted.returned] {
         names.sort();
     }
     Ok(adopted)

@@ -75,7 +75,8 @@ impl PlacesBuilder {
     /// nowhere. Of a prefix of IPv6 with more than 64 bits the first of each 64 counts.
     ///
     /// # Errors
-    /// [`BuildError::Places`] if the prefix is none, or not behind the others.
+    /// [`BuildError::Places`] if the prefix is none, or not behind the others; [`BuildError::TooLarge`] for more than 2^24 of a
+    /// family.
     pub fn push(&mut self, first: IpAddr, len: u8, location: Location) -> Result<(), BuildError> {
         match first {
             IpAddr::V4(first) => self.ipv4.push(u64::from(first.to_bits()), len, location),
@@ -147,7 +148,8 @@ impl Fold {
         }
         self.fill(first.into());
         self.add(len, location);
-        Ok(())
+        // A tree that shares its branches can have more networks than there is memory for.
+        if self.prefixes.len() > PREFIX_COUNT_MAX { Err(BuildError::TooLarge("the table of places")) } else { Ok(()) }
     }
 
     /// Covers the addresses up to `end`, which are nowhere, with as few prefixes as can be.

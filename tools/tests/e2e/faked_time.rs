@@ -39,7 +39,8 @@ fn a_resolver_is_content_for_two_weeks_without_the_control_plane_and_three_after
     let signed = u64::try_from(controlplane::clock::now_us() / 1_000_000).unwrap() + 14 * DAY;
     assert!(ends > signed + 20 * DAY && ends <= signed + 21 * DAY, "{ends} is not three weeks after {signed}");
     assert_eq!(faked.figure("dns_signatures_expiring"), Some(0));
-    let late = faked.resolver(&format!("+{}", 36 * DAY));
+    // Unbound lets signatures hold for a day longer than they say, for clocks that are wrong.
+    let late = faked.resolver(&format!("+{}", 37 * DAY));
     assert_eq!(late.ask("www.kept.example", 1).0, SERVFAIL, "the test can tell");
 }
 

@@ -115,11 +115,16 @@ impl Api {
     /// Makes sure that nobody depends on the signatures of a domain: whoever has a DS of it takes it for bogus without them.
     async fn is_not_trusted(&self, domain: &Domain) -> Result<(), Refusal> {
         let still = match self.parent_ds(&domain.name).await {
-            Some(Ok(parent)) => parent.sets.iter().any(|set| !set.is_empty()),
-            // Of a domain that is not in the world there is no DS, and what the operator said of one holds.
-            Some(Err(_)) | None => {
-                self.read(|reader| reader.keys(domain.id))?.iter().any(|key| key.ds.seen_us.is_some())
+            Some(Ok(parent)) => !parent.is_complete || parent.sets.iter().any(|set| !set.is_empty()),
+            Some(Err(cause)) => {
+                let text = format!(
+                    "whether the parent has DS records of the zone cannot be told, as {cause}: without signatures it would be \
+                     bogus. force ends signing all the same."
+                );
+                return Err(Refusal::conflict(&text));
             }
+            // With nobody to ask, what the operator said of one holds.
+            None => self.read(|reader| reader.keys(domain.id))?.iter().any(|key| key.ds.seen_us.is_some()),
         };
         if still {
             let text = "the parent has DS records of the zone: without signatures it would be bogus. Remove them there and \

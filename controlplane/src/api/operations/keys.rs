@@ -10,6 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::super::Api;
+use super::super::aside;
 use super::super::domains::object;
 use super::super::rolling::{Standing, seen};
 use super::field;
@@ -291,8 +292,11 @@ async fn roll(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let (domain, actor) = (call.domain()?.clone(), app.actor(&call, "operations")?);
     let id = domain.id;
     let standing = app.read(|reader| app.standing(reader, domain))?;
-    let made = app.new_successors(&standing, wanted)?;
-    let (domain, change) = app.change(move |txn: &Txn<'_>| change::begin_roll(txn, &actor, id, wanted, made)).await?;
+    let made = aside(|| app.new_successors(&standing, wanted))?;
+    let offered = made.clone();
+    let begun = app.change(move |txn: &Txn<'_>| change::begin_roll(txn, &actor, id, wanted, made)).await;
+    app.settle_keys(&offered, begun.as_ref().ok().map(|(domain, _)| domain));
+    let (domain, change) = begun?;
     app.keys_reply(&call, &domain, Some(change)).await
 }
 

@@ -3,6 +3,7 @@
 //! It knows no records and no time. Invariant: what cannot be judged is [`Verdict::Unsupported`], never good or bad. RFC
 //! 3110, 5702, 6605, 8080, 8624.
 
+use aws_lc_rs::signature as aws;
 use p256::ecdsa::signature::Verifier as _;
 use p256::ecdsa::{Signature, VerifyingKey};
 use ring::digest;
@@ -36,6 +37,10 @@ pub(super) enum PublicKey<'z> {
     Curve(UnparsedPublicKey<Vec<u8>>),
     /// A point on P-256, for the crate p256. Reading it includes the check that it is on the curve.
     P256(Box<VerifyingKey>),
+    /// A key that aws-lc-rs has read and found to be one.
+    Aws(Box<aws::ParsedPublicKey>),
+    /// RSA with SHA-256, for aws-lc-rs: exponent and modulus without leading zeros.
+    AwsRsa(aws::RsaPublicKeyComponents<&'z [u8]>),
     /// RSA.
     Rsa {
         /// What it signs with.
@@ -56,6 +61,12 @@ impl<'z> PublicKey<'z> {
     pub(super) fn read(algorithm: u8, public_key: &'z [u8], verifier: Verifier) -> PublicKey<'z> {
         match (algorithm, verifier) {
             (5 | 7, _) => PublicKey::rsa(&RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY, public_key),
+            (8, Verifier::AwsLc) => match PublicKey::rsa(&RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, public_key) {
+                PublicKey::Rsa { exponent: e, modulus: n, .. } => {
+                    PublicKey::AwsRsa(aws::RsaPublicKeyComponents { n, e })
+                }
+                other => other,
+            },
             (8, _) => PublicKey::rsa(&RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, public_key),
             (10, _) => PublicKey::rsa(&RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY, public_key),
             (13, Verifier::Ring) => PublicKey::curve(&ECDSA_P256_SHA256_FIXED, uncompressed(public_key)),
@@ -63,6 +74,9 @@ impl<'z> PublicKey<'z> {
                 Ok(key) => PublicKey::P256(Box::new(key)),
                 Err(_) => PublicKey::Malformed,
             },
+            (13, Verifier::AwsLc) => PublicKey::aws(&aws::ECDSA_P256_SHA256_FIXED, &uncompressed(public_key)),
+            (14, Verifier::AwsLc) => PublicKey::aws(&aws::ECDSA_P384_SHA384_FIXED, &uncompressed(public_key)),
+            (15, Verifier::AwsLc) => PublicKey::aws(&aws::ED25519, public_key),
             (14, _) => PublicKey::curve(&ECDSA_P384_SHA384_FIXED, uncompressed(public_key)),
             (15, _) => PublicKey::curve(&ED25519, public_key.to_vec()),
             (16, _) => PublicKey::Unsupported("Ed448 is not implemented here"),
@@ -76,6 +90,14 @@ impl<'z> PublicKey<'z> {
     /// A key of an elliptic curve.
     fn curve(algorithm: &'static dyn VerificationAlgorithm, point: Vec<u8>) -> PublicKey<'z> {
         PublicKey::Curve(UnparsedPublicKey::new(algorithm, point))
+    }
+
+    /// A key for aws-lc-rs.
+    fn aws(algorithm: &'static dyn aws::VerificationAlgorithm, octets: &[u8]) -> PublicKey<'z> {
+        match aws::ParsedPublicKey::new(algorithm, octets) {
+            Ok(key) => PublicKey::Aws(Box::new(key)),
+            Err(_) => PublicKey::Malformed,
+        }
     }
 
     /// A key of RSA: exponent and modulus (RFC 3110 section 2).
@@ -94,6 +116,10 @@ impl<'z> PublicKey<'z> {
     pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> Verdict {
         let is_good = match self {
             PublicKey::Curve(key) => key.verify(message, signature).is_ok(),
+            PublicKey::Aws(key) => key.verify_sig(message, signature).is_ok(),
+            PublicKey::AwsRsa(key) => {
+                key.verify(&aws::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, message, signature).is_ok()
+            }
             PublicKey::P256(key) => {
                 Signature::from_slice(signature).is_ok_and(|signature| key.verify(message, &signature).is_ok())
             }
@@ -192,7 +218,7 @@ mod tests {
         let verify = |algorithm, key: &[u8], verifier| {
             PublicKey::read(algorithm, key, verifier).verify(b"message", b"signature")
         };
-        for verifier in [Verifier::Ring, Verifier::RustCrypto] {
+        for verifier in [Verifier::Ring, Verifier::RustCrypto, Verifier::AwsLc] {
             for algorithm in [0, 1, 3, 6, 12, 16, 17, 200, 253] {
                 assert!(matches!(verify(algorithm, b"key", verifier), Verdict::Unsupported(_)));
             }
@@ -206,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn both_verify_p256_and_agree_on_what_is_wrong() {
+    fn all_verify_p256_and_agree_on_what_is_wrong() {
         let random = SystemRandom::new();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
@@ -229,7 +255,7 @@ mod tests {
             ("a compressed point", signature, [&[2], &public[..32]].concat(), Verdict::Bad),
         ]);
         for (what, signature, public, expected) in cases {
-            for verifier in [Verifier::Ring, Verifier::RustCrypto] {
+            for verifier in [Verifier::Ring, Verifier::RustCrypto, Verifier::AwsLc] {
                 let verdict = PublicKey::read(13, &public, verifier).verify(b"message", &signature);
                 assert_eq!(verdict, expected, "{what} {verifier:?}");
             }

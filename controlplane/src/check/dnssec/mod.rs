@@ -55,6 +55,8 @@ pub enum Verifier {
     Ring,
     /// The crate p256 for algorithm 13, five times as slow; for the others ring too.
     RustCrypto,
+    /// aws-lc-rs for all algorithms that we sign with, as fast as ring; for the others ring too.
+    AwsLc,
 }
 
 /// Whose signatures are judged, and so by what standard.

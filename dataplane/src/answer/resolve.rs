@@ -73,8 +73,8 @@ pub(super) enum Next {
 }
 
 /// The zone that answers for a name: the deepest one, but DS belongs to the parent if that is served too (RFC 4035
-/// section 3.1.4.1).
-#[inline]
+/// section 3.1.4.1). Inlined whatever the compiler thinks of it, see [`LookupName::assign`].
+#[inline(always)]
 pub(super) fn zone_of(view: &View, name: &LookupName, qtype: Rtype) -> Option<ZoneId> {
     let id = view.find_zone(name, name.label_count())?;
     if qtype == Rtype::DS && name.label_count() > 0 && view.get(id)?.apex_labels() == name.label_count() {

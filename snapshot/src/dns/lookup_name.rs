@@ -35,7 +35,10 @@ impl LookupName {
     ///
     /// `None` if there is no whole name of at most 255 octets, or a label type other than 00; the name is then
     /// undefined. O(labels), no allocation.
-    #[inline]
+    ///
+    /// Left to the compiler, it is inlined or not with every change around it, as `answer::resolve::zone_of`: 1,590 instructions
+    /// of a hit without both, 1,539 with (`perf/instructions`).
+    #[inline(always)]
     pub fn assign(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut off = 0;
         let mut labels = 0;

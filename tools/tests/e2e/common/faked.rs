@@ -13,13 +13,42 @@ use std::time::{Duration, Instant};
 use super::plane::{Plane, follow};
 use super::tool::{DNSCTL, Ended, run};
 
+/// How often the wrapper of libfaketime is started once more.
+const TRIES_MAX: usize = 8;
 /// How long anything may take.
 const TIME_MAX: Duration = Duration::from_secs(60);
 
+/// Where libfaketime has what its processes share, by their numbers.
+const SHARED: &str = "/dev/shm";
+
+/// Removes what processes left that were killed: a later one of the same number could not start.
+fn sweep() {
+    for entry in std::fs::read_dir(SHARED).into_iter().flatten().flatten() {
+        let name = entry.file_name().into_string().unwrap_or_default();
+        let number = name.strip_prefix("faketime_shm_").or_else(|| name.strip_prefix("sem.faketime_sem_"));
+        if number.is_some_and(|number| !Path::new("/proc").join(number).exists()) {
+            // Another test may have done it.
+            std::fs::remove_file(entry.path()).ok();
+        }
+    }
+}
+
 /// What loads libfaketime into a process.
 fn preload() -> OsString {
-    let found = Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
-    let found = found.expect("the Debian package faketime is installed");
+    sweep();
+    let ask = || {
+        let found = Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
+        found.expect("the Debian package faketime is installed")
+    };
+    let mut found = ask();
+    // The number may have been taken since.
+    for _ in 0..TRIES_MAX {
+        if found.status.success() {
+            break;
+        }
+        sweep();
+        found = ask();
+    }
     assert!(found.status.success(), "{found:?}");
     String::from_utf8(found.stdout).unwrap().trim_end().into()
 }

@@ -233,38 +233,19 @@ impl Dnssec {
         state: State,
         taken: &[u16],
     ) -> Result<NewKey, DnssecError> {
-        let mut made = Err(DnssecError::TagTaken(0));
+        let mut latest = 0;
         for _ in 0..DRAWS_MAX {
-            made = match &self.device {
-                Some(device) => self.hold_key(device, domain, role, algorithm, state, taken),
-                None => self.keep_key(domain, role, &KeyPair::generate(algorithm)?, state, taken),
+            let key = match &self.device {
+                Some(device) => held_key(device, domain, role, algorithm, state)?,
+                None => self.sealed_key(domain, role, &KeyPair::generate(algorithm)?, state)?,
             };
-            if !matches!(made, Err(DnssecError::TagTaken(_))) {
-                break;
+            if !taken.contains(&key.tag) {
+                return Ok(key);
             }
-        }
-        made
-    }
-
-    /// A new key in the device.
-    fn hold_key(
-        &self,
-        device: &Arc<Device>,
-        domain: &str,
-        role: Role,
-        algorithm: Algorithm,
-        state: State,
-        taken: &[u16],
-    ) -> Result<NewKey, DnssecError> {
-        let held = device.generate(algorithm, &format!("{domain}. {algorithm}"))?;
-        let (tag, sealed) = (held.dnskey(role).tag(), held.number().kept());
-        let (role, algorithm, public) = (role.name().to_owned(), algorithm.number(), held.public().to_vec());
-        let key = NewKey { role, algorithm, tag, public, sealed, state };
-        if taken.contains(&tag) {
+            latest = key.tag;
             self.discard(&key);
-            return Err(DnssecError::TagTaken(tag));
         }
-        Ok(key)
+        Err(DnssecError::TagTaken(latest))
     }
 
     /// A key of a domain that came from elsewhere, sealed.
@@ -279,13 +260,15 @@ impl Dnssec {
         state: State,
         taken: &[u16],
     ) -> Result<NewKey, DnssecError> {
+        let key = self.sealed_key(domain, role, pair, state)?;
+        if taken.contains(&key.tag) { Err(DnssecError::TagTaken(key.tag)) } else { Ok(key) }
+    }
+
+    /// A key for the database, sealed.
+    fn sealed_key(&self, domain: &str, role: Role, pair: &KeyPair, state: State) -> Result<NewKey, DnssecError> {
         let binding = Binding::of(apex_of(domain)?, pair, role);
-        if taken.contains(&binding.tag) {
-            return Err(DnssecError::TagTaken(binding.tag));
-        }
         let sealed = self.seal.seal(pair, &binding)?;
-        let (role, algorithm) = (role.name().to_owned(), pair.algorithm().number());
-        Ok(NewKey { role, algorithm, tag: binding.tag, public: pair.public().to_vec(), sealed, state })
+        Ok(new_key(&pair.dnskey(role), role, sealed, state))
     }
 
     /// Forgets a key of [`Dnssec::make_key`] that came to no use: a device has room for so many.
@@ -523,6 +506,25 @@ fn dnskey_of(stored: &StoredKey) -> Option<(Role, Dnskey)> {
     let NewKey { role, algorithm, public, .. } = &stored.key;
     let role = Role::from_name(role)?;
     Some((role, Dnskey { flags: role.flags(), algorithm: *algorithm, public: public.clone() }))
+}
+
+/// A new key in the device, for the database.
+fn held_key(
+    device: &Arc<Device>,
+    domain: &str,
+    role: Role,
+    algorithm: Algorithm,
+    state: State,
+) -> Result<NewKey, DnssecError> {
+    let held = device.generate(algorithm, &format!("{domain}. {algorithm}"))?;
+    Ok(new_key(&held.dnskey(role), role, held.number().kept(), state))
+}
+
+/// A key for the database, whose secret is kept so.
+fn new_key(dnskey: &Dnskey, role: Role, sealed: Vec<u8>, state: State) -> NewKey {
+    let Dnskey { algorithm, public, .. } = dnskey;
+    let (role, public) = (role.name().to_owned(), public.clone());
+    NewKey { role, algorithm: *algorithm, tag: dnskey.tag(), public, sealed, state }
 }
 
 /// Keeps a value, and forgets all others if there are too many.

@@ -10,6 +10,7 @@ pub mod engine;
 pub mod guard;
 mod life;
 pub mod packet;
+pub mod prefix;
 mod quarantine;
 pub mod responder;
 mod slot;

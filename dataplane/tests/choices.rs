@@ -111,7 +111,7 @@ fn query(name: &str, rtype: Rtype, subnet: Option<&[u8]>) -> Vec<u8> {
 /// Answers queries of one batch.
 fn ask(view: &View, client: &str, transport: Transport, lot: u64, queries: &[Vec<u8>]) -> Vec<Vec<u8>> {
     // The word of resolvers in one network is taken.
-    let settings = Settings { subnets: Subnets::new([("203.0.113.0".parse().unwrap(), 24)]), ..Settings::default() };
+    let settings = Settings { subnets: Subnets::new(["203.0.113.0/24".parse().unwrap()]), ..Settings::default() };
     let client: IpAddr = client.parse().unwrap();
     let mut buffers: Vec<Vec<u8>> = queries.iter().map(|query| [&query[..], &[0; 4096]].concat()).collect();
     let lens = queries.iter().map(Vec::len);

@@ -33,7 +33,7 @@ impl ZoneSigner<'_> {
         let Some(rrset) = zone.owner(owner).and_then(|owner| owner.rrset(rtype)) else { return Ok(builder.finish()) };
         let set = Set::of(&rrset);
         let mut own = Made::default();
-        self.set_like(owner, &set, &self.published_like(owner, &set), &mut own)?;
+        self.signatures(owner, &set, &self.published_like(owner, &set), &mut own)?;
         for rdata in &set.rdatas {
             builder.push(Record { owner, rtype, ttl_secs: set.ttl_secs, rdata, line: 0 })?;
         }

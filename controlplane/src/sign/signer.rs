@@ -154,20 +154,6 @@ impl<'p> ZoneSigner<'p> {
         self.signatures(owner, set, &self.previous(owner), made)
     }
 
-    /// Makes the signatures of one RRset, or takes those of what was published of it.
-    ///
-    /// # Errors
-    /// [`SignError::Signer`].
-    pub(super) fn set_like(
-        &self,
-        owner: NameRef<'_>,
-        set: &Set<'_>,
-        previous: &Previous,
-        made: &mut Made,
-    ) -> Result<(), SignError> {
-        self.signatures(owner, set, previous, made)
-    }
-
     /// What was published before.
     pub(super) fn published(&self) -> &dyn Published {
         self.published
@@ -202,8 +188,11 @@ impl<'p> ZoneSigner<'p> {
         self.signatures(owner, &set, previous, made)
     }
 
-    /// Signs an RRset with the keys that sign its type.
-    fn signatures(
+    /// Signs an RRset with the keys that sign its type, or takes the signatures of what was published of it.
+    ///
+    /// # Errors
+    /// [`SignError::Signer`].
+    pub(super) fn signatures(
         &self,
         owner: NameRef<'_>,
         set: &Set<'_>,

@@ -6,6 +6,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use crate::prefix::Prefix;
+
 /// Octets of the option in front of the address: family, source prefix length, scope prefix length.
 const HEAD_LEN: usize = 4;
 /// Octets of the option at most.
@@ -15,7 +17,7 @@ const SCOPE_OFF: usize = 3;
 
 /// Whose word about subnets is taken: of resolvers in these networks.
 #[derive(Debug, Clone, Default)]
-pub struct Subnets(Arc<[(IpAddr, u8)]>);
+pub struct Subnets(Arc<[Prefix]>);
 
 /// The option of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,26 +35,16 @@ pub(super) struct Subnet {
 pub(super) struct BadSubnet;
 
 impl Subnets {
-    /// Networks by first address and prefix length.
+    /// Those in these networks.
     #[must_use]
-    pub fn new(networks: impl IntoIterator<Item = (IpAddr, u8)>) -> Subnets {
+    pub fn new(networks: impl IntoIterator<Item = Prefix>) -> Subnets {
         Subnets(networks.into_iter().collect())
     }
 
     /// Whether the word of this resolver is taken. O(networks).
     pub(super) fn trust(&self, resolver: IpAddr) -> bool {
         let resolver = resolver.to_canonical();
-        self.0.iter().any(|(first, len)| match (first, resolver) {
-            (IpAddr::V4(first), IpAddr::V4(resolver)) => {
-                let differing = first.to_bits() ^ resolver.to_bits();
-                differing.leading_zeros() >= u32::from(*len)
-            }
-            (IpAddr::V6(first), IpAddr::V6(resolver)) => {
-                let differing = first.to_bits() ^ resolver.to_bits();
-                differing.leading_zeros() >= u32::from(*len)
-            }
-            _ => false,
-        })
+        self.0.iter().any(|network| network.contains(resolver))
     }
 }
 
@@ -158,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_word_of_named_networks_is_taken() {
-        let subnets = Subnets::new([("192.0.2.0".parse().unwrap(), 24), ("::".parse().unwrap(), 0)]);
+        let subnets = Subnets::new(["192.0.2.0/24", "::/0"].map(|network| network.parse().unwrap()));
         for (resolver, expected) in
             [("192.0.2.7", true), ("::ffff:192.0.2.7", true), ("192.0.3.1", false), ("2001:db8::1", true)]
         {

@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use super::{Args, ConfigError, range};
 use crate::answer::Secret;
-use crate::guard::{Fairness, Limit, Over, Prefix, Responses, Rules, Settings};
+use crate::guard::{Fairness, Limit, Over, Responses, Rules, Settings};
+use crate::prefix::Prefix;
 
 /// Prefixes in all lists together, a bound for the memory of a mistake.
 const PREFIX_COUNT_MAX: usize = 100_000;
@@ -172,6 +173,6 @@ fn limit(names: [&'static str; 2], per_sec: u32, burst: Option<u32>) -> Result<O
 }
 
 /// Reads prefixes.
-fn prefixes<'t>(texts: impl Iterator<Item = &'t str>) -> Result<Vec<Prefix>, ConfigError> {
+pub(super) fn prefixes<'t>(texts: impl Iterator<Item = &'t str>) -> Result<Vec<Prefix>, ConfigError> {
     texts.map(|text| text.parse().map_err(ConfigError::Prefix)).collect()
 }

@@ -18,7 +18,7 @@ use crate::answer::{Cookies, NSID_LEN_MAX, Settings, Subnets};
 use crate::bind::{Listen, Origin, default_listen};
 use crate::engine::Choice;
 use crate::engine::xdp::Shape;
-use crate::guard::{BadPrefix, Prefix};
+use crate::prefix::BadPrefix;
 use crate::stream::Limits;
 
 mod address;
@@ -368,8 +368,7 @@ fn addresses(texts: &[String]) -> Result<Vec<Listen>, ConfigError> {
 /// Whose word about subnets is taken. Each query with one walks the list.
 fn subnets(texts: &[String]) -> Result<Subnets, ConfigError> {
     range("number of prefixes for ecs", 0, ECS_PREFIXES_MAX, texts.len() as u64)?;
-    let prefixes = texts.iter().map(|text| text.parse().map(Prefix::parts)).collect::<Result<Vec<_>, BadPrefix>>();
-    prefixes.map(Subnets::new).map_err(ConfigError::Prefix)
+    guard::prefixes(texts.iter().map(String::as_str)).map(Subnets::new)
 }
 
 /// The interfaces for AF_XDP. `auto` takes none by itself: an interface is never taken over unasked.

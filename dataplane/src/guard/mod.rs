@@ -20,10 +20,10 @@ use crate::packet::{DropReason, Outcome, Packet, Restraint, Transport};
 mod blank;
 mod buckets;
 mod clock;
-mod prefix;
+mod rules;
 mod shares;
 
-pub use prefix::{BadPrefix, Prefix, Rules};
+pub use rules::Rules;
 
 /// Bursts that the meter of a prefix remembers: its own and that of a kind, so that the two never add up twice.
 const METER_BURSTS: u64 = 2;

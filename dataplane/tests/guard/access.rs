@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use dataplane::guard::{Limit, Over, Prefix, Rules, Settings};
+use dataplane::guard::{Limit, Over, Rules, Settings};
 use dataplane::packet::{DropReason, Outcome, Restraint, Transport};
+use dataplane::prefix::Prefix;
 
 use crate::bench::{Bench, question};
 use crate::packets::with_opt;

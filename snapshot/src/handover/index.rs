@@ -104,7 +104,12 @@ impl Index {
     pub(super) fn add(&mut self, pack: PackRef, content: &Pack) -> PackNumber {
         let number = self.list(pack);
         self.order.push(number);
-        for zone in content.zones().filter(|zone| zone.base.is_none()) {
+        let mut overlays = Vec::new();
+        for zone in content.zones() {
+            if let Some(base) = zone.base.as_deref().copied() {
+                overlays.push((zone, base));
+                continue;
+            }
             self.forget_overlay(zone.apex.as_wire());
             self.put(zone.apex.as_wire(), Entry { pack: number, said: Said::of(&zone) });
         }
@@ -112,7 +117,7 @@ impl Index {
             self.forget_overlay(apex.as_wire());
             self.put(apex.as_wire(), Entry { pack: number, said: Said::default() });
         }
-        for (zone, base) in content.zones().filter_map(|zone| zone.base.as_deref().copied().map(|base| (zone, base))) {
+        for (zone, base) in overlays {
             self.forget_overlay(zone.apex.as_wire());
             let below = self.entries.get(zone.apex.as_wire()).filter(|entry| entry.is_zone());
             if below.is_some_and(|entry| entry.said.mark == mark(base)) {

@@ -412,14 +412,14 @@ fn change_signed(
     signatory: &Signatory,
     before: Option<&Zone>,
 ) -> Result<(OverlayBuilder, Zone), OverlayFailure> {
+    if signatory.chain() != Chain::Nsec {
+        return Err(OverlayFailure::Whole);
+    }
     let mut keys: Vec<Vec<u8>> = nodes.iter().map(|node| node.key.clone()).collect();
     for node in nodes.iter().filter(|node| node.is_boundary) {
         let moved = moved_by(node, rows, &overlay)?;
         keys.extend(moved.iter().filter_map(|owner| rows.node_of(owner.as_ref())));
         touched.extend(moved.into_iter().map(Touched::data));
-    }
-    if signatory.chain() != Chain::Nsec {
-        return Err(OverlayFailure::Whole);
     }
     let published: &dyn Published = before.map_or(&(), |before| before);
     let (overlay, part) = signatory.with_plan(|plan| {

@@ -36,6 +36,7 @@ impl Client {
     }
 
     /// Sends a request: the status of the reply, whether it is served if it is a change, and the beginning of its body.
+    /// The server says so when a connection has lived for long enough; the next request gets another.
     pub(crate) fn ask(&mut self, method: &str, path: &str, body: &str) -> io::Result<(u16, bool, String)> {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Token {}\r\n\
@@ -50,7 +51,7 @@ impl Client {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
         let found = line.split(' ').nth(1).and_then(|word| word.parse::<u16>().ok()).unwrap_or(0);
-        let (mut len, mut served) = (0, true);
+        let (mut len, mut served, mut is_last) = (0, true, false);
         loop {
             let mut field = String::new();
             if self.stream.read_line(&mut field)? <= 2 {
@@ -61,9 +62,13 @@ impl Client {
                 len = value.trim().parse().map_err(io::Error::other)?;
             }
             served &= !field.starts_with("petrel-served: no");
+            is_last |= field.starts_with("connection: close");
         }
         let mut reply = vec![0; len];
         self.stream.read_exact(&mut reply)?;
+        if is_last {
+            *self = self.another()?;
+        }
         Ok((found, served, String::from_utf8_lossy(&reply).chars().take(300).collect()))
     }
 }

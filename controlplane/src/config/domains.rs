@@ -36,7 +36,7 @@ pub struct DomainArgs {
     /// The least TTL in new domains [default: 3600].
     #[arg(long, value_name = "SECONDS")]
     pub minimum_ttl: Option<u32>,
-    /// Sign new domains, with this proof of what they lack [default: off].
+    /// Sign new domains, with this proof of what they lack [default: nsec].
     #[arg(long, value_name = "HOW", value_enum)]
     pub dnssec: Option<Dnssec>,
     /// Publish domains of these accounts only after it is proved that they are theirs [default: off].
@@ -66,9 +66,9 @@ pub enum Whose {
 #[serde(rename_all = "lowercase")]
 pub enum Dnssec {
     /// Not at all.
-    #[default]
     Off,
-    /// With NSEC.
+    /// With NSEC: answers about what does not exist are the cheapest to make, to send and to verify.
+    #[default]
     Nsec,
     /// With NSEC3.
     Nsec3,

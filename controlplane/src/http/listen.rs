@@ -10,10 +10,12 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -53,7 +55,8 @@ pub struct Limits {
     pub body_len: usize,
     /// How long a body may take.
     pub body_time: Duration,
-    /// How long one connection may live: it bounds a peer that never reads its answer.
+    /// How long one connection may live: it bounds a peer that never reads its answer. What is asked on it after that is
+    /// answered with word that it was the last.
     pub connection_time: Duration,
     /// How long open connections may take to finish once we are told to stop, or a connection at the end of its life.
     pub drain_time: Duration,
@@ -200,13 +203,25 @@ async fn connection<A: App>(
     let limits = server.limits();
     let place = Arc::new(place);
     let at = Arc::clone(&place);
+    let old = Arc::new(AtomicBool::new(false));
+    let is_old = Arc::clone(&old);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (server, host, place) = (server.clone(), Arc::clone(&host), Arc::clone(&at));
+        let (server, host, place, is_old) = (server.clone(), Arc::clone(&host), Arc::clone(&at), Arc::clone(&is_old));
         async move {
             let _under_way = place.begin();
-            Ok::<_, Infallible>(server.answer(request.map(Body::new), peer, &host).await)
+            let mut reply = server.answer(request.map(Body::new), peer, &host).await;
+            if is_old.load(Ordering::Relaxed) {
+                reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(reply)
         }
     });
+    // A peer that is told with a reply loses nothing; one whose connection ends while it asks cannot know whether it was heard.
+    let lived = async {
+        tokio::time::sleep(limits.connection_time).await;
+        old.store(true, Ordering::Relaxed);
+        tokio::time::sleep(limits.head_time).await;
+    };
     let mut http = hyper::server::conn::http1::Builder::new();
     // Whoever has sent all may close that half and still gets the answer.
     http.half_close(true).timer(TokioTimer::new()).header_read_timeout(limits.head_time);
@@ -216,7 +231,7 @@ async fn connection<A: App>(
     let drain_time = tokio::select! {
         // What a peer does wrong was answered by hyper or ended the connection; it is no fact for the log.
         _ = open.as_mut() => return,
-        () = tokio::time::sleep(limits.connection_time) => limits.drain_time,
+        () = lived => limits.drain_time,
         () = stopped(&mut stop) => limits.drain_time,
         has_asked = place.left() => if has_asked { limits.drain_time.min(GIVE_WAY_TIME) } else { return },
     };

@@ -130,6 +130,23 @@ fn the_end_does_not_wait_for_idle_connections() {
 }
 
 #[test]
+fn a_connection_that_has_lived_for_long_ends_with_an_answer_that_says_so() {
+    let brief = Limits { connection_time: Duration::ZERO, head_time: Duration::from_secs(3600), ..quick() };
+    with_server(Settings { limits: brief, ..Settings::default() }, |addr, _| {
+        let mut stream = TcpStream::connect(addr).unwrap();
+        let mut reply = String::new();
+        while !reply.contains("connection: close\r\n") {
+            stream.write_all(b"GET /api/v1/ HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            let mut part = [0; 4096];
+            let len = stream.read(&mut part).unwrap();
+            assert!(len > 0, "a question was not answered");
+            reply = String::from_utf8_lossy(&part[..len]).into_owned();
+        }
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    });
+}
+
+#[test]
 fn requests_on_one_connection_are_answered_in_turn() {
     with_server(settings(), |addr, _| {
         let refused = "POST /api/v1/domains/ HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}";

@@ -222,6 +222,7 @@ fn start(
     let Some(status) = status else { return Ok(None) };
     // The control plane comes second, so that it finds the data plane at its first look and says ready at once.
     let mut controlplane = words(&[("--snapshots", dir), ("--api", addr(args.api)), ("--dataplane", control_word)]);
+    controlplane.extend(words(&[("--dnssec", args.dnssec.clone().into())]));
     controlplane.extend(args.geoip.iter().flat_map(|file| words(&[("--geoip", file.into())])));
     let (controlplane_pid, output) = children.start("control plane", "__controlplane", &controlplane)?;
     if let Some(output) = output {

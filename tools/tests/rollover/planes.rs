@@ -72,7 +72,13 @@ impl Planes {
     /// Starts the control plane and waits until it serves.
     fn start_control(&mut self) {
         let mut command = self.command("__controlplane", "controlplane.log");
-        command.args(QUICK).arg("--state").arg(self.dir.join("state")).arg("--dataplane").arg(self.dir.join("control"));
+        command
+            .args(["--dnssec", "off"])
+            .args(QUICK)
+            .arg("--state")
+            .arg(self.dir.join("state"))
+            .arg("--dataplane")
+            .arg(self.dir.join("control"));
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

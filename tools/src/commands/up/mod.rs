@@ -293,7 +293,15 @@ mod tests {
 
     /// Arguments with these addresses.
     fn args(dns: SocketAddr, api: SocketAddr) -> args::Up {
-        args::Up { zones: vec![], dns, api, geoip: None, ecs: vec![], force: args::Force::default() }
+        args::Up {
+            zones: vec![],
+            dns,
+            api,
+            geoip: None,
+            ecs: vec![],
+            dnssec: "nsec".to_owned(),
+            force: args::Force::default(),
+        }
     }
 
     #[test]

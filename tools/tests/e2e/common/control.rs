@@ -26,14 +26,12 @@ impl Up {
         Up::start_with(dir, &[])
     }
 
-    /// As [`Up::start`], with these zone files.
-    pub(crate) fn start_with(dir: &Path, zones: &[&Path]) -> Up {
+    /// As [`Up::start`], with further arguments.
+    pub(crate) fn start_with(dir: &Path, words: &[&str]) -> Up {
         let mut command = Command::new(DNSCTL);
         command.args(["up", "--json", "--dns", "127.0.0.1:0", "--api", "127.0.0.1:0", "--dir"]).arg(dir);
-        for zone in zones {
-            command.arg("--zone").arg(zone);
-        }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child =
+            command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let document: serde_json::Value = serde_json::from_str(&line).unwrap();

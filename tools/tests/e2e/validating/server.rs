@@ -32,7 +32,7 @@ pub(crate) struct Door {
 impl Server {
     /// Starts one.
     pub(crate) fn start(dir: &Path) -> Server {
-        let up = Up::start(dir);
+        let up = Up::start_with(dir, &["--dnssec", "off"]);
         let made = up.json(&["account", "add", "zones@example.org", "--token"]);
         let token = made["token"].as_str().unwrap().to_owned();
         Server { up, token }

@@ -16,6 +16,7 @@ mod fields;
 mod gates;
 mod history;
 mod import;
+mod looks;
 mod metrics;
 mod operations;
 mod policies;
@@ -85,7 +86,9 @@ pub struct Api {
     /// When tokens were last noted as used, so that busy ones are written once a second.
     used: Mutex<std::collections::HashMap<uuid::Uuid, i64>>,
     /// Looks for the proof of a domain that are under way.
-    looks: verify::Looks,
+    looks: looks::Looks,
+    /// Looks at the parents of domains that are under way.
+    parents: looks::Looks,
 }
 
 /// The rows of all resources.
@@ -132,8 +135,9 @@ impl Api {
         };
         let wants_proof = settings.verification.whose == Whose::Hosting;
         let house = Arc::new(House { local_suffixes: settings.local_suffixes.clone(), wants_proof });
-        let looks = verify::Looks::default();
-        Ok(Api { store, publisher, dnssec, planes, settings, house, operator, used: Mutex::default(), looks })
+        let (looks, parents) = (looks::Looks::new(verify::BOUNDS), looks::Looks::new(rolling::BOUNDS));
+        let used = Mutex::default();
+        Ok(Api { store, publisher, dnssec, planes, settings, house, operator, used, looks, parents })
     }
 
     /// Asks the database.

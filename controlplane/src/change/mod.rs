@@ -44,7 +44,7 @@ pub use prove::{Grounds, prove};
 pub use republish::{Republish, republish};
 pub use rolling::{
     Seen, advance_roll, begin_roll, begin_step, import_key, note_parent, rolling_keys, set_lifetimes, stop_roll,
-    withdraw_ds,
+    waits_for, withdraw_ds,
 };
 pub use signal::{Due, Signal, due_children, due_records, heal, signals_of};
 pub use signing::{resign, set_signing};

@@ -41,6 +41,19 @@ pub fn rolling_keys(reader: &Reader<'_>, domain: DomainId) -> Result<Vec<Key>, S
     keys.iter().map(|key| Key::of(key).ok_or(StoreError::Damaged("the role of a key"))).collect()
 }
 
+/// How long steps of a domain with these keys wait; `customs` is what the server says. O(RRsets) if one waits for the greatest
+/// TTL in the zone, else that is 0.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn waits_for(reader: &Reader<'_>, domain: &Domain, keys: &[Key], customs: &Waits) -> Result<Waits, StoreError> {
+    if !roll::waits_for_zone(keys) {
+        return Ok(Waits { zone_secs: 0, ..*customs });
+    }
+    let zone_secs = reader.ttl_secs_max(domain.id)?.max(domain.soa.ttl_secs).max(customs.keys_secs);
+    Ok(Waits { zone_secs, ..*customs })
+}
+
 /// Begins a rollover; `made` are new keys for those successors that were not kept, as [`roll::start`] named them to the caller.
 ///
 /// # Errors
@@ -120,6 +133,8 @@ pub fn advance_roll(
     }
     let actor = Actor { account: domain.account, ..actor.clone() };
     let keys = noted(txn, domain.id, seen, actor.now_us)?;
+    // The keys may have gone on since the caller looked, and what was seen of the parent may be what a step waited for.
+    let waits = if waits.zone_secs == 0 { &waits_for(txn, &domain, &keys, waits)? } else { waits };
     if let Some(wait) = roll::advance(&keys, waits, actor.now_us) {
         let (_, change) = step(txn, &actor, &mut domain, &keys, &wait.moves, wait.text, By::Itself)?;
         return Ok(Some(change));
@@ -189,6 +204,7 @@ pub fn set_lifetimes(
     let zsk_secs = zsk_secs.unwrap_or(rollover.zsk_secs);
     let ksk_secs = ksk_secs.unwrap_or(rollover.ksk_secs);
     txn.put_rollover(&domain, &Rollover { zsk_secs, ksk_secs, ..rollover })?;
+    txn.look_at_keys(domain.id, actor.now_us)?;
     Ok(domain)
 }
 

@@ -41,6 +41,11 @@ pub fn set_signing(
     let note = Some(format!("{} to {}", domain.denial.as_str(), denial.as_str()));
     if denial == Denial::Off {
         txn.forget_signatures(domain.id)?;
+        let rollover = txn.rollover(domain.id)?;
+        if rollover.next_us.is_some() {
+            // Nothing goes on until it is signed again, and nobody looks until then.
+            txn.put_rollover(&domain, &Rollover { next_us: None, change: None, ..rollover })?;
+        }
     }
     domain.denial = denial;
     domain.touched_us = actor.now_us;

@@ -16,7 +16,7 @@ mod tests;
 use crate::keys::Role;
 use crate::store::keys::{DsTimes, State, StoredKey};
 
-pub use rules::{Due, Wait, advance, waits_of};
+pub use rules::{Due, Wait, advance, waits_for_zone, waits_of};
 
 /// Microseconds in a second.
 const US: i64 = 1_000_000;
@@ -99,7 +99,7 @@ impl Key {
 /// How long caches hold what was served before, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waits {
-    /// The greatest TTL in the zone, of denials and the SOA too.
+    /// The greatest TTL in the zone, of denials and the SOA too; 0 where no step waits for it, and nobody asked.
     pub zone_secs: u32,
     /// The TTL of DNSKEY.
     pub keys_secs: u32,

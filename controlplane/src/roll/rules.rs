@@ -48,6 +48,17 @@ pub fn advance(keys: &[Key], waits: &Waits, now_us: i64) -> Option<Wait> {
     waits_of(keys, waits).into_iter().find(|wait| is_due(wait) && !wait.moves.is_empty())
 }
 
+/// Whether a step waits for the greatest TTL in the zone, which is dear to find.
+#[must_use]
+pub fn waits_for_zone(keys: &[Key]) -> bool {
+    keys.iter().any(|key| match key.state {
+        State::Signing => true,
+        // Where the parent has to do something before, that has no time.
+        State::Retired => !key.is_entry_point() || key.ds.gone_us.is_some(),
+        _ => false,
+    })
+}
+
 /// The keys, as rules ask for them.
 struct Table<'k> {
     /// The keys.

@@ -114,7 +114,7 @@ impl Api {
 
     /// Makes sure that nobody depends on the signatures of a domain: whoever has a DS of it takes it for bogus without them.
     async fn is_not_trusted(&self, domain: &Domain) -> Result<(), Refusal> {
-        let still = match self.parent_ds(&domain.name).await {
+        let still = match self.parent_ds(domain).await? {
             Some(Ok(parent)) => !parent.is_complete || parent.sets.iter().any(|set| !set.is_empty()),
             Some(Err(cause)) => {
                 let text = format!(

@@ -237,7 +237,7 @@ impl Api {
             };
             Next { at, what }
         }));
-        let settings = self.settings.keys;
+        let settings = &self.settings.keys;
         let is_signed = domain.denial != Denial::Off;
         Ok(Keys {
             zone: domain.name.clone(),
@@ -258,11 +258,11 @@ impl Api {
     }
 
     /// What a look at the parent finds of the keys of a domain; `None` if there is nobody to ask.
-    async fn look_for_ds(&self, standing: &Standing) -> Option<Result<Vec<Seen>, Refusal>> {
-        let name = &standing.domain.name;
-        let parent = self.parent_ds(name).await?;
+    async fn look_for_ds(&self, standing: &Standing) -> Result<Option<Vec<Seen>>, Refusal> {
+        let domain = &standing.domain;
+        let Some(parent) = self.parent_ds(domain).await? else { return Ok(None) };
         let refused = |error| Refusal::conflict(&format!("the parent cannot be looked at: {error}."));
-        Some(parent.map(|parent| seen(name, &standing.keys, &parent)).map_err(refused))
+        parent.map(|parent| Some(seen(&domain.name, &standing.keys, &parent))).map_err(refused)
     }
 }
 
@@ -335,8 +335,8 @@ async fn ds_seen(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     };
     let key = standing.keys.iter().find(is_meant).ok_or_else(|| Refusal::field("tag", "The zone has no such key."))?;
     if body.get("force") != Some(&Value::Bool(true))
-        && let Some(found) = app.look_for_ds(&standing).await
-        && !found?.iter().any(|seen| seen.id == key.id && seen.sight == Sight::Everywhere)
+        && let Some(found) = app.look_for_ds(&standing).await?
+        && !found.iter().any(|seen| seen.id == key.id && seen.sight == Sight::Everywhere)
     {
         let text =
             format!("not all servers of the parent have the DS of key {}; force says that they do.", key.key.tag);

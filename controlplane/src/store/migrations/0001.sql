@@ -143,6 +143,7 @@ CREATE INDEX records_rrset ON records (rrset);
 -- DNSSEC keys: the public part is what DNSKEY has, the secret is sealed with a key that is not in this file. What a key
 -- does follows from its role and its state; `since` is when the state came to be served. `ds_seen` is since when all servers
 -- of the parent have its DS, `ds_gone` since when none has, `ds_ttl` the greatest TTL in seconds that its DS was seen with.
+-- `look` is when it is looked at again whether a key in use is old.
 CREATE TABLE keys (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
     domain    INTEGER NOT NULL,
@@ -159,10 +160,11 @@ CREATE TABLE keys (
     ds_gone   INTEGER,
     ds_ttl    INTEGER CHECK (ds_ttl >= 0),
     created   INTEGER NOT NULL,
+    look      INTEGER NOT NULL,
     UNIQUE (domain, tag),
     FOREIGN KEY (domain, account) REFERENCES domains (id, account) ON DELETE CASCADE
 ) STRICT;
-CREATE INDEX keys_active ON keys (role, since) WHERE state = 'active';
+CREATE INDEX keys_active ON keys (role, look, id) WHERE state = 'active';
 
 -- Rollovers of keys: `next` is when a domain's keys are looked at again, NULL if nothing is under way; `change` is the last
 -- step until it is served. After so many seconds keys are rolled by themselves; NULL: as the server says, 0: never.
@@ -175,7 +177,7 @@ CREATE TABLE rollovers (
     ksk_secs INTEGER CHECK (ksk_secs >= 0),
     FOREIGN KEY (domain, account) REFERENCES domains (id, account) ON DELETE CASCADE
 ) STRICT;
-CREATE INDEX rollovers_next ON rollovers (next) WHERE next IS NOT NULL;
+CREATE INDEX rollovers_next ON rollovers (next, domain) WHERE next IS NOT NULL;
 
 -- The keys of domains that were deleted, by the change-set of the deletion: what is taken back has the same DS records.
 CREATE TABLE released_keys (

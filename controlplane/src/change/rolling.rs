@@ -250,12 +250,7 @@ fn step(
     text: String,
     by: By,
 ) -> Result<(Domain, ChangeId), Refusal> {
-    for Move { id, to } in moves {
-        if let (Some(key), Some(to)) = (keys.iter().find(|key| key.id == *id), to) {
-            txn.note_ds(*id, &roll::ds_after(key, *to))?;
-        }
-        txn.move_key(*id, *to, actor.now_us)?;
-    }
+    make_moves(txn, keys, moves, actor.now_us)?;
     renew(txn, actor, domain)?;
     let plan = Plan { note: Some(text), ..Plan::named("roll") };
     match by {
@@ -267,6 +262,17 @@ fn step(
     let rollover = Rollover { next_us: Some(actor.now_us), change: Some(domain.change), ..rollover };
     txn.put_rollover(domain, &rollover)?;
     Ok((domain.clone(), domain.change))
+}
+
+/// Brings keys into other states.
+pub(super) fn make_moves(txn: &Txn<'_>, keys: &[Key], moves: &[Move], now_us: i64) -> Result<(), StoreError> {
+    for Move { id, to } in moves {
+        if let (Some(key), Some(to)) = (keys.iter().find(|key| key.id == *id), to) {
+            txn.note_ds(*id, &roll::ds_after(key, *to))?;
+        }
+        txn.move_key(*id, *to, now_us)?;
+    }
+    Ok(())
 }
 
 /// The keys of a domain after what was seen is noted.

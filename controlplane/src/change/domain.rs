@@ -212,6 +212,12 @@ pub fn withdraw(txn: &Txn<'_>, actor: &Actor) -> Result<Option<ChangeId>, Refusa
     Ok(last)
 }
 
+/// Until when the name of a domain that was deleted at this time is kept for its account, both in microseconds since 1970.
+#[must_use]
+pub fn kept_until(deleted_us: i64) -> i64 {
+    deleted_us.saturating_add(RELEASE_TIME_US)
+}
+
 /// Whether a tenant may have this name, given everybody's domains.
 fn is_free_for(txn: &Reader<'_>, actor: &Actor, new: &NewDomain, kept: Option<&Released>) -> Result<(), Refusal> {
     if kept.is_some_and(|kept| kept.account != actor.account) {

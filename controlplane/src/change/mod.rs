@@ -38,7 +38,7 @@ use crate::store::{AccountId, ChangeId, DomainId, StoreError};
 
 pub use apply::node_of;
 pub use commit::{commit, domain_etag, etag, expect};
-pub use domain::{Created, NewDomain, create, delete, expire, unproved_since, withdraw};
+pub use domain::{Created, NewDomain, create, delete, expire, kept_until, unproved_since, withdraw};
 pub use edits::{Content, Edit, State, soa_of};
 pub use prove::{Grounds, prove};
 pub use republish::{Republish, republish};

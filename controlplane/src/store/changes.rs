@@ -52,6 +52,19 @@ pub struct Waiting {
     pub nodes: Option<Vec<Node>>,
 }
 
+/// A domain that was deleted, and has not been made again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deleted {
+    /// Its last deletion.
+    pub change: ChangeId,
+    /// Its name.
+    pub name: String,
+    /// When, in microseconds since 1970.
+    pub at_us: i64,
+    /// Whether it was signed, so that its keys were kept.
+    pub is_signed: bool,
+}
+
 /// The end of the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -205,6 +218,30 @@ impl Reader<'_> {
         let sql =
             select!("''", "WHERE account = ?1 AND id < ?2 AND (?3 IS NULL OR name = ?3) ORDER BY id DESC LIMIT ?4");
         self.rows(sql, params![account.0, before_of(before), name, int_of(limit)], change_set)
+    }
+
+    /// Up to `limit` domains of an account whose last deletion is before `before`, the last deleted first, of those whose name
+    /// nobody has now; only the one of this name if one is given.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn deleted_domains(
+        &self,
+        account: AccountId,
+        name: Option<&str>,
+        before: Option<ChangeId>,
+        limit: usize,
+    ) -> Result<Vec<Deleted>, StoreError> {
+        let sql = "SELECT c.id, c.name, c.at, EXISTS (SELECT 1 FROM released_keys k WHERE k.change = c.id)
+            FROM change_sets c
+            WHERE c.account = ?1 AND c.kind = 'delete' AND c.id < ?2 AND (?3 IS NULL OR c.name = ?3)
+                AND NOT EXISTS (SELECT 1 FROM domains d WHERE d.name = c.name)
+                AND NOT EXISTS (SELECT 1 FROM change_sets l
+                    WHERE l.account = c.account AND l.kind = 'delete' AND l.name = c.name AND l.id > c.id)
+            ORDER BY c.id DESC LIMIT ?4";
+        self.rows(sql, params![account.0, before_of(before), name, int_of(limit)], |row| {
+            Ok(Deleted { change: ChangeId(row.get(0)?), name: row.get(1)?, at_us: row.get(2)?, is_signed: row.get(3)? })
+        })
     }
 
     /// The change-sets of a domain after `after` and after a time in microseconds since 1970, newest first: what has to be taken back to get there.

@@ -218,6 +218,8 @@ CREATE TABLE change_sets (
 ) STRICT;
 CREATE INDEX change_sets_domain ON change_sets (domain, id);
 CREATE INDEX change_sets_account ON change_sets (account, id);
+CREATE INDEX change_sets_deletions ON change_sets (account, id) WHERE kind = 'delete';
+CREATE INDEX change_sets_deleted ON change_sets (account, name, id) WHERE kind = 'delete';
 
 -- What is committed and not yet in a published generation: `nodes` are the owners' sort keys, NULL for the whole zone.
 CREATE TABLE outbox (

@@ -53,7 +53,7 @@ use crate::serve::{Figure, Follows};
 use crate::store::accounts::{Account, Class, NewAccount};
 use crate::store::domains::{Domain, Soa};
 use crate::store::tokens::Token;
-use crate::store::{ChangeId, Reader, Store, StoreError, Txn};
+use crate::store::{ChangeId, DomainId, Reader, Store, StoreError, Txn};
 
 pub use caller::Caller;
 
@@ -89,6 +89,8 @@ pub struct Api {
     looks: looks::Looks,
     /// Looks at the parents of domains that are under way.
     parents: looks::Looks,
+    /// When the parents of domains were last looked at, in microseconds since 1970, and what was wrong.
+    looked: Mutex<std::collections::HashMap<DomainId, (i64, Option<String>)>>,
 }
 
 /// The rows of all resources.
@@ -136,8 +138,8 @@ impl Api {
         let wants_proof = settings.verification.whose == Whose::Hosting;
         let house = Arc::new(House { local_suffixes: settings.local_suffixes.clone(), wants_proof });
         let (looks, parents) = (looks::Looks::new(verify::BOUNDS), looks::Looks::new(rolling::BOUNDS));
-        let used = Mutex::default();
-        Ok(Api { store, publisher, dnssec, planes, settings, house, operator, used, looks, parents })
+        let (used, looked) = (Mutex::default(), Mutex::default());
+        Ok(Api { store, publisher, dnssec, planes, settings, house, operator, used, looks, parents, looked })
     }
 
     /// Asks the database.

@@ -4,7 +4,7 @@
 //! that died goes on where it was; a step is taken only after all data planes serve the one before; whatever is looked at is
 //! due later before it is, so that none of those that cannot go on keeps others from their turn.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use snapshot::dns::name::Name;
@@ -23,6 +23,7 @@ use crate::rrset::Limits;
 use crate::store::domains::Domain;
 use crate::store::keys::{AGE_US_MIN, AgingKey, DueRollover, NewKey, Rollover, State, StoredKey};
 use crate::store::{ChangeId, DomainId, Reader, StoreError, Txn};
+use crate::value::Timestamp;
 
 /// Time between two looks for what is due.
 const EVERY: Duration = Duration::from_secs(1);
@@ -46,6 +47,8 @@ const AGAIN_US: i64 = 60 * US;
 const UNSERVED_SHARE: i64 = 4;
 /// The same at most, which is how long a step waits after a data plane has come back.
 const UNSERVED_US_MAX: i64 = 60 * US;
+/// Of how many domains is remembered what came of the last look at their parent, before all is forgotten.
+const LOOKED_COUNT_MAX: usize = 10_000;
 /// When a key that is old is looked at again, if it cannot be rolled.
 const OLD_AGAIN_US: i64 = 600 * US;
 
@@ -381,15 +384,40 @@ impl Api {
         Ok(())
     }
 
-    /// Looks at the parent of a domain.
+    /// Looks at the parent of a domain, and remembers for people what came of it.
     async fn look(&self, Standing { domain, keys, .. }: &Standing, look: Look) -> Vec<Seen> {
-        match self.ask_parent(&domain.name, look).await {
-            Some(Ok(parent)) => seen(&domain.name, keys, &parent),
+        let (seen, trouble) = match self.ask_parent(&domain.name, look).await {
+            Some(Ok(parent)) => {
+                let trouble = (!parent.is_complete).then(|| "not all servers of the parent gave an answer".to_owned());
+                (seen(&domain.name, keys, &parent), trouble)
+            }
             Some(Err(error)) => {
                 warn!(zone = %domain.name, "the DS of {} cannot be seen: {error}", domain.name);
-                Vec::new()
+                (Vec::new(), Some(error.to_string()))
             }
-            None => Vec::new(),
+            None => (Vec::new(), None),
+        };
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if looked.len() >= LOOKED_COUNT_MAX {
+            looked.clear();
+        }
+        looked.insert(domain.id, (now_us(), trouble));
+        seen
+    }
+
+    /// What came of the last look at the parent of a domain, for people.
+    pub(super) fn last_look(&self, domain: &Domain) -> String {
+        if self.settings.keys.parent.is_none() {
+            return "nobody looks at the parent here, so whoever does has to say it (ds-seen)".to_owned();
+        }
+        let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((at_us, trouble)) = looked.get(&domain.id) else {
+            return "the parent was not looked at yet".to_owned();
+        };
+        let at = Timestamp::from_micros(*at_us);
+        match trouble {
+            None => format!("the parent was looked at last at {at}"),
+            Some(trouble) => format!("the parent was looked at last at {at}, and {trouble}"),
         }
     }
 

@@ -200,7 +200,11 @@ impl KeyView {
     /// How a key is shown.
     fn of(domain: &Domain, stored: &StoredKey) -> Option<KeyView> {
         let shown = dnssec::shown_key(&domain.name, stored)?;
-        let duties = roll::duties(stored.key.state, shown.role?);
+        // Without signing no key does anything, whatever it does when that begins.
+        let duties = match domain.denial {
+            Denial::Off => roll::Duties::default(),
+            _ => roll::duties(stored.key.state, shown.role?),
+        };
         let text = |us: i64| Timestamp::from_micros(us).to_string();
         Some(KeyView {
             tag: stored.key.tag,
@@ -226,14 +230,22 @@ impl Api {
         let rolling: Vec<roll::Key> = keys.iter().filter_map(roll::Key::of).collect();
         let mut next: Vec<Next> = Vec::new();
         if let Some(ChangeId(change)) = rollover.change {
-            let what = format!("goes on once all data planes serve change {change}");
+            let what = match self.publisher.refusal_of(&domain.name) {
+                Some(cause) => format!("goes on once change {change} is served, which it is not, as {cause}"),
+                None => format!("goes on once all data planes serve change {change}"),
+            };
             next.push(Next { at: None, what });
         }
+        let parent = self.last_look(domain);
         next.extend(roll::waits_of(&rolling, &waits).into_iter().map(|wait| {
             let (at, what) = match wait.due {
                 Due::At(at_us) => (Some(Timestamp::from_micros(at_us).to_string()), wait.text),
-                Due::Seen(tag) => (None, format!("waits for the DS of key {tag} at the parent, to {}", wait.text)),
-                Due::Gone(tag) => (None, format!("waits until the parent has no DS of key {tag}, to {}", wait.text)),
+                Due::Seen(tag) => {
+                    (None, format!("waits for the DS of key {tag} at the parent, to {}; {parent}", wait.text))
+                }
+                Due::Gone(tag) => {
+                    (None, format!("waits until the parent has no DS of key {tag}, to {}; {parent}", wait.text))
+                }
             };
             Next { at, what }
         }));

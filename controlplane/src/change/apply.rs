@@ -52,7 +52,7 @@ pub(super) fn apply(
         let node = node_of(&target.subname)?;
         let before = txn.rrset(domain.id, &node, target.rtype)?;
         let before_state = before.as_ref().map(State::of);
-        before.iter().for_each(|rrset| applied.delta.count(rrset, -1));
+        before.iter().for_each(|rrset| applied.delta.count(&domain.name, rrset, -1));
         let answers_before = before.as_ref().map(answers);
         let after = match (before, target.state) {
             (None, None) => None,
@@ -78,7 +78,7 @@ pub(super) fn apply(
             }
         };
         let after_state = after.as_ref().map(State::of);
-        after.iter().for_each(|rrset| applied.delta.count(rrset, 1));
+        after.iter().for_each(|rrset| applied.delta.count(&domain.name, rrset, 1));
         if answers_before != after.as_ref().map(answers) {
             let is_boundary = matches!(target.rtype, Rtype::NS | Rtype::DNAME);
             applied.nodes.push(Node { key: node, is_boundary });

@@ -176,7 +176,7 @@ fn remove(
 ) -> Result<ChangeId, Refusal> {
     let (mut edits, mut delta) = (Vec::new(), Delta { domains: -1, ..Delta::default() });
     txn.each_rrset(domain.id, |rrset| {
-        delta.count(&rrset, -1);
+        delta.count(&domain.name, &rrset, -1);
         let before = Some(super::State::of(&rrset));
         edits.push(super::Edit { subname: rrset.subname, rtype: rrset.rtype.to_string(), before, after: None });
         Ok::<_, Refusal>(())

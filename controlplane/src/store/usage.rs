@@ -4,7 +4,9 @@
 //! the same however much there is. Invariant: they are what [`Reader::recounted`] finds; `doctor` compares the two.
 
 use rusqlite::{Row, params};
+use snapshot::dns::rtype::Rtype;
 
+use super::rrsets::{Record, Rrset};
 use super::{AccountId, Reader, StoreError, Txn};
 use crate::value::Class;
 
@@ -73,7 +75,7 @@ impl Quotas {
 pub struct Usage {
     /// Domains.
     pub domains: u64,
-    /// RRsets, those of SOA not among them.
+    /// RRsets, those of SOA and signals of name servers not among them.
     pub rrsets: u64,
     /// Records, disabled ones too.
     pub records: u64,
@@ -130,13 +132,24 @@ pub struct Delta {
     pub bytes: i64,
 }
 
+/// Whether an RRset is a signal of a name server (RFC 9615 section 4.1). How many there are is the doing of those whose
+/// domains are served by it, so that they must not use up what the account may have. Nobody hides anything there for long: what is
+/// about no domain is taken away, and the bytes of history that an account adds in a day are counted as ever.
+fn is_signal(domain: &str, rrset: &Rrset) -> bool {
+    let is_place = domain.starts_with("_signal.") && rrset.subname.starts_with("_dsboot.");
+    is_place && matches!(rrset.rtype, Rtype::CDS | Rtype::CDNSKEY)
+}
+
 impl Delta {
-    /// Counts an RRset that comes (`sign` 1) or goes (-1).
-    pub fn count(&mut self, rrset: &super::rrsets::Rrset, sign: i64) {
+    /// Counts an RRset of a domain that comes (`sign` 1) or goes (-1). Signals count for nothing.
+    pub fn count(&mut self, domain: &str, rrset: &Rrset, sign: i64) {
+        if is_signal(domain, rrset) {
+            return;
+        }
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.rrsets += sign;
         self.records += sign * count(rrset.records.len());
-        let len = |record: &super::rrsets::Record| record.rdata.len() + record.comment.as_ref().map_or(0, String::len);
+        let len = |record: &Record| record.rdata.len() + record.comment.as_ref().map_or(0, String::len);
         self.bytes += sign * count(rrset.records.iter().map(len).sum());
     }
 }
@@ -170,11 +183,13 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn recounted(&self, account: AccountId) -> Result<Usage, StoreError> {
-        let sql = "SELECT (SELECT count(*) FROM domains WHERE account = ?1),
-                          (SELECT count(*) FROM domains d CROSS JOIN rrsets s ON s.domain = d.id WHERE d.account = ?1),
+        // As `is_signal` has it; 59 and 60 are CDS and CDNSKEY.
+        let sql = "WITH own AS (SELECT s.id FROM domains d CROSS JOIN rrsets s ON s.domain = d.id
+                       WHERE d.account = ?1 AND NOT (s.rtype IN (59, 60)
+                           AND substr(d.name, 1, 8) = '_signal.' AND substr(s.subname, 1, 8) = '_dsboot.'))
+                   SELECT (SELECT count(*) FROM domains WHERE account = ?1), (SELECT count(*) FROM own),
                           count(*), ifnull(sum(octet_length(r.rdata) + ifnull(octet_length(r.comment), 0)), 0)
-                   FROM domains d CROSS JOIN rrsets s ON s.domain = d.id CROSS JOIN records r ON r.rrset = s.id
-                   WHERE d.account = ?1";
+                   FROM own CROSS JOIN records r ON r.rrset = own.id";
         Ok(self.row(sql, [account.0], |row| usage(row, 0))?.unwrap_or_default())
     }
 

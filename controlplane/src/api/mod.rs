@@ -33,7 +33,7 @@ pub mod verify;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::change::{self, Actor, House, Precondition, Refusal as ChangeRefusal};
 use crate::clock::now_us;
@@ -201,10 +201,19 @@ impl Api {
     /// The same for changes of several domains; the client is told the last one.
     async fn served_all(&self, call: &Call<Api>, reply: Reply, changes: &[ChangeId]) -> Reply {
         let Some(last) = changes.iter().copied().max() else { return reply };
-        let patience = call.wait.unwrap_or(SERVED_TIME);
-        let served = self.publisher.wait(last, patience).await;
+        let deadline = Instant::now() + call.wait.unwrap_or(SERVED_TIME);
+        let mut served = Served::Yes;
+        for change in changes {
+            let found = self.publisher.wait(*change, deadline.saturating_duration_since(Instant::now())).await;
+            if served == Served::Yes {
+                served = found;
+            }
+        }
         let mut reply = reply.change(last.0);
-        if served == Served::Yes && !changes.iter().any(|change| self.is_withheld(*change)) {
+        if let Some(cause) = changes.iter().find_map(|change| self.publisher.refusal_of_change(*change)) {
+            reply = reply.refused(&cause);
+        }
+        if served == Served::Yes && !changes.iter().any(|change| self.is_unproved(*change)) {
             return reply;
         }
         if served != Served::Nobody && call.wait.is_some() {
@@ -213,18 +222,10 @@ impl Api {
         reply.not_served_yet()
     }
 
-    /// Whether a change is not served although later ones are: its domain must be proved before, or its zone could not be
-    /// compiled and keeps its last good content, and so the change waits in the outbox. A database that cannot tell gives no
-    /// reason to promise anything.
-    fn is_withheld(&self, change: ChangeId) -> bool {
-        let refuses_some = self.publisher.refuses_some();
-        let found = self.store.read(|reader| {
-            if reader.is_unproved(change)? {
-                return Ok(true);
-            }
-            let waiting = if refuses_some { reader.waiting(change)? } else { None };
-            Ok::<_, StoreError>(waiting.is_some_and(|name| self.publisher.refuses(&name)))
-        });
+    /// Whether the domain of a change must be proved before it is served. A database that cannot tell gives no reason to
+    /// promise anything.
+    fn is_unproved(&self, change: ChangeId) -> bool {
+        let found: Result<bool, StoreError> = self.store.read(|reader| reader.is_unproved(change));
         found.unwrap_or(true)
     }
 

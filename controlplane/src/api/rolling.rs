@@ -154,14 +154,10 @@ impl Api {
         tokio::task::spawn_blocking(move || ask::parent_ds(&servers, domain.as_ref())).await.ok()
     }
 
-    /// Whether all data planes that are configured serve a change: one that is away may still answer with what was before.
+    /// Whether all data planes that are configured serve a change: one that is away may still answer with what was before, and
+    /// a domain that is not proved is served by none.
     pub(super) fn is_served_by_all(&self, change: ChangeId) -> bool {
-        let progress = self.publisher.progress();
-        let serves =
-            progress.change >= change && progress.planes.iter().all(|plane| plane.attached && plane.change >= change);
-        // One that could not be published waits on while later ones of other domains are.
-        serves
-            && self.store.read(|reader| reader.waiting(change)).is_ok_and(|waiting: Option<String>| waiting.is_none())
+        self.publisher.progress().is_served_by_all(change) && !self.is_unproved(change)
     }
 
     /// Who does what is done by itself.

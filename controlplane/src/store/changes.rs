@@ -249,12 +249,13 @@ impl Reader<'_> {
         self.rows(sql, [change.0], |row| Ok((DomainId(row.get(0)?), row.get(1)?)))
     }
 
-    /// The domain's name of a change that waits to be published, or of a zone that could not be.
+    /// The changes up to one that wait to be published, also of zones that could not be, with the names of their domains.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn waiting(&self, change: ChangeId) -> Result<Option<String>, StoreError> {
-        self.row("SELECT name FROM outbox WHERE change = ?1", [change.0], |row| row.get(0))
+    pub fn waiting(&self, last: ChangeId) -> Result<Vec<(ChangeId, String)>, StoreError> {
+        let sql = "SELECT change, name FROM outbox WHERE change <= ?1";
+        self.rows(sql, [last.0], |row| Ok((ChangeId(row.get(0)?), row.get(1)?)))
     }
 
     /// What was committed after a change, in its order.

@@ -151,11 +151,13 @@ impl Faked {
         }
     }
 
-    /// Sets the A record of a name of a domain; whether it is served.
+    /// Sets the A record of a name of a domain; whether it is served. If not, that is said with the reason.
     pub(crate) fn write(&self, domain: &str, subname: &str, address: &str) -> bool {
         let ended = self.ctl(&["rrset", "set", domain, subname, "A", address, "--ttl", "60"]);
-        assert_eq!(ended.code, 0, "{ended:?}");
-        !ended.err.contains("no data plane serves it yet")
+        let is_served = ended.code == 0 && !ended.err.contains("no data plane serves it yet");
+        let is_refused = ended.code == 1 && ended.err.contains("cannot be published as it is");
+        assert_ne!(is_served, is_refused, "{ended:?}");
+        is_served
     }
 
     /// Runs `dnsctl` as the operator.

@@ -86,6 +86,8 @@ pub struct Api {
     used: Mutex<std::collections::HashMap<uuid::Uuid, i64>>,
     /// Looks for the proof of a domain that are under way.
     looks: verify::Looks,
+    /// Tells of domains that are due to be signed anew.
+    due: tokio::sync::Notify,
 }
 
 /// The rows of all resources.
@@ -132,8 +134,8 @@ impl Api {
         };
         let wants_proof = settings.verification.whose == Whose::Hosting;
         let house = Arc::new(House { local_suffixes: settings.local_suffixes.clone(), wants_proof });
-        let looks = verify::Looks::default();
-        Ok(Api { store, publisher, dnssec, planes, settings, house, operator, used: Mutex::default(), looks })
+        let (looks, due, used) = (verify::Looks::default(), tokio::sync::Notify::new(), Mutex::default());
+        Ok(Api { store, publisher, dnssec, planes, settings, house, operator, used, looks, due })
     }
 
     /// Asks the database.

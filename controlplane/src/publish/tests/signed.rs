@@ -342,7 +342,7 @@ fn while_the_clock_is_in_doubt_signed_domains_wait_and_others_do_not() {
     let (plain, _) = bench.create("u.test");
     wait(&publisher, bench.sign(&dnssec, signed, "s.test", Denial::Nsec));
     let served = bench.served();
-    dnssec.clock().recall(crate::clock::now_us() + 3_600_000_000);
+    dnssec.clock().recall(crate::clock::now_us() + 3_600_000_000, None);
     wait(&publisher, bench.set(signed, "www", "192.0.2.1"));
     let refusal = publisher.refusal_of("s.test").unwrap();
     assert!(refusal.contains("minutes behind") && refusal.contains("dnsctl clock accept"), "{refusal}");

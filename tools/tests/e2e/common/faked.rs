@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use controlplane::store::{Store, StoreError, Txn};
+
 use super::plane::{Plane, follow};
 use super::tool::{DNSCTL, Ended, run};
 
@@ -109,6 +111,17 @@ impl Faked {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// Has the control plane that is started next not know that the machine was up since the one before.
+    pub(crate) fn reboot(&mut self) {
+        self.stop();
+        let store = Store::open(&self.dir.join("state")).unwrap();
+        let forget = |txn: &Txn<'_>| {
+            let mark_us = txn.clock_mark()?.expect("a time was believed");
+            txn.set_clock(mark_us, Some(&[]))
+        };
+        store.write_blocking::<_, StoreError>(forget).unwrap();
     }
 
     /// Starts the control plane anew, at the time that was set.

@@ -132,7 +132,7 @@ impl Api {
     /// What is known of a domain's rollovers.
     pub(super) fn standing(&self, reader: &Reader<'_>, domain: Domain) -> Result<Standing, StoreError> {
         let keys = self.settings.keys;
-        let zone_secs = reader.ttl_secs_max(domain.id)?.max(domain.soa.ttl_secs).max(keys.ttl_secs);
+        let zone_secs = reader.ttl_secs_max(domain.id, now_us())?.max(domain.soa.ttl_secs).max(keys.ttl_secs);
         let waits = Waits {
             zone_secs,
             keys_secs: keys.ttl_secs,

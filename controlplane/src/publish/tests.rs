@@ -55,8 +55,13 @@ impl Bench {
 
     /// Sets an A record.
     fn set(&self, domain: DomainId, subname: &str, address: &str) -> ChangeId {
+        self.set_for(domain, subname, address, 60)
+    }
+
+    /// The same with a TTL in seconds.
+    fn set_for(&self, domain: DomainId, subname: &str, address: &str, ttl_secs: u32) -> ChangeId {
         let rrset = testing::rrset(subname, address);
-        let target = Target { subname: subname.into(), rtype: rrset.rtype, state: Some((60, rrset.records)) };
+        let target = Target { subname: subname.into(), rtype: rrset.rtype, state: Some((ttl_secs, rrset.records)) };
         let edits = Edits::Targets { kind: "edit", undoes: None, note: None, targets: vec![target], soa: None };
         let change = Change { actor: self.actor.clone(), domain, precondition: None, edits, dry_run: false };
         self.store.write_blocking(move |txn| commit(txn, change)).unwrap().change.unwrap()

@@ -326,12 +326,17 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// Forgets what is published up to `change`, but not that of the zones `refused`, and notes the generation.
+    /// Forgets what is published up to `change`, but not that of the zones `refused`, and notes the generation. What caches have
+    /// with a TTL that is gone becomes old from now on.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn note_published(&self, generation: &PublishedGeneration, refused: &[String]) -> Result<(), StoreError> {
         let refused = serde_json::to_string(refused).map_err(|_| StoreError::Damaged("a list of names"))?;
+        let sql = "UPDATE rollovers SET ttl_until = ?3 + 1000000 * ttl_max, ttl_change = NULL
+            WHERE ttl_change <= ?1 AND domain IN (SELECT domain FROM outbox
+                WHERE change <= ?1 AND name NOT IN (SELECT value FROM json_each(?2)))";
+        self.execute(sql, params![generation.change.0, refused, generation.at_us])?;
         let sql = "DELETE FROM outbox WHERE change <= ?1 AND name NOT IN (SELECT value FROM json_each(?2))";
         self.execute(sql, params![generation.change.0, refused])?;
         let PublishedGeneration { generation, epoch, change, digest, at_us } = generation;

@@ -218,13 +218,16 @@ impl Reader<'_> {
         self.rows(sql, params![role, default_secs, now_us, limit_of(limit)], |row| Ok(DomainId(row.get(0)?)))
     }
 
-    /// The greatest TTL of a domain's RRsets, 0 if it has none. O(RRsets).
+    /// The greatest TTL that caches may have RRsets of a domain with, 0 if it has none: that of its RRsets, and of those before
+    /// that were noted with [`Txn::note_ttl`]. O(RRsets).
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn ttl_secs_max(&self, domain: DomainId) -> Result<u32, StoreError> {
-        let sql = "SELECT ifnull(max(ttl), 0) FROM rrsets WHERE domain = ?1";
-        Ok(self.row(sql, [domain.0], |row| row.get(0))?.unwrap_or(0))
+    pub fn ttl_secs_max(&self, domain: DomainId, now_us: i64) -> Result<u32, StoreError> {
+        let sql = "SELECT max(ifnull((SELECT max(ttl) FROM rrsets WHERE domain = ?1), 0),
+            ifnull((SELECT ttl_max FROM rollovers
+                WHERE domain = ?1 AND (ttl_change IS NOT NULL OR ttl_until > ?2)), 0))";
+        Ok(self.row(sql, params![domain.0, now_us], |row| row.get(0))?.unwrap_or(0))
     }
 
     /// Whether any domain has a key.
@@ -327,6 +330,21 @@ impl Txn<'_> {
     /// [`StoreError`].
     pub fn begin_all_states(&self, domain: DomainId, now_us: i64) -> Result<(), StoreError> {
         self.execute("UPDATE keys SET since = ?2 WHERE domain = ?1", params![domain.0, now_us])?;
+        Ok(())
+    }
+
+    /// Notes that the latest change of a domain lowered this TTL of an RRset, or took that away: from its publication on caches
+    /// have the RRset for so long.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn note_ttl(&self, domain: &Domain, ttl_secs: u32, now_us: i64) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO rollovers (domain, account, ttl_max, ttl_change) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (domain) DO UPDATE SET ttl_change = ?4, ttl_max =
+                CASE WHEN ttl_change IS NOT NULL OR ttl_until > ?5 THEN max(ttl_max, ?3) ELSE ?3 END",
+            params![domain.id.0, domain.account.0, ttl_secs, domain.change.0, now_us],
+        )?;
         Ok(())
     }
 

@@ -357,6 +357,40 @@ fn while_the_clock_is_in_doubt_signed_domains_wait_and_others_do_not() {
 }
 
 #[test]
+fn a_ttl_that_was_lowered_counts_until_caches_have_forgotten_it() {
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let publisher = bench.signing(&dnssec);
+    let (domain, _) = bench.create("s.test");
+    let ttl_secs = |at_us| bench.store.read(|reader| reader.ttl_secs_max(domain, at_us)).unwrap();
+    // Without signatures nobody is bogus for what caches have.
+    wait(&publisher, bench.set_for(domain, "www", "192.0.2.1", 50_000));
+    wait(&publisher, bench.set(domain, "www", "192.0.2.1"));
+    let least = ttl_secs(0);
+    assert!(least < 50_000);
+    wait(&publisher, bench.sign(&dnssec, domain, "s.test", Denial::Nsec));
+    wait(&publisher, bench.set_for(domain, "www", "192.0.2.1", 80_000));
+    assert_eq!(ttl_secs(i64::MAX), 80_000);
+    publisher.stop();
+    bench.set(domain, "www", "192.0.2.1");
+    bench.edit(domain, &[("www", None)]);
+    assert_eq!(ttl_secs(i64::MAX), 80_000, "what is not published yet is still served with it");
+
+    let begun_us = crate::clock::now_us();
+    let publisher = bench.signing(&dnssec);
+    wait(&publisher, bench.set(domain, "mail", "192.0.2.1"));
+    // What is noted goes with the next transaction.
+    bench.store.write_blocking(|txn| txn.set("x", b"")).unwrap();
+    let (ended_us, second_us) = (crate::clock::now_us(), 1_000_000);
+    assert_eq!(ttl_secs(begun_us + 80_000 * second_us), 80_000);
+    assert_eq!(ttl_secs(ended_us + 80_000 * second_us), least);
+    // One that ends earlier takes nothing from it.
+    wait(&publisher, bench.edit(domain, &[("mail", None)]));
+    assert_eq!(ttl_secs(ended_us), 80_000);
+    publisher.stop();
+}
+
+#[test]
 fn when_signatures_end_is_known_of_signed_domains_in_service_alone() {
     let bench = Bench::new();
     let dnssec = bench.dnssec("seal");

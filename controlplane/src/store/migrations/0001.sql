@@ -165,7 +165,9 @@ CREATE TABLE keys (
 CREATE INDEX keys_active ON keys (role, since) WHERE state = 'active';
 
 -- Rollovers of keys: `next` is when a domain's keys are looked at again, NULL if nothing is under way; `change` is the last
--- step until it is served. After so many seconds keys are rolled by themselves; NULL: as the server says, 0: never.
+-- step until it is served. After so many seconds keys are rolled by themselves; NULL: as the server says, 0: never. Caches may
+-- have records with a TTL of `ttl_max` seconds that the zone has no longer: until `ttl_until`, and while the change that took
+-- the last of them away is not published, which is `ttl_change` then.
 CREATE TABLE rollovers (
     domain   INTEGER PRIMARY KEY,
     account  INTEGER NOT NULL,
@@ -173,6 +175,9 @@ CREATE TABLE rollovers (
     change   INTEGER,
     zsk_secs INTEGER CHECK (zsk_secs >= 0),
     ksk_secs INTEGER CHECK (ksk_secs >= 0),
+    ttl_max    INTEGER NOT NULL DEFAULT 0 CHECK (ttl_max >= 0),
+    ttl_change INTEGER,
+    ttl_until  INTEGER NOT NULL DEFAULT 0,
     FOREIGN KEY (domain, account) REFERENCES domains (id, account) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX rollovers_next ON rollovers (next) WHERE next IS NOT NULL;

@@ -109,7 +109,7 @@ pub(crate) struct Quotas {
     /// How many RRsets in all its domains together.
     #[arg(long, value_name = "N", value_parser = limit)]
     pub(crate) rrsets: Option<Limit>,
-    /// How many records in all its domains together.
+    /// How many records in all its domains together; one with several regions in `geo` counts once for each.
     #[arg(long, value_name = "N", value_parser = limit)]
     pub(crate) records: Option<Limit>,
     /// How many bytes of RDATA and comments in all its domains together.

@@ -286,7 +286,7 @@ impl Dnssec {
     /// # Errors
     /// [`DnssecError`]; what is published stays as it is then.
     pub fn sign(&self, zone: Zone, signatory: &Signatory, served: &dyn Published) -> Result<Zone, DnssecError> {
-        let jobs = if zone.record_count() >= BULK_RECORDS_MIN {
+        let jobs = if zone.record_count_in_all() >= BULK_RECORDS_MIN {
             std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
         } else {
             NonZeroUsize::MIN
@@ -338,13 +338,14 @@ impl Dnssec {
     pub fn remember(&self, domain: DomainId, zone: Zone) {
         self.forget(domain);
         let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
-        if zone.record_count() > REMEMBERED_ZONE_RECORDS_MAX {
+        let record_count = zone.record_count_in_all();
+        if record_count > REMEMBERED_ZONE_RECORDS_MAX {
             return;
         }
-        if signed.record_count + zone.record_count() > REMEMBERED_RECORDS_MAX {
+        if signed.record_count + record_count > REMEMBERED_RECORDS_MAX {
             *signed = SignedZones::default();
         }
-        signed.record_count += zone.record_count();
+        signed.record_count += record_count;
         signed.zones.insert(domain, Arc::new(zone));
     }
 
@@ -352,7 +353,7 @@ impl Dnssec {
     fn forget(&self, domain: DomainId) {
         let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = signed.zones.remove(&domain) {
-            signed.record_count -= before.record_count();
+            signed.record_count -= before.record_count_in_all();
         }
     }
 

@@ -35,8 +35,9 @@ use crate::store::{ChangeId, DomainId, Reader, Store, StoreError};
 
 /// From so many RRsets on a zone is big: reading and compiling fewer costs about a millisecond.
 const RRSETS_MIN: u32 = 256;
-/// A signed zone with so many RRsets is signed whole by a thread of its own: fewer take half a second at most.
-const ASIDE_RRSETS_MIN: u32 = 2048;
+/// A signed zone with so many RRsets, what may be answered in place of some among them, is signed whole by a thread of its own:
+/// fewer take half a second at most.
+const ASIDE_RRSETS_MIN: u64 = 2048;
 /// A cut or DNAME of a signed zone that moves more names has all of it signed whole.
 const MOVED_MAX: usize = 64;
 /// An overlay with so many nodes is folded: early enough that it stays small until that is done.
@@ -219,7 +220,10 @@ impl BigZones {
         domain: &Domain,
         meanwhile: Option<(Segment, ChangeId)>,
     ) -> Result<Segments, ZoneError> {
-        if zone::is_signed(domain) && self.signer.is_some() && domain.rrset_count >= ASIDE_RRSETS_MIN {
+        if zone::is_signed(domain)
+            && self.signer.is_some()
+            && u64::from(domain.rrset_count) + reader.alternative_count(domain.id)? >= ASIDE_RRSETS_MIN
+        {
             let (head, id) = (reader.head()?.change, self.aside.begin(domain.id));
             self.signing.insert(domain.id, Signing { id, head, since: Some(Vec::new()), outcome: None });
             let (segment, held_after) = meanwhile.unzip();

@@ -45,17 +45,28 @@ impl Published for ServedZone {
         if owner == self.apex.as_ref() {
             zone.soa().iter().for_each(|soa| records_of(owner, soa, each));
         }
-        let mut name = LookupName::default();
-        if name.assign(owner.as_wire()).is_none() {
-            return;
-        }
-        let node = match zone.find_now(&name) {
-            Some(Found::Exact(node)) => Some(node),
-            _ => None,
-        };
         // NSEC3 records lie apart from what else their owner has.
-        let nodes = node.into_iter().chain(hashed(&zone, owner));
+        let nodes = node(&zone, owner).into_iter().chain(hashed(&zone, owner));
         nodes.flat_map(|node| node.rrsets()).for_each(|body| records_of(owner, &body, each));
+    }
+
+    fn alternatives(&self, owner: NameRef<'_>, rtype: Rtype, each: &mut dyn FnMut(usize, Record<'_>)) {
+        let Some(zone) = self.view.zone(self.apex.as_ref()) else { return };
+        let choices = node(&zone, owner).and_then(|node| node.rrset(rtype)?.choices());
+        let groups = choices.iter().flat_map(|choices| choices.groups());
+        for (at, (_, body)) in groups.flat_map(|(_, alternatives)| alternatives).enumerate() {
+            records_of(owner, &body, &mut |record| each(at, record));
+        }
+    }
+}
+
+/// An owner, if it has records.
+fn node<'v>(zone: &Zone<'v>, owner: NameRef<'_>) -> Option<Node<'v>> {
+    let mut name = LookupName::default();
+    name.assign(owner.as_wire())?;
+    match zone.find_now(&name) {
+        Some(Found::Exact(node)) => Some(node),
+        _ => None,
     }
 }
 

@@ -154,11 +154,6 @@ impl<'p> ZoneSigner<'p> {
         self.signatures(owner, set, &self.previous(owner), made)
     }
 
-    /// What was published before.
-    pub(super) fn published(&self) -> &dyn Published {
-        self.published
-    }
-
     /// The hash of a name of the zone.
     #[must_use]
     pub fn hash(&self, name: NameRef<'_>) -> [u8; HASH_LEN] {
@@ -207,11 +202,17 @@ impl<'p> ZoneSigner<'p> {
 
     /// What was published of an owner; nothing is of use if no key is the same.
     fn previous(&self, owner: NameRef<'_>) -> Previous {
-        if self.pens.iter().any(|pen| pen.is_known) {
-            Previous::read(self.published, owner)
-        } else {
-            Previous::default()
-        }
+        if self.is_any_known() { Previous::read(self.published, owner) } else { Previous::default() }
+    }
+
+    /// What could be answered in place of an RRset, as it was published.
+    pub(super) fn previous_alternatives(&self, owner: NameRef<'_>, rtype: Rtype) -> Vec<Previous> {
+        if self.is_any_known() { Previous::read_alternatives(self.published, owner, rtype) } else { Vec::new() }
+    }
+
+    /// Whether a key signed what was published.
+    fn is_any_known(&self) -> bool {
+        self.pens.iter().any(|pen| pen.is_known)
     }
 }
 

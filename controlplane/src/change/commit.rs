@@ -90,6 +90,11 @@ impl Plan {
         if matches!(self.kind, "delegate" | "recover" | "signal") { Cause::Others } else { Cause::Own }
     }
 
+    /// Whether it comes from where only enabled records are shown: RRsets as they are answered, zone files.
+    pub(super) fn is_of_answers(&self) -> bool {
+        matches!(self.kind, "edit" | "import")
+    }
+
     /// An edit of RRsets.
     const EDIT: Plan = Plan::named("edit");
 }
@@ -128,7 +133,7 @@ pub(super) fn carry_out(
         fits_keys(txn, &domain, records.iter().filter(|record| record.enabled).map(|record| &*record.rdata))?;
     }
     let former = domain.clone();
-    let Applied { rrsets, mut edits, nodes, delta } = apply(txn, actor, &mut domain, targets)?;
+    let Applied { rrsets, mut edits, nodes, delta } = apply(txn, actor, &mut domain, targets, plan)?;
     domain.touched_us = domain.touched_us.max(actor.now_us);
     let mut change = None;
     if !edits.is_empty() || changes_soa {

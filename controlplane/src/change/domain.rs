@@ -116,9 +116,10 @@ pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, R
     targets.extend(new.drafts.into_iter().filter_map(target_of));
     exclusivity(txn, &domain, &targets)?;
     structure_of(&targets, actor)?;
-    let applied = apply(txn, actor, &mut domain, targets)?;
+    let plan = Plan::named("create");
+    let applied = apply(txn, actor, &mut domain, targets, &plan)?;
     let delta = Delta { domains: 1, ..applied.delta };
-    book(txn, actor, &domain, &Plan::named("create"), &applied.edits, None, &delta)?;
+    book(txn, actor, &domain, &plan, &applied.edits, None, &delta)?;
     txn.update_domain(&domain)?;
     let parent = delegate(txn, actor, &domain, &new.local_suffixes, Some(&new.nameservers))?;
     let change = parent.and_then(|committed| committed.change).unwrap_or(domain.change);

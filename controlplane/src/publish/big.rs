@@ -16,7 +16,7 @@ use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::Zone;
 use snapshot::handover::Survey;
 use snapshot::image::{
-    BaseFacts, Laid, OVERLAY_NODES_MAX, OverlayBuilder, OverlayError, ReadError, Segment, Touched, ZoneCounts,
+    BaseFacts, Denial, Laid, OVERLAY_NODES_MAX, OverlayBuilder, OverlayError, ReadError, Segment, Touched, ZoneCounts,
     ZoneFacts, ZoneReader as _,
 };
 use tracing::{debug, warn};
@@ -24,11 +24,11 @@ use tracing::{debug, warn};
 use super::Settings;
 use super::aside::{Aside, Compiled, JobId};
 use super::rows::{Rows, name_of};
-use super::signed::SignedRows;
+use super::signed::{SignedRows, Spliced};
 use super::zone::{self, ZoneError};
-use crate::check::dnssec::gate::Refused;
+use crate::check::dnssec::gate::{Refused, Splice};
 use crate::dnssec::{Dnssec, Signatory};
-use crate::sign::{Denial as Chain, Published, SignError};
+use crate::sign::{Denial as Chain, Hashes, Published, SignError};
 use crate::store::changes::Node;
 use crate::store::domains::Domain;
 use crate::store::{ChangeId, DomainId, Reader, Store, StoreError};
@@ -63,8 +63,8 @@ pub(super) struct BigZones {
 struct PublishedZones {
     /// The change that generation goes up to.
     change: ChangeId,
-    /// By name, without a dot at the end; those that were published again since are gone.
-    zones: HashMap<String, Laid>,
+    /// By name, without a dot at the end, with their chains if names are hashed; those that were published again since are gone.
+    zones: HashMap<String, (Laid, Option<Hashes>)>,
 }
 
 /// A big zone.
@@ -79,8 +79,17 @@ struct Big {
     folding: Option<(JobId, Vec<Node>)>,
     /// What that fold has made.
     ready: Option<Segment>,
-    /// The names of the last overlay, signed, if the zone is: signatures over what stays the same are used again.
+    /// What is known of it if it is signed.
+    former: Former,
+}
+
+/// What changes of a signed zone go on from.
+#[derive(Default)]
+struct Former {
+    /// The names of the last overlay, signed: signatures over what stays the same are used again.
     part: Option<Arc<Zone>>,
+    /// The chain, if names are hashed.
+    hashes: Option<Hashes>,
 }
 
 /// A zone that is being signed whole.
@@ -119,8 +128,15 @@ impl BigZones {
         if survey.change == 0 || reader.chain_at(change)? != Some(survey.chain) {
             return Ok(());
         }
-        let zones = survey.view.laid(RRSETS_MIN).into_iter();
-        let zones = zones.map(|laid| (laid.facts.apex.to_string().trim_end_matches('.').to_owned(), laid)).collect();
+        let chain_of = |laid: &Laid| match survey.view.zone(laid.facts.apex.as_ref())?.denial() {
+            Denial::Nsec3(chain) => Hashes::read(|each| chain.each(each)),
+            Denial::Nsec(_) | Denial::None => None,
+        };
+        let zones = survey.view.laid(RRSETS_MIN).into_iter().map(|laid| {
+            let hashes = chain_of(&laid);
+            (laid.facts.apex.to_string().trim_end_matches('.').to_owned(), (laid, hashes))
+        });
+        let zones = zones.collect();
         self.published = PublishedZones { change, zones };
         Ok(())
     }
@@ -295,25 +311,26 @@ impl PublishedZones {
     /// A zone to go on from, if what is published is what the domain was at that change: a zone that could not be compiled
     /// keeps older content, and another domain may have had the name. It is given once, as it is published anew with this.
     fn take(&mut self, reader: &Reader<'_>, domain: &Domain) -> Result<Option<Big>, StoreError> {
-        let Some(laid) = self.zones.remove(&domain.name) else { return Ok(None) };
+        let Some((laid, hashes)) = self.zones.remove(&domain.name) else { return Ok(None) };
         let last = reader.change_sets_of(domain.id, Some(ChangeId(self.change.0 + 1)), 1, 0)?;
         let is_same = last.first().is_some_and(|set| set.serial == laid.facts.serial);
-        Ok(if is_same { Big::laid(laid) } else { None })
+        Ok(if is_same { Big::laid(laid, hashes) } else { None })
     }
 }
 
 impl Big {
     /// A zone as it was published; `None` if that carries no overlay.
-    fn laid(laid: Laid) -> Option<Big> {
+    fn laid(laid: Laid, hashes: Option<Hashes>) -> Option<Big> {
         let Laid { facts, base, touched } = laid;
-        Big::with(&facts, base, touched)
+        Big::with(&facts, base, touched, hashes)
     }
 
     /// A zone with a base; `None` if that carries no overlay.
-    fn with(facts: &ZoneFacts, base: BaseFacts, before: Vec<Touched>) -> Option<Big> {
+    fn with(facts: &ZoneFacts, base: BaseFacts, before: Vec<Touched>, hashes: Option<Hashes>) -> Option<Big> {
         let counts = ZoneCounts { names: facts.names, rrsets: facts.rrsets, records: facts.records };
         let overlay = OverlayBuilder::new(facts.apex.as_ref(), base).ok()?;
-        Some(Big { counts, overlay, before, folding: None, ready: None, part: None })
+        let former = Former { part: None, hashes };
+        Some(Big { counts, overlay, before, folding: None, ready: None, former })
     }
 
     /// Whether this fold is of the overlay that there is now.
@@ -323,7 +340,8 @@ impl Big {
 
     /// A zone on a base of which nothing changed yet; `None` if such a base carries no overlay.
     fn on(segment: &Segment) -> Option<Big> {
-        Big::with(&segment.facts, segment.base_facts()?, Vec::new())
+        let hashes = Hashes::read(|each| segment.each_hashed(each));
+        Big::with(&segment.facts, segment.base_facts()?, Vec::new(), hashes)
     }
 
     /// Takes up a change: the segments to publish, which are an overlay, and before it a new base if one is ready.
@@ -356,24 +374,21 @@ impl Big {
         nodes: Vec<Node>,
         signer: Option<&Dnssec>,
     ) -> Result<(Big, Segment), OverlayFailure> {
-        let Big { counts, overlay, before, mut folding, ready, part } = self;
+        let Big { counts, overlay, before, mut folding, ready, former } = self;
         let apex = zone::absolute(&domain.name)?;
         let since = nodes.iter().map(|node| touched(node, &apex).ok_or(OverlayFailure::Key));
         let touched = before.into_iter().map(Ok).chain(since).collect::<Result<Vec<Touched>, _>>()?;
         let rows = Rows { reader, domain, apex: &apex };
-        let (overlay, part) = match zone::signatory(reader, domain, signer)? {
-            None => (overlay.change(&rows, &touched)?, None),
-            Some((_, signatory)) => {
-                let (overlay, part) = change_signed(overlay, &rows, touched, &nodes, &signatory, part.as_deref())?;
-                (overlay, Some(Arc::new(part)))
-            }
+        let (overlay, former) = match zone::signatory(reader, domain, signer)? {
+            None => (overlay.change(&rows, &touched)?, Former::default()),
+            Some((_, signatory)) => change_signed(overlay, &rows, touched, &nodes, &signatory, former)?,
         };
         let counts = ZoneCounts { rrsets: domain.rrset_count.saturating_add(1), ..counts };
         let segment = overlay.build(counts)?;
         if let Some((_, since)) = &mut folding {
             since.extend(nodes);
         }
-        Ok((Big { counts, overlay, before: Vec::new(), folding, ready, part }, segment))
+        Ok((Big { counts, overlay, before: Vec::new(), folding, ready, former }, segment))
     }
 }
 
@@ -396,23 +411,24 @@ enum OverlayFailure {
     #[error("{0}")]
     Read(ReadError),
     /// More than a few names of a signed zone have other signatures or another place in the chain.
-    #[error("a signed zone whose names move below a cut, or are hashed, is signed whole")]
+    #[error("a signed zone is signed whole if many names move, or the place of one in the chain takes many looks")]
     Whole,
     /// A stored sort key is none.
     #[error("a sort key is damaged")]
     Key,
 }
 
-/// Takes up a change of a signed zone, which the gate judges; also returns what was signed.
+/// Takes up a change of a signed zone, which the gate judges.
 fn change_signed(
     overlay: OverlayBuilder,
     rows: &Rows<'_>,
     mut touched: Vec<Touched>,
     nodes: &[Node],
     signatory: &Signatory,
-    before: Option<&Zone>,
-) -> Result<(OverlayBuilder, Zone), OverlayFailure> {
-    if signatory.chain() != Chain::Nsec {
+    former: Former,
+) -> Result<(OverlayBuilder, Former), OverlayFailure> {
+    let Former { part: before, hashes } = former;
+    if hashes.is_some() != (signatory.chain() != Chain::Nsec) {
         return Err(OverlayFailure::Whole);
     }
     let mut keys: Vec<Vec<u8>> = nodes.iter().map(|node| node.key.clone()).collect();
@@ -421,15 +437,28 @@ fn change_signed(
         keys.extend(moved.iter().filter_map(|owner| rows.node_of(owner.as_ref())));
         touched.extend(moved.into_iter().map(Touched::data));
     }
-    let published: &dyn Published = before.map_or(&(), |before| before);
-    let (overlay, part) = signatory.with_plan(|plan| {
-        let signed = SignedRows::new(rows, plan, published)?;
-        touched.extend(signed.touched_besides(keys.into_iter()).map_err(OverlayFailure::Read)?);
+    let published: &dyn Published = before.as_deref().map_or(&(), |before| before);
+    let (overlay, part, chain) = signatory.with_plan(|plan| {
+        let signed = SignedRows::new(rows, plan, published, hashes.clone().unwrap_or_default())?;
+        touched.extend(signed.touched_besides(keys.iter().cloned()).map_err(OverlayFailure::Read)?);
+        let mut gone = None;
+        if hashes.is_some() {
+            let spliced = signed.splice(keys.into_iter()).map_err(OverlayFailure::Read)?;
+            let Spliced { touched: links, gone: hashes } = spliced.ok_or(OverlayFailure::Whole)?;
+            touched.extend(links);
+            gone = Some(hashes);
+        }
         let overlay = overlay.change(&signed, &touched)?;
-        Ok::<_, OverlayFailure>((overlay, signed.part()?))
+        let part = signed.part().map_err(OverlayFailure::Read)?;
+        let chain = gone.map(|gone| (gone, signed.hashes().clone()));
+        Ok::<_, OverlayFailure>((overlay, part, chain))
     })?;
-    signatory.gate(NonZeroUsize::MIN, |gate| gate.pass_part(&part))?;
-    Ok((overlay, part))
+    signatory.gate(NonZeroUsize::MIN, |gate| match (&hashes, &chain) {
+        (Some(before), Some((gone, _))) => gate.pass_splice(&part, &Splice { before, gone }),
+        _ => gate.pass_part(&part),
+    })?;
+    let hashes = chain.map(|(_, hashes)| hashes);
+    Ok((overlay, Former { part: Some(Arc::new(part)), hashes }))
 }
 
 /// The names that may have come below a cut or a DNAME with this change of its owner, or from there: each has other

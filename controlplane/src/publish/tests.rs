@@ -1,6 +1,7 @@
 //! Publishing on a real disk, with the snapshot directory read back as a data plane would.
 
 mod damage;
+mod hashed;
 mod places;
 mod restart;
 mod signed;

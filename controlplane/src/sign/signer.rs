@@ -54,10 +54,8 @@ pub struct Link {
     pub hash: [u8; HASH_LEN],
     /// The next hash, which of the last one is the first.
     pub next: [u8; HASH_LEN],
-    /// Where the name lies.
-    pub standing: Standing,
-    /// Its types, without RRSIG; none for an empty non-terminal.
-    pub types: Vec<Rtype>,
+    /// Its types as the record lists them, [`hashed_types`].
+    pub types: Vec<u8>,
 }
 
 /// Signs the owners of one zone.
@@ -129,11 +127,6 @@ impl<'p> ZoneSigner<'p> {
     /// # Errors
     /// [`SignError::Signer`].
     pub fn link(&self, link: &Link, made: &mut Made) -> Result<(), SignError> {
-        let mut types = listed(link.standing, link.types.iter().copied());
-        // A delegation without DS has nothing that is signed, nor has an empty non-terminal.
-        if types.contains(&Rtype::DS) || (link.standing == Standing::Authoritative && !types.is_empty()) {
-            types.push(Rtype::RRSIG);
-        }
         let mut rdata = NSEC3PARAM.to_vec();
         if self.denial == (Denial::Nsec3 { opt_out: true }) {
             rdata[1] |= FLAG_OPT_OUT;
@@ -141,7 +134,7 @@ impl<'p> ZoneSigner<'p> {
         // The hash has its length in front.
         rdata.push(20);
         rdata.extend_from_slice(&link.next);
-        push_bitmap(&mut types, &mut rdata);
+        rdata.extend_from_slice(&link.types);
         let owner = self.hashed_owner(&link.hash);
         self.denies(owner.as_ref(), Rtype::NSEC3, &rdata, &self.previous(owner.as_ref()), made)
     }
@@ -224,6 +217,19 @@ impl From<Place<'_>> for Standing {
             Place::Outside | Place::Hashed | Place::BelowCut(_) | Place::BelowDname(_) => Standing::Hidden,
         }
     }
+}
+
+/// The bitmap of a name's NSEC3: `types` are its own, without RRSIG, and none for an empty non-terminal.
+#[must_use]
+pub fn hashed_types(standing: Standing, types: impl Iterator<Item = Rtype>) -> Vec<u8> {
+    let mut types = listed(standing, types);
+    // A delegation without DS has nothing that is signed, nor has an empty non-terminal.
+    if types.contains(&Rtype::DS) || (standing == Standing::Authoritative && !types.is_empty()) {
+        types.push(Rtype::RRSIG);
+    }
+    let mut bitmap = Vec::new();
+    push_bitmap(&mut types, &mut bitmap);
+    bitmap
 }
 
 /// The keys are what the plan says and sign everything between them.

@@ -15,7 +15,7 @@ use super::apex::apex_sets;
 use super::nsec3::{Candidate, Hashed};
 use super::published::Published;
 use super::rrsig::{Made, MadeRecord};
-use super::signer::{Link, Node, Standing, ZoneSigner};
+use super::signer::{Link, Node, Standing, ZoneSigner, hashed_types};
 use super::{Denial, Plan, Set, SignError, Signed, blocks, nsec3};
 use crate::check::dnssec::{negative_ttl_secs, zonemd};
 use crate::check::place::{Place, Terrain};
@@ -228,15 +228,15 @@ impl<'z> Work<'_, 'z, '_> {
 
     /// One link of the chain.
     fn link(&self, Hashed { hash, idx }: Hashed, next: [u8; 20]) -> Link {
-        let Some(idx) = idx else {
-            return Link { hash, next, standing: Standing::Authoritative, types: Vec::new() };
-        };
-        let Spot { owner, standing, .. } = &self.spots[idx];
         let types = match idx {
-            0 => self.apex_sets.iter().map(|set| set.rtype).collect(),
-            _ => owner.rrsets().map(|rrset| rrset.rtype()).collect(),
+            None => Vec::new(),
+            Some(0) => hashed_types(Standing::Authoritative, self.apex_sets.iter().map(|set| set.rtype)),
+            Some(idx) => {
+                let Spot { owner, standing, .. } = &self.spots[idx];
+                hashed_types(*standing, owner.rrsets().map(|rrset| rrset.rtype()))
+            }
         };
-        Link { hash, next, standing: *standing, types }
+        Link { hash, next, types }
     }
 
     /// The RRsets of an owner.

@@ -7,7 +7,7 @@ use snapshot::dns::message::Message;
 use snapshot::dns::name::Name;
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
-use snapshot::image::{Denial as Chain, Hashed};
+use snapshot::image::{Denial as Chain, Hashed, View};
 
 use super::*;
 use crate::check::dnssec::Verifier;
@@ -54,54 +54,12 @@ impl Bench {
     /// A zone in service, with all that signing made, base and overlay together.
     fn zone_of(&self, apex: &Name) -> Zone {
         let directory = Directory::open(&self.dir.path().join("snapshots")).unwrap();
-        let view = directory.load(None).unwrap().unwrap().view;
-        let zone = view.zone(apex.as_ref()).unwrap();
-        let mut builder = ZoneBuilder::new(apex.clone());
-        let mut take = |owner: &Name, rtype: Rtype, count: u16, records: &[u8]| {
-            // It is read as the answer to a question for it.
-            let mut wire = vec![0; 12];
-            wire[5] = 1;
-            wire[6..8].copy_from_slice(&count.to_be_bytes());
-            wire.extend_from_slice(owner.as_wire());
-            wire.extend_from_slice(&rtype.0.to_be_bytes());
-            wire.extend_from_slice(&DnsClass::IN.0.to_be_bytes());
-            wire.extend_from_slice(records);
-            for answer in Message::from_wire(&wire).unwrap().answers {
-                let (rtype, ttl_secs, rdata) = (answer.rtype, answer.ttl_secs, &answer.rdata[..]);
-                builder.push(Record { owner: owner.as_ref(), rtype, ttl_secs, rdata, line: 0 }).unwrap();
-            }
-        };
-        let soa = zone.soa().unwrap();
-        take(apex, soa.rtype, soa.record_count, soa.records);
-        take(apex, soa.rtype, soa.sig_count.into(), soa.sigs);
-        for node in zone.nodes() {
-            let owner = Name::from_wire(node.name()).unwrap();
-            for body in node.rrsets() {
-                take(&owner, body.rtype, body.record_count, body.records);
-                take(&owner, body.rtype, body.sig_count.into(), body.sigs);
-            }
-            // NSEC3 records lie apart from the nodes.
-            if let Chain::Nsec3(chain) = zone.denial()
-                && let Some(Hashed::Match(hashed)) = chain.find(node.name())
-            {
-                let owner = Name::from_wire(hashed.name()).unwrap();
-                for body in hashed.rrsets() {
-                    take(&owner, body.rtype, body.record_count, body.records);
-                    take(&owner, body.rtype, body.sig_count.into(), body.sigs);
-                }
-            }
-        }
-        builder.finish()
+        zone_in(&directory.load(None).unwrap().unwrap().view, apex)
     }
 
     /// Has the gate judge what is in service of the zone big.test.
     fn judge(&self) {
-        let at_unix_secs = u64::try_from(crate::clock::now_us() / 1_000_000).unwrap();
-        let remaining_secs_min = 14 * 86_400;
-        let jobs = NonZeroUsize::MIN;
-        let verifier = Verifier::RustCrypto;
-        let gate = Gate { at_unix_secs, remaining_secs_min, keys: &[], unannounced: &[], verifier, jobs };
-        gate.pass(&self.zone_of(&"big.test.".parse().unwrap())).map(drop).unwrap_or_else(|refused| panic!("{refused}"));
+        judge_zone(&self.zone_of(&"big.test.".parse().unwrap()));
     }
 
     /// Serial and number of records of the only zone in service.
@@ -111,6 +69,63 @@ impl Bench {
         let facts = view.zones().into_iter().next().unwrap();
         (facts.serial, u64::from(facts.records))
     }
+}
+
+/// A zone of a view, with all that signing made, base and overlay together.
+fn zone_in(view: &View, apex: &Name) -> Zone {
+    let zone = view.zone(apex.as_ref()).unwrap();
+    let mut builder = ZoneBuilder::new(apex.clone());
+    let mut take = |owner: &Name, rtype: Rtype, count: u16, records: &[u8]| {
+        // It is read as the answer to a question for it.
+        let mut wire = vec![0; 12];
+        wire[5] = 1;
+        wire[6..8].copy_from_slice(&count.to_be_bytes());
+        wire.extend_from_slice(owner.as_wire());
+        wire.extend_from_slice(&rtype.0.to_be_bytes());
+        wire.extend_from_slice(&DnsClass::IN.0.to_be_bytes());
+        wire.extend_from_slice(records);
+        for answer in Message::from_wire(&wire).unwrap().answers {
+            let (rtype, ttl_secs, rdata) = (answer.rtype, answer.ttl_secs, &answer.rdata[..]);
+            builder.push(Record { owner: owner.as_ref(), rtype, ttl_secs, rdata, line: 0 }).unwrap();
+        }
+    };
+    let soa = zone.soa().unwrap();
+    take(apex, soa.rtype, soa.record_count, soa.records);
+    take(apex, soa.rtype, soa.sig_count.into(), soa.sigs);
+    for node in zone.nodes() {
+        let owner = Name::from_wire(node.name()).unwrap();
+        for body in node.rrsets() {
+            take(&owner, body.rtype, body.record_count, body.records);
+            take(&owner, body.rtype, body.sig_count.into(), body.sigs);
+        }
+        // NSEC3 records lie apart from the nodes.
+        if let Chain::Nsec3(chain) = zone.denial()
+            && let Some(Hashed::Match(hashed)) = chain.find(node.name())
+        {
+            let owner = Name::from_wire(hashed.name()).unwrap();
+            for body in hashed.rrsets() {
+                take(&owner, body.rtype, body.record_count, body.records);
+                take(&owner, body.rtype, body.sig_count.into(), body.sigs);
+            }
+        }
+    }
+    builder.finish()
+}
+
+/// Has the gate judge a zone of a view.
+pub(super) fn judge(view: &View, apex: &Name) {
+    judge_zone(&zone_in(view, apex));
+}
+
+/// Has the gate judge a zone.
+fn judge_zone(zone: &Zone) {
+    let at_unix_secs = u64::try_from(crate::clock::now_us() / 1_000_000).unwrap();
+    let remaining_secs_min = 14 * 86_400;
+    let jobs = NonZeroUsize::MIN;
+    // Neither who signs nor who has judged.
+    let verifier = Verifier::Ring;
+    let gate = Gate { at_unix_secs, remaining_secs_min, keys: &[], unannounced: &[], verifier, jobs };
+    gate.pass(zone).map(drop).unwrap_or_else(|refused| panic!("{refused}"));
 }
 
 /// Waits until a change is published or refused.
@@ -308,30 +323,40 @@ fn domains_whose_signatures_became_old_are_found_and_signed_anew() {
 
 #[test]
 fn a_big_signed_zone_is_changed_name_by_name_and_stays_right() {
-    let bench = Bench::new();
-    let dnssec = bench.dnssec("seal");
-    let publisher = bench.signing(&dnssec);
-    let (domain, _) = bench.create("big.test");
-    bench.fill(domain, 300);
-    wait(&publisher, bench.sign(&dnssec, domain, "big.test", Denial::Nsec));
-    bench.judge();
-    let steps: [&[(&str, Option<&str>)]; 8] = [
-        &[("n7", Some("192.0.2.9"))],
-        &[("n7", None)],
-        &[("n70", None), ("n71", None), ("n72", None)],
-        &[("a", Some("192.0.2.1")), ("zzz", Some("192.0.2.1"))],
-        &[("deep.below.n5", Some("192.0.2.1")), ("*.w", Some("192.0.2.1"))],
-        &[("deep.below.n5", None), ("n299", None), ("n7", Some("192.0.2.7"))],
-        &[("zzz", None), ("a", None)],
-        &[("\\000.n8", Some("192.0.2.1"))],
-    ];
-    for (number, step) in steps.iter().enumerate() {
-        wait(&publisher, bench.edit(domain, step));
-        assert_eq!(publisher.refusal_of("big.test"), None);
-        assert_eq!(publisher.progress().counts.overlays, number as u64 + 1, "{step:?} is an overlay");
+    for denial in [Denial::Nsec, Denial::Nsec3, Denial::OptOut] {
+        let bench = Bench::new();
+        let dnssec = bench.dnssec("seal");
+        let mut publisher = bench.signing(&dnssec);
+        let (domain, _) = bench.create("big.test");
+        bench.fill(domain, 300);
+        wait(&publisher, bench.sign(&dnssec, domain, "big.test", denial));
         bench.judge();
+        let steps: [&[(&str, Option<&str>)]; 8] = [
+            &[("n7", Some("192.0.2.9"))],
+            &[("n7", None)],
+            &[("n70", None), ("n71", None), ("n72", None)],
+            &[("a", Some("192.0.2.1")), ("zzz", Some("192.0.2.1"))],
+            &[("deep.below.n5", Some("192.0.2.1")), ("*.w", Some("192.0.2.1"))],
+            &[("deep.below.n5", None), ("n299", None), ("n7", Some("192.0.2.7"))],
+            &[("zzz", None), ("a", None)],
+            &[("\\000.n8", Some("192.0.2.1"))],
+        ];
+        let mut overlays = 0;
+        for (number, step) in steps.iter().enumerate() {
+            // Who is started anew goes on from what is published.
+            if number == 4 {
+                publisher.stop();
+                publisher = bench.signing(&dnssec);
+                overlays = 0;
+            }
+            wait(&publisher, bench.edit(domain, step));
+            overlays += 1;
+            assert_eq!(publisher.refusal_of("big.test"), None);
+            assert_eq!(publisher.progress().counts.overlays, overlays, "{denial:?}: {step:?} is an overlay");
+            bench.judge();
+        }
+        publisher.stop();
     }
-    publisher.stop();
 }
 
 #[test]

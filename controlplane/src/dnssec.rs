@@ -212,6 +212,12 @@ impl Dnssec {
         self.device.is_some()
     }
 
+    /// What keeps new keys, if it is a device.
+    #[must_use]
+    pub fn device(&self) -> Option<&Device> {
+        self.device.as_deref()
+    }
+
     /// A new key that signs everything of a domain, sealed or in the device. Who does not use it gives it back to [`Dnssec::discard`].
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam::channel::Receiver;
 use snapshot::dns::name::Name;
@@ -22,12 +23,12 @@ use snapshot::image::{
 use tracing::{debug, warn};
 
 use super::Settings;
-use super::aside::{Aside, Compiled, JobId};
+use super::aside::{Aside, Compiled, JobId, Size};
 use super::rows::{Rows, name_of};
 use super::signed::SignedRows;
 use super::zone::{self, ZoneError};
 use crate::check::dnssec::gate::Refused;
-use crate::dnssec::{Dnssec, Signatory};
+use crate::dnssec::{Dnssec, Signatory, Work};
 use crate::sign::{Denial as Chain, Published, SignError};
 use crate::store::changes::Node;
 use crate::store::domains::Domain;
@@ -35,8 +36,10 @@ use crate::store::{ChangeId, DomainId, Reader, Store, StoreError};
 
 /// From so many RRsets on a zone is big: reading and compiling fewer costs about a millisecond.
 const RRSETS_MIN: u32 = 256;
-/// A signed zone with so many RRsets is signed whole by a thread of its own: fewer take half a second at most.
-const ASIDE_RRSETS_MIN: u32 = 2048;
+/// How long everybody's writes may wait for the signatures of one zone: what may take longer is signed by a thread of its own.
+const WAIT_MAX: Duration = Duration::from_millis(20);
+/// A zone with so many RRsets takes half a second to read and compile.
+const LONG_RRSETS_MIN: u32 = 2048;
 /// A cut or DNAME of a signed zone that moves more names has all of it signed whole.
 const MOVED_MAX: usize = 64;
 /// An overlay with so many nodes is folded: early enough that it stays small until that is done.
@@ -132,8 +135,8 @@ impl BigZones {
 
     /// Takes what a thread has compiled; the number of the domain if its next segments are made of it.
     pub(super) fn accept(&mut self, compiled: Compiled) -> Option<DomainId> {
-        let Compiled { id, domain, base } = compiled;
-        self.aside.ended();
+        let Compiled { id, domain, size, base } = compiled;
+        self.aside.ended(size);
         if let Some(signing) = self.signing.get_mut(&domain).filter(|signing| signing.id == id) {
             signing.outcome = Some(base);
             return Some(domain);
@@ -197,7 +200,10 @@ impl BigZones {
             return self.go_on(reader, domain, nodes, signing);
         }
         let known = self.zones.remove(&domain.id).or(published);
-        if let (Some(nodes), Some(big)) = (nodes, known) {
+        let changed = nodes.as_ref().map(Vec::len);
+        if let (Some(nodes), Some(big)) = (nodes, known)
+            && !self.takes_long(reader, domain, Work::Owners(nodes.len() + big.before.len()))?
+        {
             match big.follow(reader, domain, nodes, self.signer.as_deref()) {
                 Ok((mut big, segments)) => {
                     self.fold_if_due(&mut big, domain.id);
@@ -208,19 +214,28 @@ impl BigZones {
                 Err(cause) => debug!("no overlay for {}: {cause}", domain.name),
             }
         }
-        self.whole(reader, domain, None)
+        self.whole(reader, domain, changed, None)
     }
 
-    /// Compiles a zone whole, or has that done beside the publishing; until then `meanwhile` is published, if that is there: a
-    /// segment, and the last change in it.
+    /// Whether signing a domain may take longer than everybody else's writes should wait.
+    fn takes_long(&self, reader: &Reader<'_>, domain: &Domain, work: Work) -> Result<bool, StoreError> {
+        let Some(signer) = self.signer.as_deref().filter(|_| zone::is_signed(domain)) else { return Ok(false) };
+        let rrset_count = u64::from(domain.rrset_count);
+        Ok(signer.effort(domain.id, rrset_count, &reader.keys(domain.id)?, work) > WAIT_MAX)
+    }
+
+    /// Compiles a zone whole, of which so many owners `changed` since it was signed last, or has that done beside the publishing;
+    /// until then `meanwhile` is published, if that is there: a segment, and the last change in it.
     fn whole(
         &mut self,
         reader: &Reader<'_>,
         domain: &Domain,
+        changed: Option<usize>,
         meanwhile: Option<(Segment, ChangeId)>,
     ) -> Result<Segments, ZoneError> {
-        if zone::is_signed(domain) && self.signer.is_some() && domain.rrset_count >= ASIDE_RRSETS_MIN {
-            let (head, id) = (reader.head()?.change, self.aside.begin(domain.id));
+        if self.takes_long(reader, domain, Work::Zone(changed))? {
+            let size = if domain.rrset_count < LONG_RRSETS_MIN { Size::Small } else { Size::Big };
+            let (head, id) = (reader.head()?.change, self.aside.begin(domain.id, size));
             self.signing.insert(domain.id, Signing { id, head, since: Some(Vec::new()), outcome: None });
             let (segment, held_after) = meanwhile.unzip();
             return Ok(Segments {
@@ -245,6 +260,7 @@ impl BigZones {
             since.extend(nodes);
             since
         });
+        let changed = since.as_ref().map(Vec::len);
         let Some(base) = signing.outcome.transpose()? else {
             // More would not fit into an overlay.
             let since = since.filter(|since| since.len() <= OVERLAY_NODES_MAX);
@@ -256,18 +272,20 @@ impl BigZones {
                 self.zones.extend(big.map(|big| (domain.id, big)));
                 Ok(Segments { segments: vec![base], held_after: None })
             }
-            Some((Some(big), since)) => match big.change(reader, domain, since, self.signer.as_deref()) {
-                Ok((big, overlay)) => {
-                    self.zones.insert(domain.id, big);
-                    Ok(Segments { segments: vec![base, overlay], held_after: None })
+            Some((Some(big), since)) if !self.takes_long(reader, domain, Work::Owners(since.len()))? => {
+                match big.change(reader, domain, since, self.signer.as_deref()) {
+                    Ok((big, overlay)) => {
+                        self.zones.insert(domain.id, big);
+                        Ok(Segments { segments: vec![base, overlay], held_after: None })
+                    }
+                    Err(cause) => {
+                        debug!("no overlay for {}: {cause}", domain.name);
+                        self.whole(reader, domain, changed, Some((base, signing.head)))
+                    }
                 }
-                Err(cause) => {
-                    debug!("no overlay for {}: {cause}", domain.name);
-                    self.whole(reader, domain, Some((base, signing.head)))
-                }
-            },
+            }
             // It was right when it was begun, and signing it again takes less with its signatures.
-            _ => self.whole(reader, domain, Some((base, signing.head))),
+            _ => self.whole(reader, domain, changed, Some((base, signing.head))),
         }
     }
 
@@ -287,7 +305,7 @@ impl BigZones {
             return;
         }
         // The thread reads a state that is not older than this one, so what changes from here on covers the difference.
-        big.folding = Some((self.aside.begin(domain), Vec::new()));
+        big.folding = Some((self.aside.begin(domain, Size::Big), Vec::new()));
     }
 }
 

@@ -4,6 +4,7 @@ mod damage;
 mod places;
 mod restart;
 mod signed;
+mod slow;
 
 use snapshot::handover::Directory;
 

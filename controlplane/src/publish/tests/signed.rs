@@ -52,7 +52,7 @@ impl Bench {
     }
 
     /// A zone in service, with all that signing made, base and overlay together.
-    fn zone_of(&self, apex: &Name) -> Zone {
+    pub(super) fn zone_of(&self, apex: &Name) -> Zone {
         let directory = Directory::open(&self.dir.path().join("snapshots")).unwrap();
         let view = directory.load(None).unwrap().unwrap().view;
         let zone = view.zone(apex.as_ref()).unwrap();

@@ -179,8 +179,8 @@ fn compile(store: &Store, signer: Option<&Dnssec>, snapshots: &Path, domain: Dom
     }
     let served = Directory::open(snapshots).and_then(|directory| ServedZone::load(&directory, prepared.apex()));
     match served {
-        Ok(Some(served)) => prepared.compile(&served),
-        Ok(None) => prepared.compile(&()),
+        Ok(Some(served)) if store.read(|reader| served.is_of(reader, domain))? => prepared.compile(&served),
+        Ok(_) => prepared.compile(&()),
         Err(error) => {
             debug!("all of {} is signed anew: {}", prepared.apex(), explain(&error));
             prepared.compile(&())

@@ -7,7 +7,8 @@ use snapshot::dns::message::Message;
 use snapshot::dns::name::Name;
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
-use snapshot::image::{Denial as Chain, Hashed};
+use snapshot::handover::{Keep, Publication};
+use snapshot::image::{Denial as Chain, Hashed, PackFile, Segment};
 
 use super::*;
 use crate::check::dnssec::Verifier;
@@ -500,5 +501,44 @@ fn cuts_that_come_and_go_in_a_big_signed_zone_are_overlays_unless_they_move_many
     wait(&publisher, bench.delegate(domain, "n7", false));
     bench.judge();
     assert_eq!(publisher.progress().counts.overlays, overlays + 1);
+    publisher.stop();
+}
+
+#[test]
+fn signatures_of_a_zone_from_a_file_are_not_taken_for_those_that_were_published() {
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let publisher = bench.signing(&dnssec);
+    let (domain, _) = bench.create("big.test");
+    bench.fill(domain, 300);
+    wait(&publisher, bench.sign(&dnssec, domain, "big.test", Denial::Nsec));
+    publisher.stop();
+    // Somebody puts another zone of this name in its place, whose signatures have the right key, and are wrong.
+    let zone = bench.zone_of(&"big.test.".parse().unwrap());
+    let mut builder = ZoneBuilder::new(zone.apex().to_name());
+    for owner in zone.owners() {
+        for record in owner.rrsets().flat_map(|rrset| rrset.records().collect::<Vec<_>>()) {
+            let mut rdata = record.rdata.to_vec();
+            if record.rtype == Rtype::RRSIG {
+                *rdata.last_mut().unwrap() ^= 1;
+            } else if record.rtype == Rtype::SOA {
+                let serial = rdata.len() - 17;
+                rdata[serial] ^= 0x40;
+            }
+            builder.push(Record { rdata: &rdata, ..record }).unwrap();
+        }
+    }
+    let mut writer = Directory::create(&bench.dir.path().join("snapshots")).unwrap().lock("test").unwrap();
+    let manifest = writer.directory().current().unwrap().unwrap().manifest;
+    let packs = vec![PackFile::encode(vec![Segment::build(&builder.finish()).unwrap()]).unwrap()];
+    let (change, chain) = (manifest.change, manifest.chain);
+    let publication =
+        Publication { packs, keep: Keep::Others, remove: Vec::new(), change, chain, created_unix_secs: 1 };
+    writer.publish(publication).unwrap();
+    drop(writer);
+    let publisher = bench.signing(&bench.dnssec("seal"));
+    wait(&publisher, bench.set(domain, "www", "192.0.2.1"));
+    assert_eq!(publisher.refusal_of("big.test"), None);
+    bench.judge();
     publisher.stop();
 }

@@ -4,6 +4,7 @@
 
 pub mod data;
 pub mod gun;
+pub mod live;
 pub mod mmsg;
 mod signed;
 pub mod verdict;

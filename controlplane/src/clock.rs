@@ -2,11 +2,12 @@
 //!
 //! What is signed by a clock that is wrong is bogus to everyone whose clock is right, so signing takes a [`Trusted`] time, and
 //! only a [`Clock`] makes one: it compares the time of day with the mark, the latest time that was believed, and with how long
-//! the machine has been up since this process first believed one. Where the mark is kept is not known here. Invariants: the
-//! mark moves to times that were believed only, and back only when the operator says so; a time that RRSIG cannot have, or of
-//! before this program was written, is never believed.
+//! the machine has been up since one was first believed, by this process or by one before it since the machine started. Where
+//! both are kept is not known here. Invariants: the mark moves to times that were believed only, and back only when the
+//! operator says so; a restart makes nothing believed that was not; a time that RRSIG cannot have, or of before this program
+//! was written, is never believed.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -17,11 +18,11 @@ const SECOND_US: i64 = 1_000_000;
 const DAY_US: i64 = 86_400 * SECOND_US;
 /// How far the time may be behind the mark: what sets clocks right turns them back by less.
 const BEHIND_US_MAX: i64 = 300 * SECOND_US;
-/// How far the time may have run ahead of the time that the machine was up. It is counted from the first time that this
-/// process believed, so that many small jumps are one big one. It is less than signatures begin in the past: what was signed by
+/// How far the time may have run ahead of the time that the machine was up. It is counted from the first time that was
+/// believed since the machine started, so that many small jumps are one big one. It is less than signatures begin in the past: what was signed by
 /// such a clock is valid by the right one too.
 const AHEAD_US_MAX: i64 = 2 * 3600 * SECOND_US;
-/// How far the time may be ahead of the mark at a start: so long a control plane may have been down. All that was signed
+/// How far the time may be ahead of the mark after a start of the machine: so long a control plane may have been down. All that was signed
 /// before has expired for long then.
 const DOWN_US_MAX: i64 = 90 * DAY_US;
 /// The beginning of 2026, before this was written: a clock that shows less was never set.
@@ -92,6 +93,47 @@ pub enum Doubt {
     Impossible,
 }
 
+/// Octets of an anchor as it is kept: those of the boot, then both clocks.
+const ANCHOR_LEN: usize = 32;
+/// Where the kernel has the number of this boot. A container has that of its host.
+const BOOT_FILE: &str = "/proc/sys/kernel/random/boot_id";
+/// The number of this boot; none where the kernel does not say.
+static BOOT: LazyLock<Option<[u8; 16]>> = LazyLock::new(|| {
+    let text = std::fs::read_to_string(BOOT_FILE).ok()?;
+    uuid::Uuid::try_parse(text.trim()).ok().map(uuid::Uuid::into_bytes)
+});
+
+/// Both clocks when a time was first believed, for later processes of the same boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Anchor {
+    /// The number of the boot.
+    boot: [u8; 16],
+    /// The clocks.
+    reading: Reading,
+}
+
+impl Anchor {
+    /// As it is kept.
+    #[must_use]
+    pub fn octets(&self) -> [u8; ANCHOR_LEN] {
+        let mut octets = [0; ANCHOR_LEN];
+        octets[..16].copy_from_slice(&self.boot);
+        octets[16..24].copy_from_slice(&self.reading.now_us.to_le_bytes());
+        octets[24..].copy_from_slice(&self.reading.up_us.to_le_bytes());
+        octets
+    }
+
+    /// Reads [`Anchor::octets`]; `None` if they are none.
+    #[must_use]
+    pub fn of_octets(octets: &[u8]) -> Option<Anchor> {
+        let (boot, clocks) = octets.split_first_chunk()?;
+        let (now_us, up_us) = clocks.split_first_chunk()?;
+        let reading =
+            Reading { now_us: i64::from_le_bytes(*now_us), up_us: i64::from_le_bytes(up_us.try_into().ok()?) };
+        Some(Anchor { boot: *boot, reading })
+    }
+}
+
 /// What tells whether the time of day can be believed.
 #[derive(Debug, Default)]
 pub struct Clock {
@@ -104,12 +146,12 @@ pub struct Clock {
 struct State {
     /// The latest time that was believed, in microseconds since 1970.
     mark_us: Option<i64>,
-    /// The first that this process believed, or that the operator last accepted.
+    /// The first that was believed since the machine started, or that the operator last accepted.
     anchor: Option<Reading>,
 }
 
 /// Both clocks at one moment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Reading {
     /// The time of day, in microseconds since 1970.
     now_us: i64,
@@ -118,10 +160,17 @@ struct Reading {
 }
 
 impl Clock {
-    /// Takes over the mark of a former process.
-    pub fn recall(&self, mark_us: i64) {
-        let mut state = self.state();
-        state.mark_us = state.mark_us.max(Some(mark_us));
+    /// Takes over the mark of a former process, and its anchor, if that was of this boot.
+    pub fn recall(&self, mark_us: i64, anchor: Option<Anchor>) {
+        let anchor = anchor.filter(|anchor| Some(anchor.boot) == *BOOT);
+        self.state().recall(mark_us, anchor.map(|anchor| anchor.reading), Reading::take());
+    }
+
+    /// What a later process of this boot has to know besides the mark; `None` before a time was believed, and where the kernel
+    /// does not tell one boot from another.
+    #[must_use]
+    pub fn anchor(&self) -> Option<Anchor> {
+        Some(Anchor { boot: (*BOOT)?, reading: self.state().anchor? })
     }
 
     /// The time.
@@ -167,6 +216,13 @@ impl Reading {
 }
 
 impl State {
+    /// Takes over what a former process knew, now.
+    fn recall(&mut self, mark_us: i64, anchor: Option<Reading>, now: Reading) {
+        self.mark_us = self.mark_us.max(Some(mark_us));
+        // Who sees a shorter time than the process before has moved to another machine or time namespace.
+        self.anchor = self.anchor.or(anchor.filter(|anchor| anchor.up_us <= now.up_us));
+    }
+
     /// Believes a reading, or not.
     fn trust(&mut self, reading: Reading) -> Result<Trusted, Doubt> {
         self.judge(reading)?;
@@ -296,6 +352,46 @@ mod tests {
     }
 
     #[test]
+    fn a_restart_judges_as_the_process_before_if_the_machine_was_up_all_the_time() {
+        let mut former = State::default();
+        former.trust(reading(NOW_US, 1000)).unwrap();
+        let jumped = reading(NOW_US + 30 * DAY_US, 1000 + MINUTE_US);
+        let by_us = 30 * DAY_US - MINUTE_US;
+        assert_eq!(former.trust(jumped), Err(Doubt::Ahead { by_us }));
+        let restarted = |anchor, now: Reading| {
+            let mut state = State::default();
+            state.recall(NOW_US, anchor, now);
+            state.trust(now).map(drop)
+        };
+        assert_eq!(restarted(former.anchor, jumped), Err(Doubt::Ahead { by_us }));
+        assert_eq!(restarted(former.anchor, reading(NOW_US + MINUTE_US, 1000 + MINUTE_US)), Ok(()));
+        let much_later = reading(NOW_US + 200 * DAY_US, 1000 + 200 * DAY_US);
+        assert_eq!(restarted(former.anchor, much_later), Ok(()), "nobody was away for longer than the machine was up");
+        // Another boot, or another machine.
+        assert_eq!(restarted(None, jumped), Ok(()));
+        assert_eq!(restarted(former.anchor, reading(NOW_US + 30 * DAY_US, 999)), Ok(()));
+        assert!(restarted(None, reading(NOW_US + 91 * DAY_US, 5)).is_err());
+    }
+
+    #[test]
+    fn an_anchor_holds_for_the_boot_that_it_is_of() {
+        let clock = Clock::default();
+        assert_eq!(clock.anchor(), None);
+        let now = clock.trusted().unwrap();
+        let anchor = clock.anchor().unwrap();
+        assert_eq!(Anchor::of_octets(&anchor.octets()), Some(anchor));
+        assert_eq!(Anchor::of_octets(&anchor.octets()[1..]), None);
+        // As if it had been believed a day ago, a moment ago: the clock has jumped since.
+        let jumped = Anchor { reading: Reading { now_us: now.us() - DAY_US, ..anchor.reading }, ..anchor };
+        let later = Clock::default();
+        later.recall(now.us() - DAY_US, Some(jumped));
+        assert!(matches!(later.trusted(), Err(Doubt::Ahead { .. })));
+        let rebooted = Clock::default();
+        rebooted.recall(now.us() - DAY_US, Some(Anchor { boot: [7; 16], ..jumped }));
+        assert!(rebooted.trusted().is_ok());
+    }
+
+    #[test]
     fn small_jumps_add_up_and_a_suspended_machine_has_not_jumped() {
         let mut state = State::default();
         state.trust(reading(NOW_US, 0)).unwrap();
@@ -348,7 +444,7 @@ mod tests {
         let now = clock.trusted().unwrap();
         assert_eq!(clock.mark_us(), Some(now.us()));
         assert!(clock.trusted().unwrap() >= now);
-        clock.recall(now.us() + DAY_US);
+        clock.recall(now.us() + DAY_US, None);
         assert!(matches!(clock.trusted(), Err(Doubt::Behind { .. })));
         clock.accept().unwrap();
         assert!(clock.trusted().is_ok());

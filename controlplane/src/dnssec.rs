@@ -5,7 +5,9 @@
 //! was edited; so signatures hold for 15 days at least. Invariants: secrets are opened here only; nothing leaves
 //! signed that the gate has not passed, which verifies with another implementation than the one that signed.
 
+mod effort;
 mod opened;
+mod remembered;
 mod shown;
 
 use std::collections::HashMap;
@@ -13,6 +15,7 @@ use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use snapshot::dns::name::Name;
 use snapshot::dns::zone::Zone;
@@ -31,9 +34,12 @@ use crate::store::DomainId;
 use crate::store::domains::{Denial, Domain};
 use crate::store::keys::{NewKey, State, StoredKey};
 
+pub use effort::Work;
 pub use shown::{ds_of, requests_of, shown_key, shown_keys};
 
+use effort::{Kind, Measured};
 use opened::{InBulk, Opened};
+use remembered::SignedZones;
 
 /// For how long a signature holds, in seconds.
 const VALIDITY_SECS: u32 = 21 * 86_400;
@@ -47,11 +53,6 @@ const KEYS_TTL_SECS: u32 = 3600;
 const DRAWS_MAX: usize = 64;
 /// How many opened keys are remembered before all are forgotten.
 const REMEMBERED_MAX: usize = 4096;
-/// How many records of signed zones are remembered before all are forgotten: some 200 octets each.
-const REMEMBERED_RECORDS_MAX: usize = 1 << 20;
-/// A signed zone with more records is not remembered: what is served of it can be read. Memory is not believed, so all
-/// signatures of a remembered zone are verified each time; files have digests, so those of a served one are not.
-const REMEMBERED_ZONE_RECORDS_MAX: usize = 1 << 13;
 /// A zone with more records is signed by several threads.
 const BULK_RECORDS_MIN: usize = 1000;
 /// How many domains lie between two that are signed anew at the same moment, were they made one after the other: a number
@@ -145,15 +146,8 @@ pub struct Dnssec {
     ends: Mutex<HashMap<DomainId, u64>>,
     /// TTL of DNSKEY and what goes with it.
     keys_ttl_secs: u32,
-}
-
-/// Zones as they were signed last.
-#[derive(Default)]
-struct SignedZones {
-    /// The zones.
-    zones: HashMap<DomainId, Arc<Zone>>,
-    /// How many records they have together.
-    record_count: usize,
+    /// How long signing takes.
+    measured: Arc<Measured>,
 }
 
 impl std::fmt::Debug for Dnssec {
@@ -179,7 +173,8 @@ impl Dnssec {
         };
         let (opened, signed, ends) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (device, clock) = (None, Clock::default());
-        Ok(Dnssec { seal, device, opened, signed, keys_ttl_secs: KEYS_TTL_SECS, clock, ends })
+        let measured = Arc::default();
+        Ok(Dnssec { seal, device, opened, signed, keys_ttl_secs: KEYS_TTL_SECS, clock, ends, measured })
     }
 
     /// With another TTL of DNSKEY, CDS, CDNSKEY and NSEC3PARAM.
@@ -210,6 +205,12 @@ impl Dnssec {
     #[must_use]
     pub fn has_device(&self) -> bool {
         self.device.is_some()
+    }
+
+    /// What keeps new keys, if it is a device.
+    #[must_use]
+    pub fn device(&self) -> Option<&Device> {
+        self.device.as_deref()
     }
 
     /// A new key that signs everything of a domain, sealed or in the device. Who does not use it gives it back to [`Dnssec::discard`].
@@ -286,12 +287,12 @@ impl Dnssec {
     /// # Errors
     /// [`DnssecError`]; what is published stays as it is then.
     pub fn sign(&self, zone: Zone, signatory: &Signatory, served: &dyn Published) -> Result<Zone, DnssecError> {
-        let jobs = if zone.record_count() >= BULK_RECORDS_MIN {
+        let jobs = if zone.record_count_in_all() >= BULK_RECORDS_MIN {
             std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
         } else {
             NonZeroUsize::MIN
         };
-        let before = self.signed.lock().unwrap_or_else(PoisonError::into_inner).zones.get(&signatory.domain).cloned();
+        let before = self.remembered(signatory.domain).map(|remembered| remembered.zone);
         let published: &dyn Published = before.as_deref().map_or(served, |before| before);
         let sign = |plan: &Plan<'_>| sign::sign(&zone, plan, published, jobs);
         let signed = if jobs.get() > 1 { signatory.with_plan_in_bulk(sign) } else { signatory.with_plan(sign) }?;
@@ -301,10 +302,15 @@ impl Dnssec {
             Some(since) => gate.pass_since(&signed.zone, since),
             None => gate.pass(&signed.zone),
         };
+        let begun = Instant::now();
         let passed = signatory.judged(jobs, judge).inspect_err(|_| {
             // A signature that was used again may be what is wrong: the next attempt does without.
             self.forget(signatory.domain);
         })?;
+        // With several threads the time of one is not known; with several algorithms, nor is that of each.
+        if let (1, [(key, _)]) = (jobs.get(), &signatory.pens[..]) {
+            self.measured.verified(key.pair.algorithm(), passed.signature_count, begun.elapsed());
+        }
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         ends.insert(signatory.domain, passed.earliest_expiry_unix_secs);
         Ok(signed.zone)
@@ -334,28 +340,6 @@ impl Dnssec {
         Ok(Signatory { domain, chain, pens, others, keys_ttl_secs, ends, now })
     }
 
-    /// Remembers a zone that was signed, for the signatures over what stays the same.
-    pub fn remember(&self, domain: DomainId, zone: Zone) {
-        self.forget(domain);
-        let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
-        if zone.record_count() > REMEMBERED_ZONE_RECORDS_MAX {
-            return;
-        }
-        if signed.record_count + zone.record_count() > REMEMBERED_RECORDS_MAX {
-            *signed = SignedZones::default();
-        }
-        signed.record_count += zone.record_count();
-        signed.zones.insert(domain, Arc::new(zone));
-    }
-
-    /// Forgets a zone that was remembered.
-    fn forget(&self, domain: DomainId) {
-        let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = signed.zones.remove(&domain) {
-            signed.record_count -= before.record_count();
-        }
-    }
-
     /// A key that can sign.
     fn opened(&self, domain: &Domain, stored: &StoredKey) -> Result<Arc<Opened>, DnssecError> {
         if let Some(opened) = self.opened.lock().unwrap_or_else(PoisonError::into_inner).get(&stored.id) {
@@ -372,7 +356,8 @@ impl Dnssec {
             return Err(DnssecError::Other(binding));
         }
         let rdata = pair.dnskey(role).rdata();
-        let opened = Arc::new(Opened { pair, rdata, tag: *tag });
+        let kind = Kind { algorithm, is_held: matches!(pair, SigningKey::Held(_)) };
+        let opened = Arc::new(Opened { pair, rdata, tag: *tag, kind, measured: Arc::clone(&self.measured) });
         remember(&mut self.opened.lock().unwrap_or_else(PoisonError::into_inner), stored.id, Arc::clone(&opened));
         Ok(opened)
     }

@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::api::{self, Api};
+use crate::clock::Anchor;
 use crate::config::{Args, Config};
 use crate::dnssec::Dnssec;
 use crate::http::listen::{Listener, accept};
@@ -88,9 +89,9 @@ fn serve_until_told(config: Config) -> io::Result<()> {
         dnssec = dnssec.with_device(Device::start(settings)?);
     }
     let dnssec = Arc::new(dnssec.with_keys_ttl(config.domains.keys.ttl_secs));
-    let mark_us = store.read(|reader| reader.clock_mark()).map_err(|cause| store_error(&config.state, &cause))?;
-    if let Some(mark_us) = mark_us {
-        dnssec.clock().recall(mark_us);
+    let known = store.read(|reader| Ok((reader.clock_mark()?, reader.clock_anchor()?)));
+    if let (Some(mark_us), anchor) = known.map_err(|cause| store_error(&config.state, &cause))? {
+        dnssec.clock().recall(mark_us, anchor.and_then(|octets| Anchor::of_octets(&octets)));
     }
     let planes = publish::Settings {
         dnssec: Some(Arc::clone(&dnssec)),

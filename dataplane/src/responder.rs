@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::answer::{self, Scratch, Settings};
 use crate::engine::TURN_LEN;
-use crate::guard::{self, Guard};
+use crate::guard::{self, Guard, Lost};
 use crate::packet::{Arrival, Packet, Transport};
 use snapshot::image::View;
 
@@ -22,7 +22,7 @@ pub trait Answer: Send + 'static {
     fn answer(&mut self, view: &Self::View, transport: Transport, packets: &mut [Packet<'_>]);
 
     /// Takes note of how many datagrams have been lost before this answerer, because a receive queue was full.
-    fn lose(&mut self, _lost: u64) {}
+    fn lose(&mut self, _lost: Lost) {}
 
     /// The same with memory of its own, for another thread or after a panic.
     #[must_use]
@@ -89,7 +89,7 @@ impl Answer for Responder {
         self.answer_at(view, transport, now, packets);
     }
 
-    fn lose(&mut self, lost: u64) {
+    fn lose(&mut self, lost: Lost) {
         if let Some(guard) = &mut self.guard {
             guard.lose(lost);
         }

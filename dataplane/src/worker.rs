@@ -16,6 +16,7 @@ use arc_swap::{ArcSwap, Cache};
 
 use crate::engine::xdp::Seat;
 use crate::engine::{self, Choice, Engine, TURN_LEN, Turn};
+use crate::guard::Lost;
 use crate::packet::{DropReason, Outcome, Packet, Transport};
 use crate::quarantine::{self, Cause, PACKET_LEN_MAX};
 use crate::responder::Answer;
@@ -172,7 +173,7 @@ impl<A: Answer> Worker<A> {
                 let (dropped, losses) = (engine.queue_drops(), engine.ring_losses());
                 self.block.set(Event::QueueDrop, dropped);
                 self.block.set_ring_losses(&losses);
-                self.answer.lose(dropped + losses.rx_full + losses.fill_empty);
+                self.answer.lose(Lost { queues: dropped, rings: losses.rx_full + losses.fill_empty });
             }
             turns += 1;
         }

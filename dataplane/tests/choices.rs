@@ -241,11 +241,20 @@ fn subnet_of(reply: &[u8]) -> (u8, Option<Vec<u8>>) {
 fn the_subnet_of_a_trusted_resolver_counts_and_the_scope_says_for_whom() {
     let view = view(true);
     // (name, option, answers, scope)
-    let cases: [(&str, &[u8], &str, u8); 9] = [
+    let cases: [(&str, &[u8], &str, u8); 16] = [
         ("geo.c.test.", &[0, 1, 24, 0, 198, 18, 7], "A:65", 16),
         ("geo.c.test.", &[0, 1, 24, 0, 198, 19, 7], "A:66", 17),
         ("geo.c.test.", &[0, 1, 8, 0, 198], "A:68 A:69", 12),
         ("geo.c.test.", &[0, 2, 56, 0, 0x20, 1, 0xd, 0xb8, 0, 0xde, 1], "A:66", 48),
+        // Addresses of IPv4 in the other family: the scope is in bits of that.
+        ("geo.c.test.", &[0, 2, 120, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 198, 18, 7], "A:65", 96 + 16),
+        ("geo.c.test.", &[0, 2, 128, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 198, 19, 7, 9], "A:66", 96 + 17),
+        ("geo.c.test.", &[0, 2, 104, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 198], "A:68 A:69", 96 + 12),
+        ("geo.c.test.", &[0, 2, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff], "A:68 A:69", 96 + 1),
+        ("plain.c.test.", &[0, 2, 112, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 198, 18], "A:01 A:02", 0),
+        // Beside those: the answer does not hold for them.
+        ("geo.c.test.", &[0, 2, 64, 0, 0, 0, 0, 0, 0, 0, 0, 0], "A:68 A:69", 81),
+        ("geo.c.test.", &[0, 2, 32, 0, 0x20, 1, 0xd, 0xb9], "A:68 A:69", 32),
         ("geo.c.test.", &[0, 1, 0, 0], "A:68 A:69", 0),
         ("geo.c.test.", &[0, 0, 0, 0], "A:68 A:69", 0),
         ("plain.c.test.", &[0, 1, 24, 0, 198, 18, 7], "A:01 A:02", 0),

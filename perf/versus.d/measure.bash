@@ -33,6 +33,11 @@ load() {
         told=$(boosted "${in_client[@]}" "$kit/gun" --server "$(endpoint "${port[$server]}")" --core $CLIENT_CORE \
             --queries "$data/$set/questions" --seconds "$secs" "$@")
         ;;
+    wire)
+        told=$(boosted "${in_client[@]}" "$kit/wire" --server "$(endpoint "${port[$server]}")" --core $CLIENT_CORE \
+            --interface "$client_interface" --source $CLIENT_ADDRESS --from "$(link_of "$CLIENT_SPACE" "$client_interface")" \
+            --to "$(link_of "$SERVER_SPACE" "$server_interface")" --queries "$data/$set/questions" --seconds "$secs" "$@")
+        ;;
     dnsperf)
         told=$(boosted "${in_client[@]}" taskset -c $CLIENT_CORE dnsperf -s "$address" -p "${port[$server]}" -e -T 1 -c 16 \
             -q 200 -t 1 -d "$data/$set/questions" -l "$secs" "$@" 2>&1 | dnsperf_as_json)

@@ -8,7 +8,8 @@ use std::io;
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done (warnings included)
-  1  the input or the answer is bad: a zone file, a snapshot, a generation that a data plane refuses; or a gate is closed
+  1  the input or the answer is bad: a zone file, a snapshot, a generation that a data plane refuses;
+     a gate is closed; or a change is stored, but its zone cannot be published as it is
   2  usage: the command line is wrong
   3  could not: a file, the lock of a directory, or a data plane cannot be had
   4  a process that `dnsctl up` started ended by itself

@@ -63,12 +63,21 @@ fn follow(lab: &mut Lab, expected: &[(&str, &[&str])], before: &BTreeSet<u64>) -
     }
 }
 
+/// Has the parent look for CDS of the domains, which were served without signatures, until it has their DS.
+fn enabled(lab: &mut Lab) {
+    let begin = Instant::now();
+    let mut has_ds = [false; 2];
+    while has_ds != [true; 2] {
+        has_ds = [CSK, SPLIT].map(|domain| lab.parent_follows(domain));
+        assert!(begin.elapsed() < TIME_MAX, "{}", lab.logs());
+    }
+    assert_eq!(states(lab, SPLIT).0, ["ksk 13 active", "zsk 13 active"]);
+}
+
 /// All that is done, in the network of the lab; how it went.
 fn rolls(lab: &mut Lab) -> String {
     lab.start();
-    for domain in [CSK, SPLIT] {
-        lab.parent_follows(domain);
-    }
+    enabled(lab);
     let (stop, told) = channel();
     let watcher = std::thread::spawn(move || watch(&[CSK, SPLIT], &told));
     let tags = |lab: &Lab| [CSK, SPLIT].iter().flat_map(|domain| states(lab, domain).1).collect::<BTreeSet<u64>>();

@@ -193,6 +193,18 @@ fn big(mut client: Client, mut asker: Asker, names: usize, samples: usize) -> io
         wrong += usize::from(asker.address(&format!("{name}.big.perf.test"))? != address);
     }
     show(&mut out, "big_write", &mut times)?;
+    // Names that come and go change the chain that proves what does not exist as well.
+    for sample in 0..(samples / 2).max(1) {
+        let name = format!("new{}", sample / 2);
+        let records = if sample % 2 == 0 { "\"198.51.100.1\"" } else { "" };
+        let body = format!("[{{\"subname\":\"{name}\",\"type\":\"A\",\"ttl\":3600,\"records\":[{records}]}}]");
+        let begun = Instant::now();
+        client.expect("PATCH", "/api/v1/domains/big.perf.test/rrsets/", &body, 200)?;
+        times.push(begun.elapsed());
+        let is_there = asker.address(&format!("{name}.big.perf.test"))? == "198.51.100.1";
+        wrong += usize::from(is_there != (sample % 2 == 0));
+    }
+    show(&mut out, "big_name", &mut times)?;
     writeln!(out, "big_wrong_answers {wrong}")
 }
 

@@ -77,7 +77,11 @@ impl Questions {
     }
 
     /// A query, with the id 0.
-    pub(super) fn message(&self, idx: usize) -> &[u8] {
+    ///
+    /// # Panics
+    /// If there are no more than `idx`.
+    #[must_use]
+    pub fn message(&self, idx: usize) -> &[u8] {
         &self.bytes[self.offs[idx]..self.offs[idx + 1]]
     }
 

@@ -1,4 +1,4 @@
-//! Looks for what the operator must know about signing, and keeps the mark of the clock.
+//! Looks for what the operator must know about signing, and keeps what is known of the clock.
 //!
 //! When it is told, and how, is `alarm`'s.
 
@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::{Api, aside, signing};
 use crate::alarm::{Alarms, Kind, Trouble};
+use crate::clock::Anchor;
 use crate::store::StoreError;
 use crate::store::domains::Denial;
 use crate::store::signatures::Ending;
@@ -28,11 +29,11 @@ pub(super) async fn keep(
     command: Vec<String>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let (mut alarms, mut kept_us) = (Alarms::new(command), None);
+    let (mut alarms, mut kept) = (Alarms::new(command), (None, None));
     loop {
         let failed = failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         aside(|| app.watch_signatures(&mut alarms, failed));
-        app.keep_mark(&mut kept_us);
+        app.keep_clock(&mut kept);
         if signing::rest(EVERY, &mut stop).await {
             return;
         }
@@ -88,12 +89,17 @@ impl Api {
         found.unwrap_or_else(|_: StoreError| Vec::new())
     }
 
-    /// Keeps the mark of the clock with the next transaction, if it is another than before.
-    fn keep_mark(&self, kept_us: &mut Option<i64>) {
-        let mark_us = self.dnssec.clock().mark_us();
-        if let Some(us) = mark_us.filter(|_| mark_us != *kept_us && self.writable().is_ok()) {
-            self.store.write_soon(move |txn| txn.set_clock_mark(us));
-            *kept_us = mark_us;
+    /// Keeps mark and anchor of the clock with the next transaction, if they are others than before.
+    fn keep_clock(&self, kept: &mut (Option<i64>, Option<Anchor>)) {
+        let clock = self.dnssec.clock();
+        let found = (clock.mark_us(), clock.anchor());
+        if let (Some(mark_us), anchor) = found
+            && found != *kept
+            && self.writable().is_ok()
+        {
+            let anchor = anchor.map(|anchor| anchor.octets());
+            self.store.write_soon(move |txn| txn.set_clock(mark_us, anchor.as_ref().map(<[u8; _]>::as_slice)));
+            *kept = found;
         }
     }
 }

@@ -51,6 +51,9 @@ pub(super) struct View {
     /// `yes` if every data plane that is attached serves it, and one is; else `no`, also if its zone cannot be published as it
     /// is and keeps its last good content, or its domain is not proved yet.
     served: &'static str,
+    /// Why its zone cannot be published as it is; only then it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
     /// What the data planes that are attached serve; only where one change is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     planes: Option<Vec<PlaneView>>,
@@ -103,7 +106,7 @@ pub(super) static ROUTES: [Route<Api>; 2] = [
 impl Api {
     /// How a change-set is shown, in lists.
     pub(super) fn change_view(&self, set: ChangeSet, generation: Option<u64>) -> View {
-        let is_published = self.publisher.has(set.id) && !self.is_withheld(set.id);
+        let is_published = self.publisher.has(set.id) && !self.is_unproved(set.id);
         let is_served = is_published && self.publisher.served(set.id) == Served::Yes;
         View {
             id: set.id.0,
@@ -117,6 +120,7 @@ impl Api {
             // The journal is written a moment after the generation is there.
             generation: generation.or(self.publisher.generation()).filter(|_| is_published),
             served: if is_served { "yes" } else { "no" },
+            refused: self.publisher.refusal_of_change(set.id),
             planes: None,
             edits: serde_json::from_str(&set.edits).ok(),
         }

@@ -20,12 +20,12 @@ use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Access, Count, Operation, Permission, Resource, Route, Scope, Success};
 use crate::keys::{Role, Shown};
 use crate::naming::{self, Suffixes};
-use crate::rrset::{Draft, Limits, Rules};
+use crate::rrset::{Draft, Limits, Rules, full_name};
 use crate::store::Txn;
 use crate::store::accounts::Class;
 use crate::store::domains::{Denial, Domain, SerialPolicy, Soa, SoaMode};
 use crate::store::keys::NewKey;
-use crate::store::rrsets::{Filter, Rrset};
+use crate::store::rrsets::{Filter, Record, Rrset};
 use crate::value::{Timestamp, type_name};
 use crate::zonetext::{self, Exported, Header, Import};
 
@@ -388,6 +388,21 @@ impl Api {
     }
 }
 
+/// What a zone file cannot say of an RRset, for whoever reads it.
+fn unsaid(domain: &Domain, rrset: &Rrset) -> Option<String> {
+    let is_chosen = |record: &&Record| record.geo.is_some() || record.weight.unwrap_or(0) > 0;
+    let (chosen, enabled) = (rrset.enabled().filter(is_chosen).count(), rrset.enabled().count());
+    let disabled = rrset.records.len() - enabled;
+    (chosen + disabled > 0).then(|| {
+        format!(
+            "{} {}: not said here are the weights and regions of {chosen} records, and {disabled} disabled records; an import \
+             into this domain leaves both as they are",
+            full_name(&rrset.subname, &domain.name),
+            rrset.rtype
+        )
+    })
+}
+
 /// A domain and what it holds as a zone file.
 fn zone_file(domain: &Domain, rrsets: &[Rrset]) -> Result<String, Refusal> {
     let records_of = |rrset: &Rrset| rrset.enabled().map(|record| record.content.clone()).collect::<Vec<_>>();
@@ -402,7 +417,10 @@ fn zone_file(domain: &Domain, rrsets: &[Rrset]) -> Result<String, Refusal> {
         ttl_secs: rrset.ttl_secs,
         records,
     });
-    let header = Header { domain: &domain.name, service: "petrel", at: Timestamp::from_micros(now_us()) };
+    let mut notes: Vec<String> = rrsets.iter().filter_map(|rrset| unsaid(domain, rrset)).collect();
+    notes.sort_unstable();
+    let header =
+        Header { domain: &domain.name, service: "petrel", at: Timestamp::from_micros(now_us()), notes: &notes };
     let mut text = String::new();
     zonetext::export(&mut text, &header, std::iter::once(first).chain(others)).map_err(|_| Refusal::internal())?;
     Ok(text)

@@ -10,13 +10,13 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::changes::{EDITS_LEN_MAX, View, id_of, may_see, missing, page_of};
-use super::domains::{self, object};
+use super::domains::{self, account_of, object};
 use super::{Api, aside, gates, preview, refusal};
 use crate::change::{self, Committed, Edit, Refusal as ChangeRefusal, Restore};
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Access, Count, Operation, Permission, Resource, Route, Scope, Success};
-use crate::store::changes::ChangeSet;
+use crate::store::changes::{ChangeSet, Deleted};
 use crate::store::{ChangeId, Txn};
 use crate::value::Timestamp;
 
@@ -40,6 +40,22 @@ pub(super) struct Outcome {
     edits: Vec<Edit>,
 }
 
+/// A deleted domain that can be made again with all it held.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeletedDomain)]
+struct DeletedView {
+    /// The change that deleted it, which `/api/v1/restore/{change}/` takes.
+    change: u64,
+    /// Its name, which nobody has now.
+    domain: String,
+    /// When it was deleted.
+    deleted: String,
+    /// Until when no tenant gets the name but whoever had it; it can be made again as long as nobody has it.
+    kept_until: String,
+    /// Whether it comes back signed, with the keys and DS records it had.
+    signed: bool,
+}
+
 /// What an undo can be told.
 #[derive(Debug, serde::Deserialize, ToSchema)]
 #[expect(dead_code, reason = "the body is read field by field for its error messages; this is its description")]
@@ -61,7 +77,7 @@ struct RestoreBody {
 }
 
 /// The rows.
-pub(super) static ROUTES: [Route<Api>; 4] = [
+pub(super) static ROUTES: [Route<Api>; 5] = [
     Route::new(
         "/api/v1/domains/{name}/history/",
         &[Operation::get(|app, call| Box::pin(list(app, call)))
@@ -94,6 +110,14 @@ pub(super) static ROUTES: [Route<Api>; 4] = [
             .summary("Returns a domain to a former state")],
     ),
     Route::new(
+        "/api/v1/restore/",
+        &[Operation::get(|app, call| Box::pin(deleted(app, call)))
+            .scopes(&[Scope::DnsApiCheap])
+            .query(&["domain", "before", "limit"])
+            .replies(&[Success::list::<DeletedView>(200)])
+            .summary("Deleted domains of the account that can be made again, the last deleted first")],
+    ),
+    Route::new(
         "/api/v1/restore/{change}/",
         &[Operation::post(|app, call| Box::pin(revive(app, call)))
             .access(Access::With(Permission::CreateDomain))
@@ -118,6 +142,22 @@ async fn list(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
         let views: Vec<View> = sets.into_iter().map(|(generation, set)| app.change_view(set, generation)).collect();
         Ok(Reply::json(200, &views))
     })
+}
+
+/// GET of the domains that can be made again.
+async fn deleted(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
+    let account = account_of(&app, &call, call.caller()?)?;
+    let (before, limit) = page_of(&call)?;
+    let found = aside(|| app.read(|reader| reader.deleted_domains(account, call.query("domain"), before, limit)))?;
+    let time = |us: i64| Timestamp::from_micros(us).to_string();
+    let view = |deleted: Deleted| DeletedView {
+        change: deleted.change.0,
+        domain: deleted.name,
+        deleted: time(deleted.at_us),
+        kept_until: time(change::kept_until(deleted.at_us)),
+        signed: deleted.is_signed,
+    };
+    Ok(Reply::json(200, &found.into_iter().map(view).collect::<Vec<_>>()))
 }
 
 /// POST: undo.

@@ -275,6 +275,10 @@ async fn planned(
 fn current(reader: &Reader<'_>, domain: DomainId) -> Result<Vec<Rrset>, StoreError> {
     let mut all = Vec::new();
     reader.each_rrset::<StoreError>(domain, |rrset| {
+        // No zone file has what is disabled, so none can mean to take it away.
+        if rrset.enabled().next().is_none() {
+            return Ok(());
+        }
         let records = rrset.enabled().map(|record| record.content.clone()).collect();
         let value = RrsetValue { ttl: rrset.ttl_secs, records };
         all.push(Rrset { subname: rrset.subname, rtype: rrset.rtype.to_string(), value });

@@ -3,6 +3,7 @@
 //! Figures only; names and labels are fixed, so that no client can make the page grow.
 
 use super::{Api, now_us};
+use crate::keys::Device;
 use crate::serve::Figure;
 use crate::store::StoreError;
 
@@ -35,6 +36,7 @@ pub(super) fn figures(api: &Api) -> Vec<Figure> {
         gauge("publish_refused_zones", "Zones that keep older content.", progress.refused.len() as u64),
     ];
     figures.extend(of_signing(api));
+    figures.extend(api.dnssec.device().into_iter().flat_map(of_device));
     if is_published {
         let help = "Seconds since the last publication.";
         figures.push(gauge("publish_age_seconds", help, u64::try_from(age_secs).unwrap_or(0)));
@@ -59,4 +61,17 @@ fn of_signing(api: &Api) -> Vec<Figure> {
         figures.extend(first.first().map(|first| gauge("signatures_expire_at_seconds", help, first.at_unix_secs)));
     }
     figures
+}
+
+/// What the device does that keeps keys, and whether it can.
+fn of_device(device: &Device) -> Vec<Figure> {
+    let counter = |name, help, value| Figure { name, help, is_counter: true, value };
+    let (counts, is_in_trouble) = (device.counts(), device.trouble().is_some());
+    let help = "Whether the device that keeps keys cannot be used.";
+    vec![
+        counter("device_operations_total", "Tasks of the device that keeps keys.", counts.operations),
+        counter("device_failures_total", "Those that failed or took too long.", counts.failures),
+        counter("device_microseconds_total", "Time they took, of all sessions together.", counts.busy_us),
+        Figure { name: "device_trouble", help, is_counter: false, value: u64::from(is_in_trouble) },
+    ]
 }

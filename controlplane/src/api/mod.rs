@@ -16,6 +16,7 @@ mod fields;
 mod gates;
 mod history;
 mod import;
+mod looks;
 mod metrics;
 mod operations;
 mod policies;
@@ -33,7 +34,7 @@ pub mod verify;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::change::{self, Actor, House, Precondition, Refusal as ChangeRefusal};
 use crate::clock::now_us;
@@ -52,7 +53,7 @@ use crate::serve::{Figure, Follows};
 use crate::store::accounts::{Account, Class, NewAccount};
 use crate::store::domains::{Domain, Soa};
 use crate::store::tokens::Token;
-use crate::store::{ChangeId, Reader, Store, StoreError, Txn};
+use crate::store::{ChangeId, DomainId, Reader, Store, StoreError, Txn};
 
 pub use caller::Caller;
 
@@ -85,7 +86,13 @@ pub struct Api {
     /// When tokens were last noted as used, so that busy ones are written once a second.
     used: Mutex<std::collections::HashMap<uuid::Uuid, i64>>,
     /// Looks for the proof of a domain that are under way.
-    looks: verify::Looks,
+    looks: looks::Looks,
+    /// Looks at the parents of domains that are under way.
+    parents: looks::Looks,
+    /// When the parents of domains were last looked at, in microseconds since 1970, and what was wrong.
+    looked: Mutex<std::collections::HashMap<DomainId, (i64, Option<String>)>>,
+    /// Tells of domains that are due to be signed anew.
+    due: tokio::sync::Notify,
 }
 
 /// The rows of all resources.
@@ -132,8 +139,9 @@ impl Api {
         };
         let wants_proof = settings.verification.whose == Whose::Hosting;
         let house = Arc::new(House { local_suffixes: settings.local_suffixes.clone(), wants_proof });
-        let looks = verify::Looks::default();
-        Ok(Api { store, publisher, dnssec, planes, settings, house, operator, used: Mutex::default(), looks })
+        let (looks, parents) = (looks::Looks::new(verify::BOUNDS), looks::Looks::new(rolling::BOUNDS));
+        let (due, used, looked) = (tokio::sync::Notify::new(), Mutex::default(), Mutex::default());
+        Ok(Api { store, publisher, dnssec, planes, settings, house, operator, used, looks, due, parents, looked })
     }
 
     /// Asks the database.
@@ -201,10 +209,19 @@ impl Api {
     /// The same for changes of several domains; the client is told the last one.
     async fn served_all(&self, call: &Call<Api>, reply: Reply, changes: &[ChangeId]) -> Reply {
         let Some(last) = changes.iter().copied().max() else { return reply };
-        let patience = call.wait.unwrap_or(SERVED_TIME);
-        let served = self.publisher.wait(last, patience).await;
+        let deadline = Instant::now() + call.wait.unwrap_or(SERVED_TIME);
+        let mut served = Served::Yes;
+        for change in changes {
+            let found = self.publisher.wait(*change, deadline.saturating_duration_since(Instant::now())).await;
+            if served == Served::Yes {
+                served = found;
+            }
+        }
         let mut reply = reply.change(last.0);
-        if served == Served::Yes && !changes.iter().any(|change| self.is_withheld(*change)) {
+        if let Some(cause) = changes.iter().find_map(|change| self.publisher.refusal_of_change(*change)) {
+            reply = reply.refused(&cause);
+        }
+        if served == Served::Yes && !changes.iter().any(|change| self.is_unproved(*change)) {
             return reply;
         }
         if served != Served::Nobody && call.wait.is_some() {
@@ -213,18 +230,10 @@ impl Api {
         reply.not_served_yet()
     }
 
-    /// Whether a change is not served although later ones are: its domain must be proved before, or its zone could not be
-    /// compiled and keeps its last good content, and so the change waits in the outbox. A database that cannot tell gives no
-    /// reason to promise anything.
-    fn is_withheld(&self, change: ChangeId) -> bool {
-        let refuses_some = self.publisher.refuses_some();
-        let found = self.store.read(|reader| {
-            if reader.is_unproved(change)? {
-                return Ok(true);
-            }
-            let waiting = if refuses_some { reader.waiting(change)? } else { None };
-            Ok::<_, StoreError>(waiting.is_some_and(|name| self.publisher.refuses(&name)))
-        });
+    /// Whether the domain of a change must be proved before it is served. A database that cannot tell gives no reason to
+    /// promise anything.
+    fn is_unproved(&self, change: ChangeId) -> bool {
+        let found: Result<bool, StoreError> = self.store.read(|reader| reader.is_unproved(change));
         found.unwrap_or(true)
     }
 

@@ -14,7 +14,7 @@ use crate::dnssec::{PERIOD_SECS, PHASE_STEP};
 use crate::rrset::Limits;
 use crate::store::{DomainId, StoreError};
 
-/// Time between two looks for old signatures: 100,000 domains have twelve in a minute that become old.
+/// Time between two looks for old signatures, if nobody tells of some: 100,000 domains have twelve in a minute that become old.
 const EVERY: Duration = Duration::from_secs(60);
 /// How many domains are signed anew together: a publication of so many small ones takes some ten milliseconds.
 const BATCH: usize = 8;
@@ -59,8 +59,13 @@ async fn renew(app: &Api, failure: &Mutex<Option<String>>, mut stop: watch::Rece
             warn!("signatures are not renewed: {cause}");
         }
         *failure.lock().unwrap_or_else(PoisonError::into_inner) = cause;
-        if rest(EVERY, &mut stop).await {
-            return;
+        tokio::select! {
+            () = app.due.notified() => {}
+            is_over = rest(EVERY, &mut stop) => {
+                if is_over {
+                    return;
+                }
+            }
         }
     }
 }

@@ -2,10 +2,9 @@
 //!
 //! What proves it is judged by `verify`. Invariants: a domain that was not proved is published by nobody's hand but the
 //! operator's; one that is not proved in time goes, and leaves its name to others; however many ask for a look,
-//! [`LOOK_COUNT_MAX`] are under way, one for each account, and each counts until its thread is free.
+//! [`BOUNDS`] holds.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,57 +13,24 @@ use tracing::warn;
 use utoipa::ToSchema;
 
 use super::domains::View;
+use super::looks::Bounds;
 use super::{Api, aside, now_us};
 use crate::change::{self, Actor, Grounds};
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Access, Operation, Permission, Resource, Route, Scope, Success};
 use crate::rrset::Limits;
+use crate::store::StoreError;
 use crate::store::domains::Domain;
-use crate::store::{AccountId, StoreError};
 use crate::verify::{Challenge, ask};
 
-/// How many looks are under way at once: each may hold a thread for seconds.
-const LOOK_COUNT_MAX: usize = 8;
+/// How many looks for proofs there may be.
+pub(super) const BOUNDS: Bounds = Bounds { all: 8, each: 1, each_minute: 30 };
 
 /// How often it is looked for domains that were not proved in time.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 /// How many of them go at once, so that writes of others are not held up; a thousand in ten minutes is more than anybody makes.
 const SWEEP_COUNT_MAX: usize = 1000;
-
-/// The looks that are under way, by account.
-#[derive(Debug, Default)]
-pub(super) struct Looks(Arc<Mutex<HashSet<AccountId>>>);
-
-/// A look that is under way until this is dropped.
-#[derive(Debug)]
-struct Look {
-    /// All that are.
-    under_way: Arc<Mutex<HashSet<AccountId>>>,
-    /// Whose it is.
-    account: AccountId,
-}
-
-impl Looks {
-    /// Takes a place for a look, if there is one and the account has none.
-    fn begin(&self, account: AccountId) -> Result<Look, Refusal> {
-        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if looks.contains(&account) {
-            return Err(Refusal::throttled(ask::TIME_MAX.as_secs()));
-        }
-        if looks.len() >= LOOK_COUNT_MAX {
-            return Err(Refusal::detail(503, "Too many domains are looked up at the moment; try again."));
-        }
-        looks.insert(account);
-        Ok(Look { under_way: Arc::clone(&self.0), account })
-    }
-}
-
-impl Drop for Look {
-    fn drop(&mut self) {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.account);
-    }
-}
 
 /// What is missing until a domain is published.
 #[derive(Debug, Serialize, ToSchema)]
@@ -179,7 +145,8 @@ async fn verify(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let Some(servers) = app.settings.verification.servers() else {
         return Err(Refusal::detail(503, "This server has no resolver to look with; ask its operator."));
     };
-    let look = app.looks.begin(domain.account)?;
+    let Some(account) = app.read(|reader| reader.account(domain.account))? else { return Err(Refusal::forbidden()) };
+    let look = app.looks.begin(account.id, account.class, now_us())?;
     let found = tokio::task::spawn_blocking(move || {
         // A client that leaves ends its request, but not this thread.
         let _look = look;
@@ -192,26 +159,5 @@ async fn verify(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
             let actor = Actor { now_us: now_us(), ..app.actor(&call, "rest")? };
             app.prove(call, actor, Grounds::Shown { token, how: proof.as_str() }).await
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The status with which a look is refused; none if it is not.
-    fn refused(looks: &Looks, account: i64) -> Option<u16> {
-        looks.begin(AccountId(account)).err().map(|refusal| refusal.status.as_u16())
-    }
-
-    #[test]
-    fn each_account_has_one_look_under_way_and_all_have_eight() {
-        let looks = Looks::default();
-        let mut begun: Vec<Look> = (0..7).map(|account| looks.begin(AccountId(account)).unwrap()).collect();
-        assert_eq!((refused(&looks, 3), refused(&looks, 7)), (Some(429), None), "a look that is over counts no more");
-        begun.push(looks.begin(AccountId(7)).unwrap());
-        assert_eq!((refused(&looks, 3), refused(&looks, 8)), (Some(429), Some(503)));
-        begun.remove(3);
-        assert_eq!((refused(&looks, 3), refused(&looks, 2)), (None, Some(429)));
     }
 }

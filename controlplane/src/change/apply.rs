@@ -3,6 +3,7 @@
 use snapshot::dns::name::Name;
 use snapshot::dns::rtype::Rtype;
 
+use super::commit::Plan;
 use super::edits::{Edit, State};
 use super::{Actor, Refusal, Target};
 use crate::geo;
@@ -46,13 +47,14 @@ pub(super) fn apply(
     actor: &Actor,
     domain: &mut Domain,
     targets: Vec<Target>,
+    plan: &Plan,
 ) -> Result<Applied, Refusal> {
     let mut applied = Applied::default();
     for target in targets {
         let node = node_of(&target.subname)?;
         let before = txn.rrset(domain.id, &node, target.rtype)?;
         let before_state = before.as_ref().map(State::of);
-        before.iter().for_each(|rrset| applied.delta.count(rrset, -1));
+        before.iter().for_each(|rrset| applied.delta.count(&domain.name, rrset, -1));
         let answers_before = before.as_ref().map(answers);
         let after = match (before, target.state) {
             (None, None) => None,
@@ -61,8 +63,11 @@ pub(super) fn apply(
                 domain.rrset_count = domain.rrset_count.saturating_sub(1);
                 None
             }
-            (before, Some((ttl_secs, records))) => {
+            (before, Some((ttl_secs, mut records))) => {
                 let is_new = before.is_none();
+                if plan.is_of_answers() {
+                    before.iter().for_each(|before| keep_disabled(before, &mut records));
+                }
                 let rrset = before.unwrap_or_else(|| Rrset {
                     id: 0,
                     node: node.clone(),
@@ -78,7 +83,7 @@ pub(super) fn apply(
             }
         };
         let after_state = after.as_ref().map(State::of);
-        after.iter().for_each(|rrset| applied.delta.count(rrset, 1));
+        after.iter().for_each(|rrset| applied.delta.count(&domain.name, rrset, 1));
         if answers_before != after.as_ref().map(answers) {
             let is_boundary = matches!(target.rtype, Rtype::NS | Rtype::DNAME);
             applied.nodes.push(Node { key: node, is_boundary });
@@ -93,6 +98,14 @@ pub(super) fn apply(
     // Of two for one owner the boundary comes first and stays.
     applied.nodes.dedup_by(|b, a| a.key == b.key);
     Ok(applied)
+}
+
+/// Adds the disabled records of an RRset that are not named: who sees and writes what is answered cannot mean to take them away.
+fn keep_disabled(before: &Rrset, records: &mut Vec<Record>) {
+    let is_named = |row: &&Record| records.iter().any(|record| record.rdata == row.rdata || record.id == row.id);
+    let unnamed = before.records.iter().filter(|row| !row.enabled && !is_named(row));
+    let unnamed: Vec<Record> = unnamed.cloned().collect();
+    records.extend(unnamed);
 }
 
 /// A record as queries see it: RDATA, weight, place.

@@ -90,6 +90,11 @@ impl Plan {
         if matches!(self.kind, "delegate" | "recover" | "signal") { Cause::Others } else { Cause::Own }
     }
 
+    /// Whether it comes from where only enabled records are shown: RRsets as they are answered, zone files.
+    pub(super) fn is_of_answers(&self) -> bool {
+        matches!(self.kind, "edit" | "import")
+    }
+
     /// An edit of RRsets.
     const EDIT: Plan = Plan::named("edit");
 }
@@ -128,7 +133,7 @@ pub(super) fn carry_out(
         fits_keys(txn, &domain, records.iter().filter(|record| record.enabled).map(|record| &*record.rdata))?;
     }
     let former = domain.clone();
-    let Applied { rrsets, mut edits, nodes, delta } = apply(txn, actor, &mut domain, targets)?;
+    let Applied { rrsets, mut edits, nodes, delta } = apply(txn, actor, &mut domain, targets, plan)?;
     domain.touched_us = domain.touched_us.max(actor.now_us);
     let mut change = None;
     if !edits.is_empty() || changes_soa {
@@ -151,6 +156,11 @@ pub(super) fn carry_out(
         let denial_ttl_secs = |soa: &Soa| soa.ttl_secs.min(soa.minimum_secs);
         let is_whole = domain.denial != Denial::Off && denial_ttl_secs(&domain.soa) != denial_ttl_secs(&former.soa);
         book(txn, actor, &domain, plan, &edits, Some(&*nodes).filter(|_| !is_whole), &delta)?;
+        // Rollovers wait until caches have forgotten what was signed with the old key.
+        let lowered = edits.iter().filter_map(Edit::lowered_ttl_secs).max();
+        if let Some(ttl_secs) = lowered.filter(|_| domain.denial != Denial::Off) {
+            txn.note_ttl(&domain, ttl_secs, actor.now_us)?;
+        }
     }
     txn.update_domain(&domain)?;
     if change.is_some() {

@@ -116,9 +116,10 @@ pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, R
     targets.extend(new.drafts.into_iter().filter_map(target_of));
     exclusivity(txn, &domain, &targets)?;
     structure_of(&targets, actor)?;
-    let applied = apply(txn, actor, &mut domain, targets)?;
+    let plan = Plan::named("create");
+    let applied = apply(txn, actor, &mut domain, targets, &plan)?;
     let delta = Delta { domains: 1, ..applied.delta };
-    book(txn, actor, &domain, &Plan::named("create"), &applied.edits, None, &delta)?;
+    book(txn, actor, &domain, &plan, &applied.edits, None, &delta)?;
     txn.update_domain(&domain)?;
     let parent = delegate(txn, actor, &domain, &new.local_suffixes, Some(&new.nameservers))?;
     let change = parent.and_then(|committed| committed.change).unwrap_or(domain.change);
@@ -176,7 +177,7 @@ fn remove(
 ) -> Result<ChangeId, Refusal> {
     let (mut edits, mut delta) = (Vec::new(), Delta { domains: -1, ..Delta::default() });
     txn.each_rrset(domain.id, |rrset| {
-        delta.count(&rrset, -1);
+        delta.count(&domain.name, &rrset, -1);
         let before = Some(super::State::of(&rrset));
         edits.push(super::Edit { subname: rrset.subname, rtype: rrset.rtype.to_string(), before, after: None });
         Ok::<_, Refusal>(())
@@ -210,6 +211,12 @@ pub fn withdraw(txn: &Txn<'_>, actor: &Actor) -> Result<Option<ChangeId>, Refusa
         last = Some(domain.change);
     }
     Ok(last)
+}
+
+/// Until when the name of a domain that was deleted at this time is kept for its account, both in microseconds since 1970.
+#[must_use]
+pub fn kept_until(deleted_us: i64) -> i64 {
+    deleted_us.saturating_add(RELEASE_TIME_US)
 }
 
 /// Whether a tenant may have this name, given everybody's domains.

@@ -70,6 +70,13 @@ impl Edit {
         }
     }
 
+    /// The TTL in seconds that was there and is no longer, if it was greater.
+    pub(super) fn lowered_ttl_secs(&self) -> Option<u32> {
+        let before = self.before.as_ref()?.ttl;
+        let after = self.after.as_ref().map(|after| after.ttl);
+        (Some(before) > after).then_some(before)
+    }
+
     /// Whether this is of the SOA record, which has no row.
     pub(super) fn is_of_soa(&self) -> bool {
         self.subname.is_empty() && self.rtype == Rtype::SOA.to_string()

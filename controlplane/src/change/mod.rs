@@ -38,13 +38,13 @@ use crate::store::{AccountId, ChangeId, DomainId, StoreError};
 
 pub use apply::node_of;
 pub use commit::{commit, domain_etag, etag, expect};
-pub use domain::{Created, NewDomain, create, delete, expire, unproved_since, withdraw};
+pub use domain::{Created, NewDomain, create, delete, expire, kept_until, unproved_since, withdraw};
 pub use edits::{Content, Edit, State, soa_of};
 pub use prove::{Grounds, prove};
 pub use republish::{Republish, republish};
 pub use rolling::{
     Seen, advance_roll, begin_roll, begin_step, import_key, note_parent, rolling_keys, set_lifetimes, stop_roll,
-    withdraw_ds,
+    waits_for, withdraw_ds,
 };
 pub use signal::{Due, Signal, due_children, due_records, heal, signals_of};
 pub use signing::{resign, set_signing};

@@ -41,6 +41,25 @@ pub fn rolling_keys(reader: &Reader<'_>, domain: DomainId) -> Result<Vec<Key>, S
     keys.iter().map(|key| Key::of(key).ok_or(StoreError::Damaged("the role of a key"))).collect()
 }
 
+/// How long steps of a domain with these keys wait; `customs` is what the server says. O(RRsets) if one waits for the greatest
+/// TTL in the zone, else that is 0.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn waits_for(
+    reader: &Reader<'_>,
+    domain: &Domain,
+    keys: &[Key],
+    customs: &Waits,
+    now_us: i64,
+) -> Result<Waits, StoreError> {
+    if !roll::waits_for_zone(keys) {
+        return Ok(Waits { zone_secs: 0, ..*customs });
+    }
+    let zone_secs = reader.ttl_secs_max(domain.id, now_us)?.max(domain.soa.ttl_secs).max(customs.keys_secs);
+    Ok(Waits { zone_secs, ..*customs })
+}
+
 /// Begins a rollover; `made` are new keys for those successors that were not kept, as [`roll::start`] named them to the caller.
 ///
 /// # Errors
@@ -120,6 +139,8 @@ pub fn advance_roll(
     }
     let actor = Actor { account: domain.account, ..actor.clone() };
     let keys = noted(txn, domain.id, seen, actor.now_us)?;
+    // The keys may have gone on since the caller looked, and what was seen of the parent may be what a step waited for.
+    let waits = if waits.zone_secs == 0 { &waits_for(txn, &domain, &keys, waits, actor.now_us)? } else { waits };
     if let Some(wait) = roll::advance(&keys, waits, actor.now_us) {
         let (_, change) = step(txn, &actor, &mut domain, &keys, &wait.moves, wait.text, By::Itself)?;
         return Ok(Some(change));
@@ -189,6 +210,7 @@ pub fn set_lifetimes(
     let zsk_secs = zsk_secs.unwrap_or(rollover.zsk_secs);
     let ksk_secs = ksk_secs.unwrap_or(rollover.ksk_secs);
     txn.put_rollover(&domain, &Rollover { zsk_secs, ksk_secs, ..rollover })?;
+    txn.look_at_keys(domain.id, actor.now_us)?;
     Ok(domain)
 }
 
@@ -234,12 +256,7 @@ fn step(
     text: String,
     by: By,
 ) -> Result<(Domain, ChangeId), Refusal> {
-    for Move { id, to } in moves {
-        if let (Some(key), Some(to)) = (keys.iter().find(|key| key.id == *id), to) {
-            txn.note_ds(*id, &roll::ds_after(key, *to))?;
-        }
-        txn.move_key(*id, *to, actor.now_us)?;
-    }
+    make_moves(txn, keys, moves, actor.now_us)?;
     renew(txn, actor, domain)?;
     let plan = Plan { note: Some(text), ..Plan::named("roll") };
     match by {
@@ -251,6 +268,17 @@ fn step(
     let rollover = Rollover { next_us: Some(actor.now_us), change: Some(domain.change), ..rollover };
     txn.put_rollover(domain, &rollover)?;
     Ok((domain.clone(), domain.change))
+}
+
+/// Brings keys into other states.
+pub(super) fn make_moves(txn: &Txn<'_>, keys: &[Key], moves: &[Move], now_us: i64) -> Result<(), StoreError> {
+    for Move { id, to } in moves {
+        if let (Some(key), Some(to)) = (keys.iter().find(|key| key.id == *id), to) {
+            txn.note_ds(*id, &roll::ds_after(key, *to))?;
+        }
+        txn.move_key(*id, *to, now_us)?;
+    }
+    Ok(())
 }
 
 /// The keys of a domain after what was seen is noted.

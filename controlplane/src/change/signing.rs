@@ -3,14 +3,17 @@
 use snapshot::dns::rtype::Rtype;
 
 use super::commit::{Plan, authorise, book, record};
+use super::rolling::{make_moves, rolling_keys};
 use super::{Actor, Refusal};
+use crate::roll::{self, Key, Move};
 use crate::store::domains::{Denial, Domain};
 use crate::store::keys::{NewKey, Rollover, State, StoredKey};
 use crate::store::usage::Delta;
 use crate::store::{ChangeId, DomainId, Txn};
 
 /// Has a domain signed, or no longer; `None` if it is so already. `keys` are taken if the domain has none. Keys stay when signing
-/// ends, so that whoever ends it by mistake can have the same DS records back; what a rollover waited for is waited for anew.
+/// ends, so that whoever ends it by mistake can have the same DS records back. The parent is asked for DS once no cache has
+/// anything of the zone without signatures, if it may have been served so.
 ///
 /// # Errors
 /// [`Refusal::NoDomain`] if it is gone; [`Refusal::Forbidden`] if the token may not write DNSKEY records at the apex.
@@ -33,14 +36,24 @@ pub fn set_signing(
     }
     let was_off = domain.denial == Denial::Off;
     if was_off {
-        for key in txn.keys(domain.id)?.iter().filter(|key| key.key.state == State::Ending) {
-            txn.move_key(key.id, Some(State::Active), actor.now_us)?;
-        }
+        let keys = rolling_keys(txn, domain.id)?;
+        // A domain that is not proved yet was not served, so that its keys are in use from the beginning.
+        let is_ending = |key: &&Key| key.state == State::Ending;
+        let moves = match domain.unproved {
+            None => roll::enable(&keys),
+            Some(_) => keys.iter().filter(is_ending).map(|key| Move { id: key.id, to: Some(State::Active) }).collect(),
+        };
+        make_moves(txn, &keys, &moves, actor.now_us)?;
         txn.begin_all_states(domain.id, actor.now_us)?;
     }
     let note = Some(format!("{} to {}", domain.denial.as_str(), denial.as_str()));
     if denial == Denial::Off {
         txn.forget_signatures(domain.id)?;
+        let rollover = txn.rollover(domain.id)?;
+        if rollover.next_us.is_some() {
+            // Nothing goes on until it is signed again, and nobody looks until then.
+            txn.put_rollover(&domain, &Rollover { next_us: None, change: None, ..rollover })?;
+        }
     }
     domain.denial = denial;
     domain.touched_us = actor.now_us;
@@ -102,8 +115,14 @@ pub(super) fn fits_keys<'r>(
         return Ok(());
     }
     // While the algorithm changes, only the one that stays is good for theirs.
-    let stays = |key: &&StoredKey| matches!(key.key.state, State::Active | State::Ending);
-    let ours: Vec<u8> = txn.keys(domain.id)?.iter().filter(stays).map(|key| key.key.algorithm).collect();
+    let keys = rolling_keys(txn, domain.id)?;
+    let is_first = roll::is_first(&keys);
+    let stays = |key: &&Key| match key.state {
+        State::Active | State::Ending => true,
+        State::Ready => is_first,
+        _ => false,
+    };
+    let ours: Vec<u8> = keys.iter().filter(stays).map(|key| key.algorithm).collect();
     for algorithm in theirs.filter_map(|rdata| rdata.get(3)) {
         if !ours.contains(algorithm) {
             let text = format!("a DNSKEY of algorithm {algorithm} needs signatures that this server cannot make.");

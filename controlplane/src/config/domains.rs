@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
+use ipnet::IpNet;
 use serde::Deserialize;
 use snapshot::dns::name::Name;
 
@@ -85,11 +86,13 @@ pub struct Verification {
     pub resolver: Option<SocketAddr>,
     /// The port of name servers of the world.
     pub authority_port: u16,
+    /// Networks in which they are asked although these are not public.
+    pub allowed: Vec<IpNet>,
 }
 
 impl Default for Verification {
     fn default() -> Verification {
-        Verification { whose: Whose::Off, under: None, resolver: None, authority_port: DNS_PORT }
+        Verification { whose: Whose::Off, under: None, resolver: None, authority_port: DNS_PORT, allowed: Vec::new() }
     }
 }
 
@@ -97,7 +100,8 @@ impl Verification {
     /// Whom to ask, if anybody.
     #[must_use]
     pub fn servers(&self) -> Option<Servers> {
-        self.resolver.map(|resolver| Servers { resolver, authority_port: self.authority_port })
+        let allowed = self.allowed.clone();
+        self.resolver.map(|resolver| Servers { resolver, authority_port: self.authority_port, allowed })
     }
 }
 
@@ -162,6 +166,7 @@ impl Domains {
             whose: args.verify.or(file.verify).unwrap_or_default(),
             under: under.as_deref().map(absolute).transpose()?,
             resolver: args.resolver.or(file.resolver),
+            allowed: keys.parent_allow.clone(),
             ..Verification::default()
         };
         Ok(Domains {

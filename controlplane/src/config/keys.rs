@@ -5,7 +5,9 @@
 use std::net::SocketAddr;
 
 use clap::Args;
+use ipnet::IpNet;
 use serde::Deserialize;
+use serde::de::{Deserializer, Error};
 
 use super::domains::DNS_PORT;
 use crate::ask::Servers;
@@ -40,6 +42,11 @@ pub struct KeyArgs {
     /// Resolver with which the servers of parents are found, to see which DS they have [default: the operator says it].
     #[arg(long, value_name = "ADDR:PORT")]
     pub parent_resolver: Option<SocketAddr>,
+    /// Network in which servers of parents are asked although its addresses are private or for other special purposes
+    /// (repeatable) [default: only public addresses are asked, for DS and for proofs of domains].
+    #[arg(long, value_name = "PREFIX")]
+    #[serde(default, deserialize_with = "networks")]
+    pub parent_allow: Vec<IpNet>,
     /// Time between two looks at a parent that is to take another DS [default: 300].
     #[arg(long, value_name = "SECONDS")]
     pub parent_poll: Option<u32>,
@@ -54,8 +61,15 @@ pub struct KeyArgs {
 /// The table `[keys]` of the file, with the arguments' names.
 pub(super) type FileKeys = KeyArgs;
 
+/// Networks of the file.
+fn networks<'de, D: Deserializer<'de>>(file: D) -> Result<Vec<IpNet>, D::Error> {
+    let network =
+        |text: &String| text.parse().map_err(|_| D::Error::custom(format!("{text} is no network such as 10.0.0.0/8")));
+    Vec::<String>::deserialize(file)?.iter().map(network).collect()
+}
+
 /// How keys are rolled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys {
     /// TTL of DNSKEY and what goes with it.
     pub ttl_secs: u32,
@@ -65,6 +79,8 @@ pub struct Keys {
     pub ds_ttl_secs: u32,
     /// Whom to ask about parents, if anybody.
     pub parent: Option<Servers>,
+    /// Networks in which servers of parents are asked although they are not public.
+    pub parent_allow: Vec<IpNet>,
     /// Time between two looks at a parent.
     pub poll_secs: u32,
     /// For how long a ZSK is used; 0 for ever.
@@ -83,12 +99,15 @@ impl Keys {
     /// Merges arguments and file.
     pub(super) fn from(args: &KeyArgs, file: &FileKeys) -> Keys {
         let resolver = args.parent_resolver.or(file.parent_resolver);
+        let allowed = if args.parent_allow.is_empty() { &file.parent_allow } else { &args.parent_allow };
+        let servers = |resolver| Servers { resolver, authority_port: DNS_PORT, allowed: allowed.clone() };
         let days = |days: u32| days.saturating_mul(DAY_SECS);
         Keys {
             ttl_secs: args.keys_ttl.or(file.keys_ttl).unwrap_or(KEYS_TTL_SECS),
             propagation_secs: args.propagation.or(file.propagation).unwrap_or(PROPAGATION_SECS),
             ds_ttl_secs: args.parent_ds_ttl.or(file.parent_ds_ttl).unwrap_or(PARENT_DS_TTL_SECS),
-            parent: resolver.map(|resolver| Servers { resolver, authority_port: DNS_PORT }),
+            parent: resolver.map(servers),
+            parent_allow: allowed.clone(),
             poll_secs: args.parent_poll.or(file.parent_poll).unwrap_or(PARENT_POLL_SECS).max(1),
             zsk_secs: days(args.zsk_lifetime.or(file.zsk_lifetime).unwrap_or(ZSK_LIFETIME_DAYS)),
             ksk_secs: days(args.ksk_lifetime.or(file.ksk_lifetime).unwrap_or(0)),

@@ -356,6 +356,26 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_asked_beside_public_addresses_is_one_setting_for_ds_and_proofs() {
+        let allowed = |file: &str, args: &[&str]| {
+            let file: FileKeys = toml::from_str(file).map_err(|error| error.to_string())?;
+            let words = ["x"].iter().chain(args);
+            let args = Args::try_parse_from(words).map_err(|error| error.to_string())?;
+            let domains = Domains::from(args.domains, FileDomains::default(), Keys::from(&args.keys, &file));
+            let domains = domains.map_err(|error| error.to_string())?;
+            let of_proofs = domains.verification.allowed;
+            assert_eq!(domains.keys.parent.map(|servers| servers.allowed), Some(of_proofs.clone()));
+            Ok::<_, String>(of_proofs.iter().map(|net| format!("{net} ")).collect::<String>())
+        };
+        let file = "parent_resolver = '[::1]:53'\nparent_allow = ['10.0.0.0/8', 'fd00::/8']";
+        assert_eq!(allowed(file, &[]), Ok("10.0.0.0/8 fd00::/8 ".to_owned()));
+        assert_eq!(allowed(file, &["--parent-allow", "192.168.0.0/16"]), Ok("192.168.0.0/16 ".to_owned()));
+        let wrong = allowed("parent_allow = ['10.0.0.0/x']", &[]).unwrap_err();
+        assert!(wrong.contains("10.0.0.0/x is no network"), "{wrong}");
+        assert!(allowed(file, &["--parent-allow", "here"]).is_err());
+    }
+
+    #[test]
     fn a_command_is_words_and_begins_with_an_absolute_path() {
         let words = |text: &str| command(text.to_owned()).map_err(|error| error.to_string());
         assert_eq!(words("/usr/sbin/sendmail  a@b.test"), Ok(vec!["/usr/sbin/sendmail".into(), "a@b.test".into()]));

@@ -1,8 +1,15 @@
 //! A key of a domain that was opened and can sign.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::effort::{Kind, Measured};
 use crate::keys::SigningKey;
 use crate::roll::Duties;
 use crate::sign::{Key, Signer, SignerError};
+
+/// A failure that takes longer is no refusal at once.
+const PATIENCE_SHOWN: Duration = Duration::from_millis(100);
 
 /// A key that can sign.
 pub(super) struct Opened {
@@ -12,12 +19,16 @@ pub(super) struct Opened {
     pub(super) rdata: Vec<u8>,
     /// The tag of that.
     pub(super) tag: u16,
+    /// How it signs.
+    pub(super) kind: Kind,
+    /// Where is noted how long that takes.
+    pub(super) measured: Arc<Measured>,
 }
 
 impl Signer for Opened {
     /// Deterministically, with the crate p256 where it can be.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
-        self.pair.sign(message).map_err(SignerError)
+        self.measured(|pair| pair.sign(message))
     }
 }
 
@@ -27,11 +38,23 @@ pub(super) struct InBulk<'o>(pub(super) &'o Opened);
 impl Signer for InBulk<'_> {
     /// With ring, which takes a quarter of the time that p256 takes.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
-        self.0.pair.sign_bulk(message).map_err(SignerError)
+        self.0.measured(|pair| pair.sign_bulk(message))
     }
 }
 
 impl Opened {
+    /// Signs, and notes how long it took, also when it failed: whoever waited for a device did so in vain.
+    fn measured(&self, sign: impl FnOnce(&SigningKey) -> Result<Vec<u8>, String>) -> Result<Vec<u8>, SignerError> {
+        let begun = Instant::now();
+        let signature = sign(&self.pair);
+        let taken = begun.elapsed();
+        // A refusal at once tells nothing.
+        if signature.is_ok() || taken > PATIENCE_SHOWN {
+            self.measured.signed(self.kind, taken);
+        }
+        signature.map_err(SignerError)
+    }
+
     /// As the signer wants it.
     pub(super) fn plan<'k>(&'k self, duties: Duties, signer: &'k dyn Signer) -> Key<'k> {
         Key {

@@ -33,8 +33,32 @@ fn map(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
     entries.iter().fold(head, |map, (key, value)| [map, text(key), value.clone()].concat())
 }
 
-/// A database of networks with the codes of country and continent. `r:` in front of the former makes it that of the
-/// registration, `f:` a flat record.
+/// A record with the codes of country and continent. `r:` in front of the former makes it that of the registration; `f:` makes
+/// the record flat, and so do `t:` with other names of the fields, and `n:` with names of places beside the codes; `a:` makes it
+/// one of something else.
+fn record(country: &str, continent: &str) -> Vec<u8> {
+    let (form, code) = country.split_once(':').unwrap_or(("", country));
+    match form {
+        "f" => map(&[("country_code", text(code)), ("continent_code", text(continent))]),
+        "t" => map(&[("country", text(code)), ("continent", text(continent))]),
+        "n" => map(&[
+            ("country", text("Some Country")),
+            ("country_code", text(code)),
+            ("continent", text("Some Continent")),
+            ("continent_code", text(continent)),
+        ]),
+        "a" => map(&[("asn", text(code)), ("as_name", text(continent))]),
+        _ => {
+            let key = if form == "r" { "registered_country" } else { "country" };
+            map(&[
+                ("continent", map(&[("code", text(continent))])),
+                (key, map(&[("iso_code", text(code)), ("geoname_id", number(6, 7))])),
+            ])
+        }
+    }
+}
+
+/// A database of networks with what [`record`] says of them.
 pub(crate) fn mmdb(networks: &[(&str, &str, &str)]) -> Vec<u8> {
     let mut nodes: Vec<Branches> = vec![[None; 2]];
     let mut data = Vec::new();
@@ -44,16 +68,8 @@ pub(crate) fn mmdb(networks: &[(&str, &str, &str)]) -> Vec<u8> {
             (IpAddr::V4(first), len) => (u128::from(first.to_bits()), len + 96),
             (IpAddr::V6(first), len) => (first.to_bits(), len),
         };
-        let flat = country.strip_prefix("f:");
-        let (key, code) = country.strip_prefix("r:").map_or(("country", *country), |code| ("registered_country", code));
         let place = Branch::Data(data.len());
-        data.extend(match flat {
-            Some(code) => map(&[("country_code", text(code)), ("continent_code", text(continent))]),
-            None => map(&[
-                ("continent", map(&[("code", text(continent))])),
-                (key, map(&[("iso_code", text(code)), ("geoname_id", number(6, 7))])),
-            ]),
-        });
+        data.extend(record(country, continent));
         let mut node = 0;
         for depth in 0..len {
             let bit = usize::from(bits >> (127 - depth) & 1 == 1);

@@ -23,6 +23,10 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const PETREL_CHANGE: HeaderName = HeaderName::from_static("petrel-change");
 /// `no` while a change is not served yet.
 const PETREL_SERVED: HeaderName = HeaderName::from_static("petrel-served");
+/// Why a change is not served, where its zone cannot be published as it is.
+const PETREL_REFUSED: HeaderName = HeaderName::from_static("petrel-refused");
+/// The most octets of that.
+const REFUSED_LEN_MAX: usize = 1000;
 
 /// A request that was done.
 #[derive(Debug)]
@@ -98,6 +102,13 @@ impl Reply {
     #[must_use]
     pub fn not_served_yet(self) -> Reply {
         self.header(PETREL_SERVED, "no")
+    }
+
+    /// `Petrel-Refused`: why the zone cannot be published as it is, with `?` for what no header can hold.
+    #[must_use]
+    pub fn refused(self, cause: &str) -> Reply {
+        let plain = |char: char| if char.is_ascii_graphic() || char == ' ' { char } else { '?' };
+        self.header(PETREL_REFUSED, &cause.chars().take(REFUSED_LEN_MAX).map(plain).collect::<String>())
     }
 
     /// `Link`, if there is one.

@@ -328,7 +328,7 @@ fn finish(headers: &mut HeaderMap, cross_origin: CrossOrigin) {
         return;
     }
     set(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
-    set(header::ACCESS_CONTROL_EXPOSE_HEADERS, "Link, Retry-After, ETag, Petrel-Change, Petrel-Served");
+    set(header::ACCESS_CONTROL_EXPOSE_HEADERS, "Link, Retry-After, ETag, Petrel-Change, Petrel-Served, Petrel-Refused");
     if let CrossOrigin::Preflight { conditional } = cross_origin {
         set(header::ACCESS_CONTROL_ALLOW_METHODS, "DELETE, GET, OPTIONS, PATCH, POST, PUT");
         // The usual list is what clients compare; who needs more asks for it.

@@ -22,7 +22,9 @@ mod sealfile;
 mod testing;
 
 pub use algorithm::{Algorithm, AlgorithmUnknown};
-pub use device::{Device, DeviceError, DeviceSettings, HeldKey, KeyNumber};
+#[cfg(test)]
+pub(crate) use device::Fake;
+pub use device::{Device, DeviceCounts, DeviceError, DeviceSettings, HeldKey, KeyNumber};
 pub use dnskey::{DigestType, Dnskey, Role, Shown, key_tag, shown};
 pub use error::KeyError;
 pub use key::SigningKey;

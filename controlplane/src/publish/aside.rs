@@ -20,8 +20,10 @@ use super::zone::{self, ZoneError};
 use crate::dnssec::Dnssec;
 use crate::store::{DomainId, Store};
 
-/// How many zones are compiled at a time: each takes the memory of a whole zone twice, and all cores.
-const AT_ONCE_MAX: usize = 2;
+/// How many big zones are compiled at a time: each takes the memory of a whole zone twice, and all cores.
+const BIG_AT_ONCE_MAX: usize = 2;
+/// The same of others, which wait for a device most of the time.
+const SMALL_AT_ONCE_MAX: usize = 4;
 /// How much lower their priority is: who answers questions on the same core is not kept from it for whole time slices.
 const NICE: i32 = 10;
 
@@ -29,12 +31,23 @@ const NICE: i32 = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct JobId(u64);
 
+/// Which zones wait for one another: those that take long must not keep others waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    /// Reading and compiling them takes long.
+    Big,
+    /// Signing them may.
+    Small,
+}
+
 /// A zone that was compiled.
 pub(super) struct Compiled {
     /// Which job.
     pub(super) id: JobId,
     /// The domain.
     pub(super) domain: DomainId,
+    /// Its size.
+    pub(super) size: Size,
     /// The segment.
     pub(super) base: Result<Segment, ZoneError>,
 }
@@ -61,17 +74,47 @@ pub(super) struct Aside {
     compiled: Receiver<Compiled>,
     /// How many were begun.
     begun: u64,
-    /// How many threads there are.
+    /// Those of big zones.
+    big: Lane,
+    /// Those of others.
+    small: Lane,
+}
+
+/// Zones of one size.
+struct Lane {
+    /// How many threads there may be.
+    at_once_max: usize,
+    /// How many there are.
     running: usize,
     /// Zones that wait until there are fewer.
     waiting: VecDeque<Waiting>,
+}
+
+impl Lane {
+    /// Nothing yet.
+    fn new(at_once_max: usize) -> Lane {
+        Lane { at_once_max, running: 0, waiting: VecDeque::new() }
+    }
+
+    /// Whether a zone would be begun at once.
+    fn has_room(&self) -> bool {
+        self.running < self.at_once_max
+    }
+
+    /// The next zone to begin, if there is room.
+    fn next(&mut self) -> Option<Waiting> {
+        let next = if self.has_room() { self.waiting.pop_front() } else { None };
+        self.running += usize::from(next.is_some());
+        next
+    }
 }
 
 impl Aside {
     /// None yet.
     pub(super) fn new(store: Arc<Store>, signer: Option<Arc<Dnssec>>, snapshots: PathBuf) -> Aside {
         let (done, compiled) = channel::unbounded();
-        Aside { store, signer, snapshots, done, compiled, begun: 0, running: 0, waiting: VecDeque::new() }
+        let (big, small) = (Lane::new(BIG_AT_ONCE_MAX), Lane::new(SMALL_AT_ONCE_MAX));
+        Aside { store, signer, snapshots, done, compiled, begun: 0, big, small }
     }
 
     /// What comes of it.
@@ -79,42 +122,47 @@ impl Aside {
         self.compiled.clone()
     }
 
-    /// Whether a zone would be begun at once.
+    /// Whether a big zone would be begun at once.
     pub(super) fn has_room(&self) -> bool {
-        self.running < AT_ONCE_MAX
+        self.big.has_room()
     }
 
     /// Has a zone compiled, as soon as there is room.
-    pub(super) fn begin(&mut self, domain: DomainId) -> JobId {
+    pub(super) fn begin(&mut self, domain: DomainId, size: Size) -> JobId {
         self.begun += 1;
         let id = JobId(self.begun);
-        self.waiting.push_back(Waiting { id, domain });
-        self.start();
+        self.lane(size).waiting.push_back(Waiting { id, domain });
+        self.start(size);
         id
     }
 
     /// Takes note that a thread has ended, so that the next zone can begin.
-    pub(super) fn ended(&mut self) {
-        self.running -= 1;
-        self.start();
+    pub(super) fn ended(&mut self, size: Size) {
+        self.lane(size).running -= 1;
+        self.start(size);
+    }
+
+    /// The zones of a size.
+    fn lane(&mut self, size: Size) -> &mut Lane {
+        match size {
+            Size::Big => &mut self.big,
+            Size::Small => &mut self.small,
+        }
     }
 
     /// Starts what waits, if there is room.
-    fn start(&mut self) {
-        while self.has_room()
-            && let Some(Waiting { id, domain }) = self.waiting.pop_front()
-        {
+    fn start(&mut self, size: Size) {
+        while let Some(Waiting { id, domain }) = self.lane(size).next() {
             let (store, signer, snapshots) = (Arc::clone(&self.store), self.signer.clone(), self.snapshots.clone());
             let done = self.done.clone();
             let compile = move || {
                 setpriority_process(None, NICE).ok();
                 let base = compile(&store, signer.as_deref(), &snapshots, domain);
                 // Whoever publishes may have ended.
-                done.send(Compiled { id, domain, base }).ok();
+                done.send(Compiled { id, domain, size, base }).ok();
             };
-            self.running += 1;
             if let Err(cause) = spawn("compile", compile) {
-                self.done.send(Compiled { id, domain, base: Err(ZoneError::Thread(cause)) }).ok();
+                self.done.send(Compiled { id, domain, size, base: Err(ZoneError::Thread(cause)) }).ok();
             }
         }
     }
@@ -131,8 +179,8 @@ fn compile(store: &Store, signer: Option<&Dnssec>, snapshots: &Path, domain: Dom
     }
     let served = Directory::open(snapshots).and_then(|directory| ServedZone::load(&directory, prepared.apex()));
     match served {
-        Ok(Some(served)) => prepared.compile(&served),
-        Ok(None) => prepared.compile(&()),
+        Ok(Some(served)) if store.read(|reader| served.is_of(reader, domain))? => prepared.compile(&served),
+        Ok(_) => prepared.compile(&()),
         Err(error) => {
             debug!("all of {} is signed anew: {}", prepared.apex(), explain(&error));
             prepared.compile(&())

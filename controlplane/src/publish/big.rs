@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam::channel::Receiver;
 use snapshot::dns::name::Name;
@@ -16,27 +17,29 @@ use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::Zone;
 use snapshot::handover::Survey;
 use snapshot::image::{
-    BaseFacts, Laid, OVERLAY_NODES_MAX, OverlayBuilder, OverlayError, ReadError, Segment, Touched, ZoneCounts,
+    BaseFacts, Denial, Laid, OVERLAY_NODES_MAX, OverlayBuilder, OverlayError, ReadError, Segment, Touched, ZoneCounts,
     ZoneFacts, ZoneReader as _,
 };
 use tracing::{debug, warn};
 
 use super::Settings;
-use super::aside::{Aside, Compiled, JobId};
+use super::aside::{Aside, Compiled, JobId, Size};
 use super::rows::{Rows, name_of};
-use super::signed::SignedRows;
+use super::signed::{SignedRows, Spliced};
 use super::zone::{self, ZoneError};
-use crate::check::dnssec::gate::Refused;
-use crate::dnssec::{Dnssec, Signatory};
-use crate::sign::{Denial as Chain, Published, SignError};
+use crate::check::dnssec::gate::{Refused, Splice};
+use crate::dnssec::{Dnssec, Signatory, Work};
+use crate::sign::{Denial as Chain, Hashes, Published, SignError};
 use crate::store::changes::Node;
 use crate::store::domains::Domain;
 use crate::store::{ChangeId, DomainId, Reader, Store, StoreError};
 
 /// From so many RRsets on a zone is big: reading and compiling fewer costs about a millisecond.
 const RRSETS_MIN: u32 = 256;
-/// A signed zone with so many RRsets is signed whole by a thread of its own: fewer take half a second at most.
-const ASIDE_RRSETS_MIN: u32 = 2048;
+/// How long everybody's writes may wait for the signatures of one zone: what may take longer is signed by a thread of its own.
+const WAIT_MAX: Duration = Duration::from_millis(20);
+/// A zone with so many RRsets takes half a second to read and compile.
+const LONG_RRSETS_MIN: u32 = 2048;
 /// A cut or DNAME of a signed zone that moves more names has all of it signed whole.
 const MOVED_MAX: usize = 64;
 /// An overlay with so many nodes is folded: early enough that it stays small until that is done.
@@ -63,8 +66,8 @@ pub(super) struct BigZones {
 struct PublishedZones {
     /// The change that generation goes up to.
     change: ChangeId,
-    /// By name, without a dot at the end; those that were published again since are gone.
-    zones: HashMap<String, Laid>,
+    /// By name, without a dot at the end, with their chains if names are hashed; those that were published again since are gone.
+    zones: HashMap<String, (Laid, Option<Hashes>)>,
 }
 
 /// A big zone.
@@ -79,8 +82,17 @@ struct Big {
     folding: Option<(JobId, Vec<Node>)>,
     /// What that fold has made.
     ready: Option<Segment>,
-    /// The names of the last overlay, signed, if the zone is: signatures over what stays the same are used again.
+    /// What is known of it if it is signed.
+    former: Former,
+}
+
+/// What changes of a signed zone go on from.
+#[derive(Default)]
+struct Former {
+    /// The names of the last overlay, signed: signatures over what stays the same are used again.
     part: Option<Arc<Zone>>,
+    /// The chain, if names are hashed.
+    hashes: Option<Hashes>,
 }
 
 /// A zone that is being signed whole.
@@ -119,8 +131,15 @@ impl BigZones {
         if survey.change == 0 || reader.chain_at(change)? != Some(survey.chain) {
             return Ok(());
         }
-        let zones = survey.view.laid(RRSETS_MIN).into_iter();
-        let zones = zones.map(|laid| (laid.facts.apex.to_string().trim_end_matches('.').to_owned(), laid)).collect();
+        let chain_of = |laid: &Laid| match survey.view.zone(laid.facts.apex.as_ref())?.denial() {
+            Denial::Nsec3(chain) => Hashes::read(|each| chain.each(each)),
+            Denial::Nsec(_) | Denial::None => None,
+        };
+        let zones = survey.view.laid(RRSETS_MIN).into_iter().map(|laid| {
+            let hashes = chain_of(&laid);
+            (laid.facts.apex.to_string().trim_end_matches('.').to_owned(), (laid, hashes))
+        });
+        let zones = zones.collect();
         self.published = PublishedZones { change, zones };
         Ok(())
     }
@@ -132,8 +151,8 @@ impl BigZones {
 
     /// Takes what a thread has compiled; the number of the domain if its next segments are made of it.
     pub(super) fn accept(&mut self, compiled: Compiled) -> Option<DomainId> {
-        let Compiled { id, domain, base } = compiled;
-        self.aside.ended();
+        let Compiled { id, domain, size, base } = compiled;
+        self.aside.ended(size);
         if let Some(signing) = self.signing.get_mut(&domain).filter(|signing| signing.id == id) {
             signing.outcome = Some(base);
             return Some(domain);
@@ -197,7 +216,10 @@ impl BigZones {
             return self.go_on(reader, domain, nodes, signing);
         }
         let known = self.zones.remove(&domain.id).or(published);
-        if let (Some(nodes), Some(big)) = (nodes, known) {
+        let changed = nodes.as_ref().map(Vec::len);
+        if let (Some(nodes), Some(big)) = (nodes, known)
+            && !self.takes_long(reader, domain, Work::Owners(nodes.len() + big.before.len()))?
+        {
             match big.follow(reader, domain, nodes, self.signer.as_deref()) {
                 Ok((mut big, segments)) => {
                     self.fold_if_due(&mut big, domain.id);
@@ -208,19 +230,28 @@ impl BigZones {
                 Err(cause) => debug!("no overlay for {}: {cause}", domain.name),
             }
         }
-        self.whole(reader, domain, None)
+        self.whole(reader, domain, changed, None)
     }
 
-    /// Compiles a zone whole, or has that done beside the publishing; until then `meanwhile` is published, if that is there: a
-    /// segment, and the last change in it.
+    /// Whether signing a domain may take longer than everybody else's writes should wait.
+    fn takes_long(&self, reader: &Reader<'_>, domain: &Domain, work: Work) -> Result<bool, StoreError> {
+        let Some(signer) = self.signer.as_deref().filter(|_| zone::is_signed(domain)) else { return Ok(false) };
+        let rrset_count = u64::from(domain.rrset_count) + reader.alternative_count(domain.id)?;
+        Ok(signer.effort(domain.id, rrset_count, &reader.keys(domain.id)?, work) > WAIT_MAX)
+    }
+
+    /// Compiles a zone whole, of which so many owners `changed` since it was signed last, or has that done beside the publishing;
+    /// until then `meanwhile` is published, if that is there: a segment, and the last change in it.
     fn whole(
         &mut self,
         reader: &Reader<'_>,
         domain: &Domain,
+        changed: Option<usize>,
         meanwhile: Option<(Segment, ChangeId)>,
     ) -> Result<Segments, ZoneError> {
-        if zone::is_signed(domain) && self.signer.is_some() && domain.rrset_count >= ASIDE_RRSETS_MIN {
-            let (head, id) = (reader.head()?.change, self.aside.begin(domain.id));
+        if self.takes_long(reader, domain, Work::Zone(changed))? {
+            let size = if domain.rrset_count < LONG_RRSETS_MIN { Size::Small } else { Size::Big };
+            let (head, id) = (reader.head()?.change, self.aside.begin(domain.id, size));
             self.signing.insert(domain.id, Signing { id, head, since: Some(Vec::new()), outcome: None });
             let (segment, held_after) = meanwhile.unzip();
             return Ok(Segments {
@@ -245,6 +276,7 @@ impl BigZones {
             since.extend(nodes);
             since
         });
+        let changed = since.as_ref().map(Vec::len);
         let Some(base) = signing.outcome.transpose()? else {
             // More would not fit into an overlay.
             let since = since.filter(|since| since.len() <= OVERLAY_NODES_MAX);
@@ -256,18 +288,20 @@ impl BigZones {
                 self.zones.extend(big.map(|big| (domain.id, big)));
                 Ok(Segments { segments: vec![base], held_after: None })
             }
-            Some((Some(big), since)) => match big.change(reader, domain, since, self.signer.as_deref()) {
-                Ok((big, overlay)) => {
-                    self.zones.insert(domain.id, big);
-                    Ok(Segments { segments: vec![base, overlay], held_after: None })
+            Some((Some(big), since)) if !self.takes_long(reader, domain, Work::Owners(since.len()))? => {
+                match big.change(reader, domain, since, self.signer.as_deref()) {
+                    Ok((big, overlay)) => {
+                        self.zones.insert(domain.id, big);
+                        Ok(Segments { segments: vec![base, overlay], held_after: None })
+                    }
+                    Err(cause) => {
+                        debug!("no overlay for {}: {cause}", domain.name);
+                        self.whole(reader, domain, changed, Some((base, signing.head)))
+                    }
                 }
-                Err(cause) => {
-                    debug!("no overlay for {}: {cause}", domain.name);
-                    self.whole(reader, domain, Some((base, signing.head)))
-                }
-            },
+            }
             // It was right when it was begun, and signing it again takes less with its signatures.
-            _ => self.whole(reader, domain, Some((base, signing.head))),
+            _ => self.whole(reader, domain, changed, Some((base, signing.head))),
         }
     }
 
@@ -287,7 +321,7 @@ impl BigZones {
             return;
         }
         // The thread reads a state that is not older than this one, so what changes from here on covers the difference.
-        big.folding = Some((self.aside.begin(domain), Vec::new()));
+        big.folding = Some((self.aside.begin(domain, Size::Big), Vec::new()));
     }
 }
 
@@ -295,25 +329,26 @@ impl PublishedZones {
     /// A zone to go on from, if what is published is what the domain was at that change: a zone that could not be compiled
     /// keeps older content, and another domain may have had the name. It is given once, as it is published anew with this.
     fn take(&mut self, reader: &Reader<'_>, domain: &Domain) -> Result<Option<Big>, StoreError> {
-        let Some(laid) = self.zones.remove(&domain.name) else { return Ok(None) };
+        let Some((laid, hashes)) = self.zones.remove(&domain.name) else { return Ok(None) };
         let last = reader.change_sets_of(domain.id, Some(ChangeId(self.change.0 + 1)), 1, 0)?;
         let is_same = last.first().is_some_and(|set| set.serial == laid.facts.serial);
-        Ok(if is_same { Big::laid(laid) } else { None })
+        Ok(if is_same { Big::laid(laid, hashes) } else { None })
     }
 }
 
 impl Big {
     /// A zone as it was published; `None` if that carries no overlay.
-    fn laid(laid: Laid) -> Option<Big> {
+    fn laid(laid: Laid, hashes: Option<Hashes>) -> Option<Big> {
         let Laid { facts, base, touched } = laid;
-        Big::with(&facts, base, touched)
+        Big::with(&facts, base, touched, hashes)
     }
 
     /// A zone with a base; `None` if that carries no overlay.
-    fn with(facts: &ZoneFacts, base: BaseFacts, before: Vec<Touched>) -> Option<Big> {
+    fn with(facts: &ZoneFacts, base: BaseFacts, before: Vec<Touched>, hashes: Option<Hashes>) -> Option<Big> {
         let counts = ZoneCounts { names: facts.names, rrsets: facts.rrsets, records: facts.records };
         let overlay = OverlayBuilder::new(facts.apex.as_ref(), base).ok()?;
-        Some(Big { counts, overlay, before, folding: None, ready: None, part: None })
+        let former = Former { part: None, hashes };
+        Some(Big { counts, overlay, before, folding: None, ready: None, former })
     }
 
     /// Whether this fold is of the overlay that there is now.
@@ -323,7 +358,8 @@ impl Big {
 
     /// A zone on a base of which nothing changed yet; `None` if such a base carries no overlay.
     fn on(segment: &Segment) -> Option<Big> {
-        Big::with(&segment.facts, segment.base_facts()?, Vec::new())
+        let hashes = Hashes::read(|each| segment.each_hashed(each));
+        Big::with(&segment.facts, segment.base_facts()?, Vec::new(), hashes)
     }
 
     /// Takes up a change: the segments to publish, which are an overlay, and before it a new base if one is ready.
@@ -356,24 +392,21 @@ impl Big {
         nodes: Vec<Node>,
         signer: Option<&Dnssec>,
     ) -> Result<(Big, Segment), OverlayFailure> {
-        let Big { counts, overlay, before, mut folding, ready, part } = self;
+        let Big { counts, overlay, before, mut folding, ready, former } = self;
         let apex = zone::absolute(&domain.name)?;
         let since = nodes.iter().map(|node| touched(node, &apex).ok_or(OverlayFailure::Key));
         let touched = before.into_iter().map(Ok).chain(since).collect::<Result<Vec<Touched>, _>>()?;
         let rows = Rows { reader, domain, apex: &apex };
-        let (overlay, part) = match zone::signatory(reader, domain, signer)? {
-            None => (overlay.change(&rows, &touched)?, None),
-            Some((_, signatory)) => {
-                let (overlay, part) = change_signed(overlay, &rows, touched, &nodes, &signatory, part.as_deref())?;
-                (overlay, Some(Arc::new(part)))
-            }
+        let (overlay, former) = match zone::signatory(reader, domain, signer)? {
+            None => (overlay.change(&rows, &touched)?, Former::default()),
+            Some((_, signatory)) => change_signed(overlay, &rows, touched, &nodes, &signatory, former)?,
         };
         let counts = ZoneCounts { rrsets: domain.rrset_count.saturating_add(1), ..counts };
         let segment = overlay.build(counts)?;
         if let Some((_, since)) = &mut folding {
             since.extend(nodes);
         }
-        Ok((Big { counts, overlay, before: Vec::new(), folding, ready, part }, segment))
+        Ok((Big { counts, overlay, before: Vec::new(), folding, ready, former }, segment))
     }
 }
 
@@ -396,23 +429,24 @@ enum OverlayFailure {
     #[error("{0}")]
     Read(ReadError),
     /// More than a few names of a signed zone have other signatures or another place in the chain.
-    #[error("a signed zone whose names move below a cut, or are hashed, is signed whole")]
+    #[error("a signed zone is signed whole if many names move, or the place of one in the chain takes many looks")]
     Whole,
     /// A stored sort key is none.
     #[error("a sort key is damaged")]
     Key,
 }
 
-/// Takes up a change of a signed zone, which the gate judges; also returns what was signed.
+/// Takes up a change of a signed zone, which the gate judges.
 fn change_signed(
     overlay: OverlayBuilder,
     rows: &Rows<'_>,
     mut touched: Vec<Touched>,
     nodes: &[Node],
     signatory: &Signatory,
-    before: Option<&Zone>,
-) -> Result<(OverlayBuilder, Zone), OverlayFailure> {
-    if signatory.chain() != Chain::Nsec {
+    former: Former,
+) -> Result<(OverlayBuilder, Former), OverlayFailure> {
+    let Former { part: before, hashes } = former;
+    if hashes.is_some() != (signatory.chain() != Chain::Nsec) {
         return Err(OverlayFailure::Whole);
     }
     let mut keys: Vec<Vec<u8>> = nodes.iter().map(|node| node.key.clone()).collect();
@@ -421,15 +455,28 @@ fn change_signed(
         keys.extend(moved.iter().filter_map(|owner| rows.node_of(owner.as_ref())));
         touched.extend(moved.into_iter().map(Touched::data));
     }
-    let published: &dyn Published = before.map_or(&(), |before| before);
-    let (overlay, part) = signatory.with_plan(|plan| {
-        let signed = SignedRows::new(rows, plan, published)?;
-        touched.extend(signed.touched_besides(keys.into_iter()).map_err(OverlayFailure::Read)?);
+    let published: &dyn Published = before.as_deref().map_or(&(), |before| before);
+    let (overlay, part, chain) = signatory.with_plan(|plan| {
+        let signed = SignedRows::new(rows, plan, published, hashes.clone().unwrap_or_default())?;
+        touched.extend(signed.touched_besides(keys.iter().cloned()).map_err(OverlayFailure::Read)?);
+        let mut gone = None;
+        if hashes.is_some() {
+            let spliced = signed.splice(keys.into_iter()).map_err(OverlayFailure::Read)?;
+            let Spliced { touched: links, gone: hashes } = spliced.ok_or(OverlayFailure::Whole)?;
+            touched.extend(links);
+            gone = Some(hashes);
+        }
         let overlay = overlay.change(&signed, &touched)?;
-        Ok::<_, OverlayFailure>((overlay, signed.part()?))
+        let part = signed.part().map_err(OverlayFailure::Read)?;
+        let chain = gone.map(|gone| (gone, signed.hashes().clone()));
+        Ok::<_, OverlayFailure>((overlay, part, chain))
     })?;
-    signatory.gate(NonZeroUsize::MIN, |gate| gate.pass_part(&part))?;
-    Ok((overlay, part))
+    signatory.gate(NonZeroUsize::MIN, |gate| match (&hashes, &chain) {
+        (Some(before), Some((gone, _))) => gate.pass_splice(&part, &Splice { before, gone }),
+        _ => gate.pass_part(&part),
+    })?;
+    let hashes = chain.map(|(_, hashes)| hashes);
+    Ok((overlay, Former { part: Some(Arc::new(part)), hashes }))
 }
 
 /// The names that may have come below a cut or a DNAME with this change of its owner, or from there: each has other

@@ -114,6 +114,8 @@ impl Link {
             if plane.attached {
                 warn!("data plane {} is lost: {cause}", self.path.display());
             }
+            // What it serves when it is back is not known: it may keep an older generation, and say no more than that.
+            plane.change = ChangeId(0);
             std::mem::replace(&mut plane.attached, false)
         });
     }

@@ -68,7 +68,7 @@ pub struct Progress {
     pub planes: Vec<PlaneProgress>,
     /// Zones that keep an older segment, by name, and why.
     pub refused: HashMap<String, String>,
-    /// Changes up to that one which are not published yet, because their zones are being signed.
+    /// Changes up to that one which are not published yet, because their zones are being signed or refused.
     held: HeldChanges,
     /// Why nothing is published at all, if so.
     pub stopped: Option<String>,
@@ -117,6 +117,8 @@ pub enum Served {
     NotYet,
     /// No data plane is attached.
     Nobody,
+    /// Nobody, as its zone cannot be published as it is and keeps what was before.
+    Refused,
 }
 
 /// Why the publisher did not start.
@@ -202,22 +204,17 @@ impl Publisher {
         self.progress.borrow().generation
     }
 
-    /// Whether a zone keeps older content, because its last state could not be compiled.
-    #[must_use]
-    pub fn refuses(&self, name: &str) -> bool {
-        self.progress.borrow().refused.contains_key(name)
-    }
-
     /// Why a zone keeps an older segment, if it does.
     #[must_use]
     pub fn refusal_of(&self, name: &str) -> Option<String> {
         self.progress.borrow().refused.get(name).cloned()
     }
 
-    /// Whether any zone does.
+    /// Why a change is not published, if that is because its zone keeps an older segment.
     #[must_use]
-    pub fn refuses_some(&self) -> bool {
-        !self.progress.borrow().refused.is_empty()
+    pub fn refusal_of_change(&self, change: ChangeId) -> Option<String> {
+        let progress = self.progress.borrow();
+        progress.held.refused(change).and_then(|zone| progress.refused.get(zone)).cloned()
     }
 
     /// Why the database is not trusted, if it is not: nothing is published then, and nothing should be written.
@@ -261,14 +258,14 @@ impl Publisher {
         }
     }
 
-    /// Waits until all attached data planes serve a change, at most for `patience`.
+    /// Waits until all attached data planes serve a change or it is refused, at most for `patience`.
     pub async fn wait(&self, change: ChangeId, patience: Duration) -> Served {
         let deadline = tokio::time::Instant::from_std(Instant::now() + patience);
         let mut progress = self.progress.clone();
         let mut last = progress.borrow_and_update().served(change);
         while last != Served::Yes {
             // Nobody to wait for: the change is published, or will be without us.
-            if last == Served::Nobody && progress.borrow().has(change) {
+            if last == Served::Refused || (last == Served::Nobody && progress.borrow().has(change)) {
                 return last;
             }
             let changed = tokio::time::timeout_at(deadline, progress.changed()).await;
@@ -303,21 +300,33 @@ impl Progress {
     /// Who serves a change.
     #[must_use]
     pub fn served(&self, change: ChangeId) -> Served {
-        let serves = |plane: &PlaneProgress| plane.change >= change && self.held.is_in(change, plane.generation);
         let mut attached = self.planes.iter().filter(|plane| plane.attached).peekable();
-        if attached.peek().is_none() {
+        if self.held.refused(change).is_some() {
+            Served::Refused
+        } else if attached.peek().is_none() {
             Served::Nobody
-        } else if attached.all(serves) {
+        } else if attached.all(|plane| self.is_served_by(plane, change)) {
             Served::Yes
         } else {
             Served::NotYet
         }
     }
 
+    /// Whether all data planes that are configured serve a change: one that is away may still answer with what was before.
+    #[must_use]
+    pub fn is_served_by_all(&self, change: ChangeId) -> bool {
+        self.has(change) && self.planes.iter().all(|plane| plane.attached && self.is_served_by(plane, change))
+    }
+
+    /// Whether a data plane serves a change, if it is there.
+    fn is_served_by(&self, plane: &PlaneProgress, change: ChangeId) -> bool {
+        plane.change >= change && self.held.is_in(change, plane.generation)
+    }
+
     /// Takes up zones that keep what is published of them.
     fn refuse(&mut self, refused: &[Refused]) {
-        for Refused { name, cause, .. } in refused {
-            self.held.refuse(name);
+        for Refused { name, changes, cause, .. } in refused {
+            self.held.refuse(name, changes);
             self.refused.insert(name.clone(), cause.clone());
         }
     }

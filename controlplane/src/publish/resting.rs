@@ -34,7 +34,7 @@ struct Resting {
 impl RestingZones {
     /// Takes up a zone that was refused now; whether the cause is another one than before. For that the rests begin anew.
     pub(super) fn refuse(&mut self, refused: &Refused, now: Instant) -> bool {
-        let Refused { name, domain, cause, passes } = refused;
+        let Refused { name, domain, cause, passes, .. } = refused;
         let before = self.0.get(name).filter(|before| before.cause == *cause);
         let longer = |before: &Resting| (before.rest * 2).min(REST_MAX);
         let rest = before.filter(|_| !passes).map_or(REST, longer);
@@ -81,7 +81,13 @@ mod tests {
 
     /// A zone that was refused.
     fn refused(name: &str, cause: &str) -> Refused {
-        Refused { name: name.into(), domain: Some(DomainId(1)), cause: cause.into(), passes: false }
+        Refused {
+            name: name.into(),
+            domain: Some(DomainId(1)),
+            changes: Vec::new(),
+            cause: cause.into(),
+            passes: false,
+        }
     }
 
     #[test]

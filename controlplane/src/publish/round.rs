@@ -52,6 +52,8 @@ pub(super) struct Refused {
     pub(super) name: String,
     /// The domain, as far as it is known.
     pub(super) domain: Option<DomainId>,
+    /// The changes of it that this round takes.
+    pub(super) changes: Vec<ChangeId>,
     /// Why.
     pub(super) cause: String,
     /// Whether that can be over at any moment without a change of the zone, and costs next to nothing to find out.
@@ -95,12 +97,12 @@ impl Round {
             }
         }
         for (name, touched) in round.touched(reader, due, big)? {
-            let domain = touched.domain;
+            let (domain, changes) = (touched.domain, touched.changes.clone());
             if let Err(cause) = round.compile(reader, &name, touched, big) {
                 // What this round would have added to an overlay is lost with it: the zone is compiled whole next.
                 big.forget(&name, domain);
                 let passes = cause.passes();
-                round.refused.push(Refused { name, domain, cause: cause.to_string(), passes });
+                round.refused.push(Refused { name, domain, changes, cause: cause.to_string(), passes });
             }
         }
         Ok(round)

@@ -1,7 +1,7 @@
 //! A zone as it is served, for the signatures over what stays the same.
 //!
-//! It is read from the packs of the current generation. Invariant: they were authenticated and verified, so what is found
-//! here is what the gate has let pass, octet by octet.
+//! It is read from the packs of the current generation, which were authenticated and verified. Invariant: what is used of it
+//! is what the gate has let pass, octet by octet, for zones that were compiled from files are told apart by their serial.
 
 use snapshot::dns::class::Class;
 use snapshot::dns::lookup_name::LookupName;
@@ -14,9 +14,12 @@ use snapshot::handover::{Directory, HandoverError};
 use snapshot::image::{Denial, Found, Hashed, Node, RrsetBody, View, Zone};
 
 use crate::sign::Published;
+use crate::store::{ChangeId, DomainId, Reader, StoreError};
 
 /// Octets of a record before its RDATA: pointer to the owner, type, class, TTL, length.
 const RECORD_HEAD_LEN: usize = 12;
+/// Octets of the five numbers of a SOA record, of which the serial is the first (RFC 1035 section 3.3.13).
+const SOA_NUMBERS_LEN: usize = 20;
 /// Octets of the header of a message.
 const HEADER_LEN: usize = 12;
 
@@ -26,6 +29,8 @@ pub(super) struct ServedZone {
     view: View,
     /// Its name.
     apex: Name,
+    /// The last change of the generation, or of one shortly before it.
+    change: ChangeId,
 }
 
 impl ServedZone {
@@ -34,8 +39,33 @@ impl ServedZone {
     /// # Errors
     /// What reading the directory ends with, also if the generation is removed meanwhile.
     pub(super) fn load(directory: &Directory, apex: NameRef<'_>) -> Result<Option<ServedZone>, HandoverError> {
+        let change = ChangeId(directory.current()?.map_or(0, |current| current.manifest.change));
         let view = directory.load_zone(apex)?.filter(|view| view.zone(apex).is_some());
-        Ok(view.map(|view| ServedZone { view, apex: apex.to_name() }))
+        Ok(view.map(|view| ServedZone { view, apex: apex.to_name(), change }))
+    }
+
+    /// Whether it was published of this domain. One of the same name that was compiled from a file was judged by no gate: its
+    /// signatures may be anything.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) fn is_of(&self, reader: &Reader<'_>, domain: DomainId) -> Result<bool, StoreError> {
+        match self.serial() {
+            Some(serial) => reader.has_published(domain, serial, self.change),
+            None => Ok(false),
+        }
+    }
+
+    /// Its serial.
+    fn serial(&self) -> Option<u32> {
+        let (mut serial, soa) = (None, self.view.zone(self.apex.as_ref())?.soa()?);
+        records_of(self.apex.as_ref(), &soa, &mut |record| {
+            if record.rtype == Rtype::SOA {
+                let numbers = record.rdata.last_chunk::<SOA_NUMBERS_LEN>();
+                serial = numbers.and_then(|numbers| numbers.first_chunk()).map(|octets| u32::from_be_bytes(*octets));
+            }
+        });
+        serial
     }
 }
 
@@ -45,17 +75,28 @@ impl Published for ServedZone {
         if owner == self.apex.as_ref() {
             zone.soa().iter().for_each(|soa| records_of(owner, soa, each));
         }
-        let mut name = LookupName::default();
-        if name.assign(owner.as_wire()).is_none() {
-            return;
-        }
-        let node = match zone.find_now(&name) {
-            Some(Found::Exact(node)) => Some(node),
-            _ => None,
-        };
         // NSEC3 records lie apart from what else their owner has.
-        let nodes = node.into_iter().chain(hashed(&zone, owner));
+        let nodes = node(&zone, owner).into_iter().chain(hashed(&zone, owner));
         nodes.flat_map(|node| node.rrsets()).for_each(|body| records_of(owner, &body, each));
+    }
+
+    fn alternatives(&self, owner: NameRef<'_>, rtype: Rtype, each: &mut dyn FnMut(usize, Record<'_>)) {
+        let Some(zone) = self.view.zone(self.apex.as_ref()) else { return };
+        let choices = node(&zone, owner).and_then(|node| node.rrset(rtype)?.choices());
+        let groups = choices.iter().flat_map(|choices| choices.groups());
+        for (at, (_, body)) in groups.flat_map(|(_, alternatives)| alternatives).enumerate() {
+            records_of(owner, &body, &mut |record| each(at, record));
+        }
+    }
+}
+
+/// An owner, if it has records.
+fn node<'v>(zone: &Zone<'v>, owner: NameRef<'_>) -> Option<Node<'v>> {
+    let mut name = LookupName::default();
+    name.assign(owner.as_wire())?;
+    match zone.find_now(&name) {
+        Some(Found::Exact(node)) => Some(node),
+        _ => None,
     }
 }
 

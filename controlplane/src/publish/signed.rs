@@ -1,9 +1,11 @@
 //! A domain's rows, signed name by name: what the overlay of a signed zone is built from.
 //!
-//! For zones with NSEC, whose next name the rows tell; where names are hashed the zone is compiled whole. Invariant: all
-//! that the builder was given is in [`SignedRows::part`], for the gate.
+//! In zones with NSEC the rows tell the next name; where names are hashed, the chain in service does (see `hashed`).
+//! Invariant: all that the builder was given is in [`SignedRows::part`], for the gate.
 
-use std::cell::RefCell;
+mod hashed;
+
+use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -13,9 +15,10 @@ use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
 use snapshot::image::{ReadError, Touched, ZoneReader};
 
+pub(super) use self::hashed::Spliced;
 use super::rows::Rows;
 use super::zone::{ZoneError, owner};
-use crate::sign::{Made, Node, Plan, Published, Set, SignError, Standing, ZoneSigner, apex_sets};
+use crate::sign::{Denial, Hashes, Made, Node, Plan, Published, Set, SignError, Standing, ZoneSigner, apex_sets};
 
 /// A domain in one state of the database, and what signs it.
 pub(super) struct SignedRows<'s> {
@@ -27,10 +30,13 @@ pub(super) struct SignedRows<'s> {
     signer: ZoneSigner<'s>,
     /// Owners that were signed, each as a zone of its own, by canonical name.
     signed: RefCell<BTreeMap<Name, Rc<Zone>>>,
+    /// The chain, if names are hashed.
+    hashes: RefCell<Hashes>,
 }
 
 impl<'s> SignedRows<'s> {
-    /// Signs these rows; signatures over what was `published` so before are used again.
+    /// Signs these rows; signatures over what was `published` so before are used again. `hashes` is the chain in service if
+    /// names are hashed.
     ///
     /// # Errors
     /// [`SignError`] about the plan.
@@ -38,12 +44,23 @@ impl<'s> SignedRows<'s> {
         rows: &'s Rows<'s>,
         plan: &'s Plan<'s>,
         published: &'s dyn Published,
+        hashes: Hashes,
     ) -> Result<SignedRows<'s>, SignError> {
         let soa = &rows.domain.soa;
         // RFC 9077 section 3.
         let denial_ttl_secs = soa.ttl_secs.min(soa.minimum_secs);
         let signer = ZoneSigner::new(rows.apex.as_ref(), denial_ttl_secs, plan, published)?;
-        Ok(SignedRows { rows, plan, signer, signed: RefCell::default() })
+        Ok(SignedRows { rows, plan, signer, signed: RefCell::default(), hashes: RefCell::new(hashes) })
+    }
+
+    /// The chain with the change, if names are hashed.
+    pub(super) fn hashes(&self) -> Ref<'_, Hashes> {
+        self.hashes.borrow()
+    }
+
+    /// Whether names are hashed.
+    fn is_hashed(&self) -> bool {
+        self.plan.denial != Denial::Nsec
     }
 
     /// What the change of these owners touches besides: the names before them, whose NSEC may name another one now, and the
@@ -54,7 +71,9 @@ impl<'s> SignedRows<'s> {
     pub(super) fn touched_besides(&self, keys: impl Iterator<Item = Vec<u8>>) -> Result<Vec<Touched>, ReadError> {
         let mut besides = Vec::new();
         for key in keys.filter(|key| !key.is_empty()) {
-            besides.push(Touched::data(self.before(&key)?));
+            if !self.is_hashed() {
+                besides.push(Touched::data(self.before(&key)?));
+            }
             if let Some(name) = super::rows::name_of(&key, self.rows.apex)
                 && let Some(cut) = self.hidden_by(name.as_ref())?
             {
@@ -67,8 +86,11 @@ impl<'s> SignedRows<'s> {
     /// All owners that were read, signed, as a part of the zone.
     ///
     /// # Errors
-    /// [`ZoneError::TooLarge`].
-    pub(super) fn part(&self) -> Result<Zone, ZoneError> {
+    /// What reading can end with.
+    pub(super) fn part(&self) -> Result<Zone, ReadError> {
+        if self.is_hashed() {
+            self.read_links()?;
+        }
         let mut builder = ZoneBuilder::new(self.rows.apex.clone());
         for zone in self.signed.borrow().values() {
             for owner in zone.owners() {
@@ -97,6 +119,7 @@ impl<'s> SignedRows<'s> {
         let apex = self.rows.apex.as_ref();
         let plain = self.plain(owner)?;
         let mut builder = ZoneBuilder::new(self.rows.apex.clone());
+        self.push_link(owner, &mut builder)?;
         let Some(records) = plain.owner(owner) else { return Ok(builder.finish()) };
         let standing = match self.hidden_by(owner)? {
             Some(_) => Standing::Hidden,
@@ -115,7 +138,7 @@ impl<'s> SignedRows<'s> {
             set.rdatas.iter().try_for_each(|rdata| push(set.rtype, set.ttl_secs, rdata))?;
         }
         if standing != Standing::Hidden {
-            let next = self.after(owner)?;
+            let next = if self.is_hashed() { self.rows.apex.clone() } else { self.after(owner)? };
             let mut made = Made::default();
             self.signer.owner(&Node { owner, standing, sets, next: next.as_ref() }, &mut made)?;
             made.records().try_for_each(|record| push(record.rtype, record.ttl_secs, record.rdata))?;

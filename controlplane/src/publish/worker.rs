@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use super::big::BigZones;
 use super::files::{FileZones, Knowledge};
+use super::held::HeldChanges;
 use super::link::{Link, News};
 use super::places::PlaceTable;
 use super::resting::RestingZones;
@@ -86,8 +87,11 @@ pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher,
     }
     let behind = behind.flatten();
     let done = current.as_ref().map_or(ChangeId(0), |current| ChangeId(current.manifest.change));
+    // What the published generation lacks, and after a crash something that it has: the first round tells them apart.
+    let left = guard::or_quarantine(store.read(|reader| reader.waiting(done)), &mut quarantine)?;
     let (progress, watching) = watch::channel(Progress {
         change: done,
+        held: HeldChanges::left(left.unwrap_or_default()),
         generation: current.as_ref().map(|current| current.manifest.generation.0),
         planes: settings.planes.iter().map(|path| unknown(path)).collect(),
         stopped: quarantine.as_ref().map(ToString::to_string),

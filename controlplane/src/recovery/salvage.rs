@@ -1,7 +1,7 @@
 //! Zones read back out of a snapshot, for a database that lost them.
 //!
-//! A snapshot has what was answered, no more: no accounts, no disabled records, no weights, no history. Invariant: what is
-//! read back and compiled again answers as the snapshot does.
+//! A snapshot has what was answered, no more: no accounts, no comments, no disabled records, no history. Weights and regions are
+//! read off what is answered in place of RRsets. Invariant: what is read back and compiled again answers as the snapshot does.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,10 +14,11 @@ use snapshot::dns::rtype::Rtype;
 use snapshot::image::{RrsetBody, View, Zone};
 
 use crate::change::{self, Change, Edits, House, NewDomain, Refusal, Target};
+use crate::geo::{self, Answers};
 use crate::store::domains::{Denial, SerialPolicy, Soa, SoaMode};
 use crate::store::keys::State;
 use crate::store::rrsets::Record;
-use crate::store::{AccountId, StoreError, Txn};
+use crate::store::{AccountId, DomainId, StoreError, Txn};
 
 /// Octets of a message header.
 const HEADER_LEN: usize = 12;
@@ -62,13 +63,25 @@ fn of(apex: &Name, zone: &Zone<'_>) -> Result<Salvaged, StoreError> {
         let full = owner.to_string();
         let subname = full.strip_suffix(&apex.to_string()).ok_or_else(damaged)?.trim_end_matches('.').to_owned();
         for body in node.rrsets() {
-            let state = records(&owner, &body).ok_or_else(damaged)?;
+            let state = rows(&owner, &body).ok_or_else(damaged)?;
             targets.push(Target { subname: subname.clone(), rtype: body.rtype, state: Some(state) });
         }
     }
     let has_hashes = targets.iter().any(|target| target.rtype == Rtype::NSEC3PARAM);
     let denial = if has_hashes { Denial::Nsec3 } else { Denial::Nsec };
     Ok(Salvaged { name: apex.to_string().trim_end_matches('.').to_owned(), soa, targets, denial })
+}
+
+/// The TTL and the rows of a rendered RRset: its records, with the weights and regions that make what is answered in its place.
+fn rows(owner: &Name, body: &RrsetBody<'_>) -> Option<(u32, Vec<Record>)> {
+    let (ttl_secs, whole) = records(owner, body)?;
+    let Some(choices) = body.choices() else { return Some((ttl_secs, whole)) };
+    let mut answers: Vec<Answers> = Vec::new();
+    for (region, sets) in choices.groups() {
+        let set = |(weight, body): (u32, RrsetBody<'_>)| Some((weight, records(owner, &body)?.1));
+        answers.push((region?, sets.into_iter().map(set).collect::<Option<_>>()?));
+    }
+    Some((ttl_secs, geo::rows(&whole, &answers)?))
 }
 
 /// The TTL and the records of a rendered RRset: it is read as the answer to a question for it.
@@ -214,6 +227,7 @@ pub(super) fn adopt(txn: &Txn<'_>, zones: Vec<Salvaged>, operator: AccountId, no
             }
         };
         targets.retain(|target| !is_signed || !SIGNING.contains(&target.rtype));
+        targets.iter_mut().try_for_each(|target| keep_rows(txn, domain.id, target))?;
         let kept: HashSet<(String, Rtype)> =
             targets.iter().map(|target| (target.subname.clone(), target.rtype)).collect();
         txn.each_rrset(domain.id, |rrset| {
@@ -231,6 +245,21 @@ pub(super) fn adopt(txn: &Txn<'_>, zones: Vec<Salvaged>, operator: AccountId, no
         names.sort();
     }
     Ok(adopted)
+}
+
+/// Has rows that are there already written as the snapshot has them, so that no weight or region stays which that does not know.
+/// Their comments stay, and so do disabled rows: the snapshot says nothing of either.
+fn keep_rows(txn: &Txn<'_>, domain: DomainId, target: &mut Target) -> Result<(), Refusal> {
+    let Some((_, records)) = &mut target.state else { return Ok(()) };
+    let Some(mut stored) = txn.rrset(domain, &change::node_of(&target.subname)?, target.rtype)? else { return Ok(()) };
+    for record in records.iter_mut() {
+        if let Some(at) = stored.records.iter().position(|row| row.rdata == record.rdata) {
+            let row = stored.records.remove(at);
+            (record.id, record.comment) = (row.id, row.comment);
+        }
+    }
+    records.extend(stored.records.into_iter().filter(|row| !row.enabled));
+    Ok(())
 }
 
 /// A domain with nothing in it yet.

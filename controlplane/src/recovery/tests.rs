@@ -93,7 +93,7 @@ fn signed_zones_whose_keys_the_database_lacks_are_told() {
     let publisher = Publisher::start(Arc::clone(&store), &settings).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(publisher.wait(head, Duration::from_secs(30)));
-    assert!(publisher.has(head) && !publisher.refuses_some());
+    assert!(publisher.has(head) && publisher.progress().refused.is_empty());
     publisher.stop();
     drop(store);
 
@@ -122,6 +122,89 @@ fn signed_zones_whose_keys_the_database_lacks_are_told() {
     publisher.stop();
     let loaded = Directory::open(&snapshots).unwrap().load(None).unwrap().unwrap();
     assert!(loaded.view.zones().iter().any(|zone| zone.apex.to_string() == "before.test." && zone.signed));
+}
+
+/// Octet, weight, region of a record, and whether it is enabled.
+type Row<'r> = (u8, Option<u32>, Option<&'r str>, bool);
+
+/// What is answered for each RRset of the zone in service, with all that may be in its place.
+fn answered(snapshots: &Path) -> Vec<String> {
+    let view = Directory::open(snapshots).unwrap().load(None).unwrap().unwrap().view;
+    let apex = view.zones().first().unwrap().apex.clone();
+    let nodes: Vec<_> = view.zone(apex.as_ref()).unwrap().nodes().collect();
+    let bodies = nodes.iter().flat_map(|node| node.rrsets().map(move |body| (node.name(), body)));
+    let shown = bodies.map(|(name, body)| {
+        let groups = body.choices().into_iter().flat_map(|choices| choices.groups().collect::<Vec<_>>());
+        let sets = groups.map(|(region, sets)| {
+            let sets = sets.iter().map(|(weight, body)| format!("{weight} {:?}", body.records));
+            format!("{} {}", region.unwrap(), sets.collect::<Vec<_>>().join(" "))
+        });
+        format!("{name:?} {:?} {:?} {}", body.rtype, body.records, sets.collect::<Vec<_>>().join("; "))
+    });
+    shown.collect()
+}
+
+#[test]
+fn weights_and_regions_come_back_from_a_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, snapshots, backup) =
+        (dir.path().join("state"), dir.path().join("snapshots"), dir.path().join("backup"));
+    let store = Store::open(&state).unwrap();
+    let account = store.write_blocking(|txn| operator(txn, 1)).unwrap();
+    let who = actor(account, &Arc::default(), 1_000_000);
+    let (new, maker) = (testing::new_domain("w.test"), who.clone());
+    let domain = store.write_blocking(move |txn| create(txn, &maker, new)).unwrap().domain.id;
+    let write = |store: &Store, subname: &str, rows: &[Row<'_>]| {
+        let record = |(octet, weight, geo, enabled): &Row<'_>| Record {
+            weight: *weight,
+            geo: geo.map(str::to_owned),
+            enabled: *enabled,
+            comment: Some(format!("of {octet}")),
+            ..Record::new(format!("192.0.2.{octet}"), vec![192, 0, 2, *octet])
+        };
+        let state = Some((60, rows.iter().map(record).collect()));
+        let targets = vec![Target { subname: subname.to_owned(), rtype: Rtype::A, state }];
+        let edits = Edits::Targets { kind: "test", undoes: None, note: None, targets, soa: None };
+        let change = Change { actor: who.clone(), domain, precondition: None, edits, dry_run: false };
+        store.write_blocking(move |txn| commit(txn, change)).unwrap();
+    };
+    write(&store, "plain", &[(1, Some(9), None, true), (2, Some(1), None, true)]);
+    write(&store, "off", &[(1, None, None, true), (2, Some(1), None, false)]);
+    store.back_up(&backup).unwrap();
+    // A weight that is gone in the snapshot, and what the backup has nothing of.
+    write(&store, "plain", &[(1, Some(0), None, true), (2, Some(0), None, true)]);
+    write(&store, "off", &[(1, None, None, true), (2, Some(1), None, false), (3, None, None, true)]);
+    write(&store, "www", &[(1, Some(90), Some("US,DE"), true), (2, Some(10), Some("US"), true), (3, None, None, true)]);
+    write(&store, "half", &[(1, Some(1), None, true), (2, None, None, true)]);
+    drop(store);
+    serial_served(&state, &snapshots).unwrap();
+    let before = answered(&snapshots);
+    assert!(before.iter().any(|line| line.contains("US")), "{before:?}");
+
+    restore(&state, &backup, "1").unwrap();
+    recover(&state, &snapshots, Content::Snapshot, 2_000_000).unwrap().unwrap();
+    serial_served(&state, &snapshots).unwrap();
+    assert_eq!(answered(&snapshots), before);
+    let store = Store::open(&state).unwrap();
+    let mut rows = Vec::new();
+    let each = |rrset: Rrset| {
+        let shown = |row: &Record| {
+            let Record { content, weight, geo, enabled, comment, .. } = row;
+            format!("{content} {weight:?} {geo:?} {enabled} {comment:?}")
+        };
+        rows.extend(rrset.records.iter().filter(|_| rrset.subname == "off").map(shown));
+        Ok::<_, StoreError>(())
+    };
+    store.read(|reader| reader.each_rrset(domain, each)).unwrap();
+    rows.sort();
+    assert_eq!(
+        rows,
+        [
+            "192.0.2.1 None None true Some(\"of 1\")",
+            "192.0.2.2 Some(1) None false Some(\"of 2\")",
+            "192.0.2.3 None None true None",
+        ]
+    );
 }
 
 #[test]

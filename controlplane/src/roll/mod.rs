@@ -6,8 +6,10 @@
 //! where doubling the DS would ask it twice and wait for it twice. A CSK signs the zone from when the parent knows it, in
 //! one step, for the keys of before are in every cache. Another algorithm comes signatures first, then keys, then DS, and
 //! the old one goes the other way round (RFC 6781 section 4.1.4), for validators may want every algorithm of the DS to sign
-//! the keys, and every algorithm of the keys to sign the zone. Invariant, for states that were each served as long as
-//! [`Waits`] asks: whatever mixture of DS, keys and zone a cache holds, old and new, validates so strictly (`tests`).
+//! the keys, and every algorithm of the keys to sign the zone. The first keys of a zone that was served without signatures are
+//! ready from the beginning, and the parent is asked for their DS once no cache has anything unsigned. Invariant, for states
+//! that were each served as long as [`Waits`] asks: whatever mixture of DS, keys and zone a cache holds, old and new, validates
+//! so strictly (`tests`).
 
 mod rules;
 #[cfg(test)]
@@ -16,7 +18,7 @@ mod tests;
 use crate::keys::Role;
 use crate::store::keys::{DsTimes, State, StoredKey};
 
-pub use rules::{Due, Wait, advance, waits_of};
+pub use rules::{Due, Wait, advance, waits_for_zone, waits_of};
 
 /// Microseconds in a second.
 const US: i64 = 1_000_000;
@@ -99,7 +101,7 @@ impl Key {
 /// How long caches hold what was served before, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waits {
-    /// The greatest TTL in the zone, of denials and the SOA too.
+    /// The greatest TTL in the zone, of denials and the SOA too; 0 where no step waits for it, and nobody asked.
     pub zone_secs: u32,
     /// The TTL of DNSKEY.
     pub keys_secs: u32,
@@ -149,12 +151,45 @@ pub enum RollError {
     /// It is under way.
     #[error("a rollover is under way; see it through, or stop it before.")]
     UnderWay,
+    /// The parent was not asked for anything yet.
+    #[error(
+        "the zone is signed since a short time only; wait until its keys are active, as the status of the keys tells."
+    )]
+    First,
     /// All algorithms change together.
     #[error("another algorithm is for all keys of a zone: leave the role out.")]
     RoleWithAlgorithm,
     /// Nothing can be stopped.
     #[error("nothing is under way that can be stopped.")]
     NothingToStop,
+}
+
+/// Whether the keys that are ready are the first: those of another algorithm become ready beside the ones in use.
+#[must_use]
+pub fn is_first(keys: &[Key]) -> bool {
+    let is_any = |state: State| keys.iter().any(|key| key.state == state);
+    is_any(State::Ready) && !is_any(State::Active)
+}
+
+/// The moves with which a zone is signed that was served without signatures; its keys may be those it was signed with before.
+/// Of a rollover that was under way remains what its parent may have a DS of: it is gone back from, as by [`stop`].
+#[must_use]
+pub fn enable(keys: &[Key]) -> Vec<Move> {
+    let back = stop(keys).unwrap_or_default();
+    let moved = |key: &Key| back.iter().find(|back| back.id == key.id).map_or(Some(key.state), |back| back.to);
+    let ends = keys.iter().map(|key| {
+        let to = match (key.state, moved(key)) {
+            // What the parent was not asked for is kept for another time.
+            (State::Signing | State::Published, _) | (State::Ready, Some(State::Withdrawn)) | (_, None) => {
+                State::Generated
+            }
+            (_, Some(State::Active | State::Ending)) => State::Ready,
+            (_, Some(state)) => state,
+        };
+        Move { id: key.id, to: Some(to) }
+    });
+    let states = keys.iter().map(|key| Some(key.state));
+    ends.zip(states).filter(|(end, state)| end.to != *state).map(|(end, _)| end).collect()
 }
 
 /// What a rollover begins with.
@@ -173,6 +208,9 @@ pub fn start(keys: &[Key], wanted: Wanted) -> Result<Vec<Successor>, RollError> 
     roles.sort_unstable();
     roles.dedup();
     roles.retain(|role| wanted.role.is_none_or(|wanted| wanted == *role));
+    if is_first(keys) {
+        return Err(RollError::First);
+    }
     if roles.is_empty() {
         return Err(RollError::NoKey);
     }
@@ -200,6 +238,10 @@ pub fn start(keys: &[Key], wanted: Wanted) -> Result<Vec<Successor>, RollError> 
 /// [`RollError::NothingToStop`], also once the old keys are not in use any more: then only another rollover helps.
 pub fn stop(keys: &[Key]) -> Result<Vec<Move>, RollError> {
     let is_leaving = |key: &Key| key.state == State::Leaving;
+    // There is nothing to go back to but a zone that is not signed.
+    if is_first(keys) {
+        return Err(RollError::NothingToStop);
+    }
     let is_submitted = keys.iter().any(|key| key.state == State::Submitted);
     let goes_back = |key: &Key| {
         Some(match key.state {
@@ -221,6 +263,9 @@ pub fn stop(keys: &[Key]) -> Result<Vec<Move>, RollError> {
 /// # Errors
 /// [`RollError`].
 pub fn withdraw(keys: &[Key]) -> Result<Vec<Move>, RollError> {
+    if is_first(keys) {
+        return Err(RollError::First);
+    }
     if keys.iter().any(|key| !matches!(key.state, State::Active | State::Generated)) {
         return Err(RollError::UnderWay);
     }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Key, Move, US, Waits};
+use super::{Key, Move, US, Waits, is_first};
 use crate::keys::Role;
 use crate::store::keys::State;
 
@@ -46,6 +46,19 @@ pub fn waits_of(keys: &[Key], waits: &Waits) -> Vec<Wait> {
 pub fn advance(keys: &[Key], waits: &Waits, now_us: i64) -> Option<Wait> {
     let is_due = |wait: &Wait| matches!(wait.due, Due::At(at_us) if at_us <= now_us);
     waits_of(keys, waits).into_iter().find(|wait| is_due(wait) && !wait.moves.is_empty())
+}
+
+/// Whether a step waits for the greatest TTL in the zone, which is dear to find.
+#[must_use]
+pub fn waits_for_zone(keys: &[Key]) -> bool {
+    let is_first = is_first(keys);
+    keys.iter().any(|key| match key.state {
+        State::Signing => true,
+        State::Ready => is_first,
+        // Where the parent has to do something before, that has no time.
+        State::Retired => !key.is_entry_point() || key.ds.gone_us.is_some(),
+        _ => false,
+    })
 }
 
 /// The keys, as rules ask for them.
@@ -93,11 +106,16 @@ impl Table<'_> {
                 format!("announce {}: its signatures are in all caches then", tags(self.in_state(State::Signing)));
             all.push(Wait { due: Due::At(at_us), moves, text });
         }
-        if let Some(at_us) = self.after_state(State::Ready, self.waits.keys_secs) {
+        // Of a zone that was served without signatures, caches may hold what nobody could validate if there were a DS.
+        let is_first = is_first(self.keys);
+        let unready_secs = if is_first { self.waits.zone_secs.max(self.waits.keys_secs) } else { self.waits.keys_secs };
+        if let Some(at_us) = self.after_state(State::Ready, unready_secs) {
             let mut moves = to(self.in_state(State::Ready), State::Active);
             moves.extend(to(self.in_state(State::Active), State::Leaving));
             let new = tags(self.in_state(State::Ready));
-            let text = format!("ask the parent for the DS of {new}: it is in all caches then");
+            let what =
+                if is_first { "nothing without signatures is in any cache then" } else { "it is in all caches then" };
+            let text = format!("ask the parent for the DS of {new}: {what}");
             all.push(Wait { due: Due::At(at_us), moves, text });
         }
         for key in self.in_state(State::Published) {

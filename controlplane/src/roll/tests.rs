@@ -262,6 +262,18 @@ impl World {
         }
     }
 
+    /// One with a domain that was served without signatures until now.
+    fn unsigned(seed: u64) -> World {
+        let mut world = World::new(seed);
+        let nothing = || vec![(i64::MIN / 2, Set::new())];
+        (world.announced, world.zone, world.asked) = (nothing(), nothing(), nothing());
+        world.parents = [nothing(), nothing()];
+        let moves = enable(&world.keys);
+        make(&mut world.keys, &moves, 0);
+        world.unserved = Some(world.random.below(3));
+        world
+    }
+
     /// A second passes.
     fn tick(&mut self, now: i64) {
         // Publishing takes its time; what was committed begins when it is served.
@@ -326,16 +338,17 @@ impl World {
         let Waits { zone_secs, keys_secs, ds_secs, propagation_secs } = self.waits;
         let [zone_secs, keys_secs, ds_secs, lag] = [zone_secs, keys_secs, ds_secs, propagation_secs].map(i64::from);
         let ds_sets = self.parents.iter().flat_map(|parent| held(parent, ds_secs, now));
-        let ds_sets: Vec<&Set> = ds_sets.collect();
         let zones = held(&self.zone, zone_secs + lag, now);
-        for keys in held(&self.announced, keys_secs + lag, now) {
-            for ds in &ds_sets {
+        // Without a DS nothing is judged.
+        for ds in ds_sets.filter(|ds| !ds.is_empty()) {
+            for keys in held(&self.announced, keys_secs + lag, now) {
                 let leads = |algorithm: u8| ds.iter().any(|key| key.1 == algorithm && keys.contains(key));
                 assert!(ds.iter().all(|key| leads(key.1)), "{now}: DS {ds:?}, keys {keys:?}: {:?}", self.keys);
-            }
-            for zone in &zones {
-                let signs = |algorithm: u8| zone.iter().any(|key| key.1 == algorithm && keys.contains(key));
-                assert!(keys.iter().all(|key| signs(key.1)), "{now}: keys {keys:?}, zone {zone:?}: {:?}", self.keys);
+                for zone in &zones {
+                    let signs = |algorithm: u8| zone.iter().any(|key| key.1 == algorithm && keys.contains(key));
+                    let is_signed = keys.iter().all(|key| signs(key.1));
+                    assert!(is_signed, "{now}: keys {keys:?}, zone {zone:?}: {:?}", self.keys);
+                }
             }
         }
     }
@@ -395,4 +408,89 @@ fn a_step_too_early_is_noticed_by_the_resolver_that_remembers() {
         }
     });
     assert!(broken.is_err());
+}
+
+#[test]
+fn no_ds_comes_while_a_cache_may_hold_something_without_signatures() {
+    let mut asked = 0;
+    for seed in 0..1000 {
+        let mut world = World::unsigned(seed);
+        for now in 0..60 {
+            world.tick(now);
+        }
+        assert!(world.keys.iter().all(|key| key.state == State::Active), "seed {seed}: {:?}", world.keys);
+        asked += u32::from(world.parents.iter().all(|parent| !parent.last().unwrap().1.is_empty()));
+    }
+    assert!(asked > 900, "{asked}");
+    let too_early = std::panic::catch_unwind(|| {
+        for seed in 0..200 {
+            let mut world = World::unsigned(seed);
+            for now in 0..60 {
+                let whole = world.waits;
+                if world.unserved.is_none() {
+                    let waits = Waits { zone_secs: 0, ..whole };
+                    if let Some(step) = advance(&world.keys, &waits, now * US) {
+                        make(&mut world.keys, &step.moves, now * US);
+                        world.unserved = Some(now);
+                    }
+                }
+                world.tick(now);
+            }
+        }
+    });
+    assert!(too_early.is_err(), "what this test relies on");
+}
+
+#[test]
+fn signing_that_begins_again_goes_back_from_the_rollover_that_was_under_way() {
+    let states = |keys: &[Key]| {
+        let states: Vec<&str> = keys.iter().map(|key| key.state.as_str()).collect();
+        states.join(" ")
+    };
+    for (before, after) in [
+        (vec![State::Active], "ready"),
+        (vec![State::Active, State::Generated], "ready generated"),
+        (vec![State::Ending], "ready"),
+        (vec![State::Ready], "ready"),
+        (vec![State::Active, State::Published], "ready generated"),
+        (vec![State::Leaving, State::Submitted], "ready retired"),
+        (vec![State::Retired, State::Active], "retired ready"),
+        (vec![State::Active, State::Signing], "ready generated"),
+        (vec![State::Active, State::Ready], "ready generated"),
+        (vec![State::Leaving, State::Active], "ready leaving"),
+        (vec![State::Withdrawn, State::Active], "withdrawn ready"),
+    ] {
+        let of = |(id, state): (i64, &State)| key(id, Role::Csk, 13, *state);
+        let mut keys: Vec<Key> = (1..).zip(&before).map(of).collect();
+        let moves = enable(&keys);
+        make(&mut keys, &moves, 0);
+        assert_eq!(states(&keys), after, "{before:?}");
+        assert!(is_first(&keys) && enable(&keys).is_empty(), "{before:?}");
+        assert_eq!(stop(&keys), Err(RollError::NothingToStop));
+        assert_eq!((start(&keys, ALL), withdraw(&keys)), (Err(RollError::First), Err(RollError::First)));
+        let wait = &waits_of(&keys, &WAITS)[0];
+        assert_eq!((wait.due, wait.moves[0].to), (Due::At(105 * US), Some(State::Active)), "the TTL of the zone");
+    }
+}
+
+#[test]
+fn the_ttl_of_the_zone_is_asked_for_only_where_a_step_waits_for_it() {
+    for (role, state, gone_us, expected) in [
+        (Role::Csk, State::Active, None, false),
+        (Role::Csk, State::Ready, None, true),
+        (Role::Csk, State::Signing, None, true),
+        (Role::Csk, State::Submitted, None, false),
+        (Role::Csk, State::Retired, None, false),
+        (Role::Csk, State::Retired, Some(1), true),
+        (Role::Zsk, State::Retired, None, true),
+        (Role::Csk, State::Withdrawn, None, false),
+        (Role::Csk, State::Ending, Some(1), false),
+    ] {
+        let key = Key { ds: DsTimes { gone_us, ..DsTimes::default() }, ..key(1, role, 13, state) };
+        assert_eq!(waits_for_zone(std::slice::from_ref(&key)), expected, "{role} {state:?}");
+        // Where it is not asked for, it makes no difference.
+        let without = Waits { zone_secs: 0, ..WAITS };
+        let is_same = waits_of(std::slice::from_ref(&key), &without) == waits_of(&[key], &WAITS);
+        assert_eq!(is_same, !expected, "{role} {state:?}");
+    }
 }

@@ -17,7 +17,8 @@ pub struct View {
     pub subname: String,
     /// The full owner name with the final dot, [`super::full_name`].
     pub name: String,
-    /// The records in canonical text, in no order that means anything.
+    /// The records in canonical text, in no order that means anything. Disabled ones, which the operations API knows, are not
+    /// among them and stay when the RRset is written; so do the weights and regions of records that stay.
     pub records: Vec<String>,
     /// The TTL in seconds.
     pub ttl: u32,

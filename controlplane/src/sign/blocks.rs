@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-/// How many items a thread takes at a time: some milliseconds of signing.
-const BLOCK_LEN: usize = 256;
+/// How many items a thread takes at a time, if each is a few signatures: some milliseconds of signing.
+pub(super) const BLOCK_LEN: usize = 256;
 
 /// Runs `work` over the items `0..count` by blocks, on `jobs` threads, while this thread hands what comes out to `take`.
 ///
@@ -20,10 +20,24 @@ pub(super) fn in_blocks<R: Send, E: Send>(
     count: usize,
     jobs: NonZeroUsize,
     work: impl Fn(Range<usize>) -> Result<R, E> + Sync,
+    take: impl FnMut(Range<usize>, R) -> Result<(), E>,
+) -> Result<(), E> {
+    in_blocks_of(BLOCK_LEN, count, jobs, work, take)
+}
+
+/// The same by blocks of so many items, at least one.
+///
+/// # Errors
+/// As those of [`in_blocks`].
+pub(super) fn in_blocks_of<R: Send, E: Send>(
+    block_len: usize,
+    count: usize,
+    jobs: NonZeroUsize,
+    work: impl Fn(Range<usize>) -> Result<R, E> + Sync,
     mut take: impl FnMut(Range<usize>, R) -> Result<(), E>,
 ) -> Result<(), E> {
-    let block_count = count.div_ceil(BLOCK_LEN);
-    let range = |block: usize| block * BLOCK_LEN..count.min((block + 1) * BLOCK_LEN);
+    let block_count = count.div_ceil(block_len);
+    let range = |block: usize| block * block_len..count.min((block + 1) * block_len);
     // A zone of a few names is signed sooner than a thread begins.
     if block_count <= 1 || jobs.get() == 1 {
         return (0..block_count).try_for_each(|block| take(range(block), work(range(block))?));

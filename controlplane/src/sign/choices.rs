@@ -24,16 +24,28 @@ impl ZoneSigner<'_> {
         choice: &Choice,
         made: &mut Made,
     ) -> Result<Choice, SignError> {
-        choice.try_map(|zone| self.alternative(owner, rtype, zone, made))
+        let mut before = self.previous_alternatives(owner, rtype);
+        choice.try_map(|zone| self.alternative(owner, rtype, zone, &mut before, made))
     }
 
     /// Signs one alternative.
-    fn alternative(&self, owner: NameRef<'_>, rtype: Rtype, zone: &Zone, made: &mut Made) -> Result<Zone, SignError> {
+    fn alternative(
+        &self,
+        owner: NameRef<'_>,
+        rtype: Rtype,
+        zone: &Zone,
+        before: &mut [Previous],
+        made: &mut Made,
+    ) -> Result<Zone, SignError> {
         let mut builder = ZoneBuilder::new(zone.apex().to_name());
         let Some(rrset) = zone.owner(owner).and_then(|owner| owner.rrset(rtype)) else { return Ok(builder.finish()) };
         let set = Set::of(&rrset);
+        let canonical = set.canonical();
+        let same = before.iter().position(|previous| previous.has(&set, &canonical));
         let mut own = Made::default();
-        self.signatures(owner, &set, &self.published_like(owner, &set), &mut own)?;
+        self.signatures(owner, &set, same.map_or(&Previous::default(), |at| &before[at]), &mut own)?;
+        // They come in the same order as before as a rule, so that the next one is mostly the first that is looked at.
+        before.rotate_left(same.map_or(0, |at| at + 1));
         for rdata in &set.rdatas {
             builder.push(Record { owner, rtype, ttl_secs: set.ttl_secs, rdata, line: 0 })?;
         }
@@ -43,14 +55,5 @@ impl ZoneSigner<'_> {
         }
         made.count(&own);
         Ok(builder.finish())
-    }
-
-    /// What was published of the same alternative.
-    fn published_like(&self, owner: NameRef<'_>, set: &Set<'_>) -> Previous {
-        let canonical = set.canonical();
-        let before = self.published().choice(owner, set.rtype);
-        let before = before.iter().flat_map(|choice| choice.alternatives());
-        let is_same = |previous: &Previous| previous.has(set, &canonical);
-        before.map(|alternative| Previous::read(&alternative.zone, owner)).find(is_same).unwrap_or_default()
     }
 }

@@ -10,6 +10,7 @@
 mod apex;
 mod blocks;
 mod choices;
+mod hashes;
 mod nsec3;
 mod published;
 mod rrsig;
@@ -23,10 +24,11 @@ use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Zone, ZoneTooLarge};
 
 pub use apex::{Rdatas, apex_sets, requests};
+pub use hashes::{Hash, Hashes};
 pub use published::{Before, Published};
 pub use rrsig::{Made, MadeRecord};
 pub use set::Set;
-pub use signer::{Link, Node, Standing, ZoneSigner};
+pub use signer::{Link, Node, Standing, ZoneSigner, hashed_types};
 pub use times::Times;
 pub use whole::sign;
 

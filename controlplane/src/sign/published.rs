@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use snapshot::dns::choice::Choice;
+use snapshot::dns::choice::ALTERNATIVES_MAX;
 use snapshot::dns::name::NameRef;
 use snapshot::dns::rdata::canonical_rdata;
 use snapshot::dns::rtype::Rtype;
@@ -21,10 +21,9 @@ pub trait Published: Sync {
     /// are compared without regard to case. Whatever cannot be read may be missing: it is signed anew then.
     fn records(&self, owner: NameRef<'_>, each: &mut dyn FnMut(Record<'_>));
 
-    /// What could be answered in place of an RRset, with signatures; whatever is not known is signed anew.
-    fn choice(&self, _owner: NameRef<'_>, _rtype: Rtype) -> Option<&Choice> {
-        None
-    }
+    /// Hands the records of what could be answered in place of an RRset to `each`, signatures among them, with the place of
+    /// the alternative that each record is of; whatever is not known is signed anew.
+    fn alternatives(&self, _owner: NameRef<'_>, _rtype: Rtype, _each: &mut dyn FnMut(usize, Record<'_>)) {}
 }
 
 impl Published for () {
@@ -38,8 +37,11 @@ impl Published for Zone {
         }
     }
 
-    fn choice(&self, owner: NameRef<'_>, rtype: Rtype) -> Option<&Choice> {
-        Zone::choice(self, owner, rtype)
+    fn alternatives(&self, owner: NameRef<'_>, rtype: Rtype, each: &mut dyn FnMut(usize, Record<'_>)) {
+        let alternatives = self.choice(owner, rtype).into_iter().flat_map(|choice| choice.alternatives());
+        for (at, alternative) in alternatives.enumerate() {
+            Published::records(&alternative.zone, owner, &mut |record| each(at, record));
+        }
     }
 }
 
@@ -71,10 +73,14 @@ impl gate::Before for Before<'_> {
     }
 
     fn has_signature(&self, owner: NameRef<'_>, rrset: &Rrset<'_>, rrsig: &[u8]) -> bool {
-        let previous = Previous::read(self.published, owner);
-        let has_it = previous.of_type(Rtype::RRSIG).any(|(_, rdata)| rdata == rrsig);
         let set = Set::of(rrset);
-        has_it && previous.has(&set, &set.canonical())
+        let has_it = |previous: &Previous| {
+            let has_rrsig = previous.of_type(Rtype::RRSIG).any(|(_, rdata)| rdata == rrsig);
+            has_rrsig && previous.has(&set, &set.canonical())
+        };
+        // Either was verified with its signatures then, and it is the same octets that count.
+        has_it(&Previous::read(self.published, owner))
+            || Previous::read_alternatives(self.published, owner, rrset.rtype()).iter().any(has_it)
     }
 }
 
@@ -91,12 +97,27 @@ impl Previous {
     /// Asks for the records of an owner.
     pub(super) fn read(published: &dyn Published, owner: NameRef<'_>) -> Previous {
         let mut previous = Previous::default();
-        published.records(owner, &mut |record| {
-            let start = previous.octets.len();
-            previous.octets.extend_from_slice(record.rdata);
-            previous.records.push((record.rtype, record.ttl_secs, start..previous.octets.len()));
-        });
+        published.records(owner, &mut |record| previous.push(&record));
         previous
+    }
+
+    /// Asks for what could be answered in place of an RRset: each alternative by itself.
+    pub(super) fn read_alternatives(published: &dyn Published, owner: NameRef<'_>, rtype: Rtype) -> Vec<Previous> {
+        let mut alternatives: Vec<Previous> = Vec::new();
+        published.alternatives(owner, rtype, &mut |at, record| {
+            if at < ALTERNATIVES_MAX {
+                alternatives.resize_with(alternatives.len().max(at + 1), Previous::default);
+                alternatives[at].push(&record);
+            }
+        });
+        alternatives
+    }
+
+    /// Takes in a record.
+    fn push(&mut self, record: &Record<'_>) {
+        let start = self.octets.len();
+        self.octets.extend_from_slice(record.rdata);
+        self.records.push((record.rtype, record.ttl_secs, start..self.octets.len()));
     }
 
     /// The RDATA of one type, with TTL.

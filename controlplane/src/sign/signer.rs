@@ -54,10 +54,8 @@ pub struct Link {
     pub hash: [u8; HASH_LEN],
     /// The next hash, which of the last one is the first.
     pub next: [u8; HASH_LEN],
-    /// Where the name lies.
-    pub standing: Standing,
-    /// Its types, without RRSIG; none for an empty non-terminal.
-    pub types: Vec<Rtype>,
+    /// Its types as the record lists them, [`hashed_types`].
+    pub types: Vec<u8>,
 }
 
 /// Signs the owners of one zone.
@@ -129,11 +127,6 @@ impl<'p> ZoneSigner<'p> {
     /// # Errors
     /// [`SignError::Signer`].
     pub fn link(&self, link: &Link, made: &mut Made) -> Result<(), SignError> {
-        let mut types = listed(link.standing, link.types.iter().copied());
-        // A delegation without DS has nothing that is signed, nor has an empty non-terminal.
-        if types.contains(&Rtype::DS) || (link.standing == Standing::Authoritative && !types.is_empty()) {
-            types.push(Rtype::RRSIG);
-        }
         let mut rdata = NSEC3PARAM.to_vec();
         if self.denial == (Denial::Nsec3 { opt_out: true }) {
             rdata[1] |= FLAG_OPT_OUT;
@@ -141,7 +134,7 @@ impl<'p> ZoneSigner<'p> {
         // The hash has its length in front.
         rdata.push(20);
         rdata.extend_from_slice(&link.next);
-        push_bitmap(&mut types, &mut rdata);
+        rdata.extend_from_slice(&link.types);
         let owner = self.hashed_owner(&link.hash);
         self.denies(owner.as_ref(), Rtype::NSEC3, &rdata, &self.previous(owner.as_ref()), made)
     }
@@ -152,11 +145,6 @@ impl<'p> ZoneSigner<'p> {
     /// [`SignError::Signer`].
     pub fn set(&self, owner: NameRef<'_>, set: &Set<'_>, made: &mut Made) -> Result<(), SignError> {
         self.signatures(owner, set, &self.previous(owner), made)
-    }
-
-    /// What was published before.
-    pub(super) fn published(&self) -> &dyn Published {
-        self.published
     }
 
     /// The hash of a name of the zone.
@@ -207,11 +195,17 @@ impl<'p> ZoneSigner<'p> {
 
     /// What was published of an owner; nothing is of use if no key is the same.
     fn previous(&self, owner: NameRef<'_>) -> Previous {
-        if self.pens.iter().any(|pen| pen.is_known) {
-            Previous::read(self.published, owner)
-        } else {
-            Previous::default()
-        }
+        if self.is_any_known() { Previous::read(self.published, owner) } else { Previous::default() }
+    }
+
+    /// What could be answered in place of an RRset, as it was published.
+    pub(super) fn previous_alternatives(&self, owner: NameRef<'_>, rtype: Rtype) -> Vec<Previous> {
+        if self.is_any_known() { Previous::read_alternatives(self.published, owner, rtype) } else { Vec::new() }
+    }
+
+    /// Whether a key signed what was published.
+    fn is_any_known(&self) -> bool {
+        self.pens.iter().any(|pen| pen.is_known)
     }
 }
 
@@ -224,6 +218,19 @@ impl From<Place<'_>> for Standing {
             Place::Outside | Place::Hashed | Place::BelowCut(_) | Place::BelowDname(_) => Standing::Hidden,
         }
     }
+}
+
+/// The bitmap of a name's NSEC3: `types` are its own, without RRSIG, and none for an empty non-terminal.
+#[must_use]
+pub fn hashed_types(standing: Standing, types: impl Iterator<Item = Rtype>) -> Vec<u8> {
+    let mut types = listed(standing, types);
+    // A delegation without DS has nothing that is signed, nor has an empty non-terminal.
+    if types.contains(&Rtype::DS) || (standing == Standing::Authoritative && !types.is_empty()) {
+        types.push(Rtype::RRSIG);
+    }
+    let mut bitmap = Vec::new();
+    push_bitmap(&mut types, &mut bitmap);
+    bitmap
 }
 
 /// The keys are what the plan says and sign everything between them.

@@ -7,15 +7,17 @@
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
 
+use snapshot::dns::choice::Choice;
 use snapshot::dns::name::{Name, NameRef};
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{OwnerRecords, Record, Zone, ZoneBuilder, ZoneTooLarge};
 
 use super::apex::apex_sets;
+use super::blocks::BLOCK_LEN;
 use super::nsec3::{Candidate, Hashed};
 use super::published::Published;
 use super::rrsig::{Made, MadeRecord};
-use super::signer::{Link, Node, Standing, ZoneSigner};
+use super::signer::{Link, Node, Standing, ZoneSigner, hashed_types};
 use super::{Denial, Plan, Set, SignError, Signed, blocks, nsec3};
 use crate::check::dnssec::{negative_ttl_secs, zonemd};
 use crate::check::place::{Place, Terrain};
@@ -190,17 +192,36 @@ impl<'z> Work<'_, 'z, '_> {
         if zone.choices().next().is_none() {
             return Ok(());
         }
-        let mut made = Made::default();
-        for Spot { owner, .. } in self.spots.iter().filter(|spot| spot.standing == Standing::Authoritative) {
-            for rtype in owner.rrsets().map(|rrset| rrset.rtype()) {
-                if let Some(choice) = zone.choice(owner.name(), rtype) {
-                    let choice = self.signer.choice(owner.name(), rtype, choice, &mut made)?;
-                    output.builder.choose(owner.name(), rtype, choice);
+        let spots = self.spots.iter().filter(|spot| spot.standing == Standing::Authoritative);
+        let found = |Spot { owner, .. }: &Spot<'z>| {
+            let name = owner.name();
+            let of_type = move |rtype| Some((name, rtype, zone.choice(name, rtype)?));
+            owner.rrsets().map(|rrset| rrset.rtype()).filter_map(of_type).collect::<Vec<_>>()
+        };
+        let choices: Vec<(NameRef<'z>, Rtype, &Choice)> = spots.flat_map(found).collect();
+        // Each alternative is as much work as another owner.
+        let count: usize = choices.iter().map(|(.., choice)| choice.alternatives().count()).sum();
+        let block_len = (BLOCK_LEN * choices.len()).checked_div(count).unwrap_or(BLOCK_LEN).max(1);
+        blocks::in_blocks_of(
+            block_len,
+            choices.len(),
+            self.jobs,
+            |range| {
+                let mut made = Made::default();
+                let sign = |&(owner, rtype, choice): &(NameRef<'z>, Rtype, &Choice)| {
+                    self.signer.choice(owner, rtype, choice, &mut made)
+                };
+                let signed = choices[range].iter().map(sign).collect::<Result<Vec<_>, SignError>>()?;
+                Ok((signed, made))
+            },
+            |range, (signed, made)| {
+                output.count(&made);
+                for ((owner, rtype, _), choice) in choices[range].iter().zip(signed) {
+                    output.builder.choose(*owner, *rtype, choice);
                 }
-            }
-        }
-        output.count(&made);
-        Ok(())
+                Ok(())
+            },
+        )
     }
 
     /// The longest name above a delegation that is opted out which must not be: one beside a wildcard. That does not stand for
@@ -228,15 +249,15 @@ impl<'z> Work<'_, 'z, '_> {
 
     /// One link of the chain.
     fn link(&self, Hashed { hash, idx }: Hashed, next: [u8; 20]) -> Link {
-        let Some(idx) = idx else {
-            return Link { hash, next, standing: Standing::Authoritative, types: Vec::new() };
-        };
-        let Spot { owner, standing, .. } = &self.spots[idx];
         let types = match idx {
-            0 => self.apex_sets.iter().map(|set| set.rtype).collect(),
-            _ => owner.rrsets().map(|rrset| rrset.rtype()).collect(),
+            None => Vec::new(),
+            Some(0) => hashed_types(Standing::Authoritative, self.apex_sets.iter().map(|set| set.rtype)),
+            Some(idx) => {
+                let Spot { owner, standing, .. } = &self.spots[idx];
+                hashed_types(*standing, owner.rrsets().map(|rrset| rrset.rtype()))
+            }
         };
-        Link { hash, next, standing: *standing, types }
+        Link { hash, next, types }
     }
 
     /// The RRsets of an owner.

@@ -52,6 +52,19 @@ pub struct Waiting {
     pub nodes: Option<Vec<Node>>,
 }
 
+/// A domain that was deleted, and has not been made again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deleted {
+    /// Its last deletion.
+    pub change: ChangeId,
+    /// Its name.
+    pub name: String,
+    /// When, in microseconds since 1970.
+    pub at_us: i64,
+    /// Whether it was signed, so that its keys were kept.
+    pub is_signed: bool,
+}
+
 /// The end of the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -207,6 +220,30 @@ impl Reader<'_> {
         self.rows(sql, params![account.0, before_of(before), name, int_of(limit)], change_set)
     }
 
+    /// Up to `limit` domains of an account whose last deletion is before `before`, the last deleted first, of those whose name
+    /// nobody has now; only the one of this name if one is given.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn deleted_domains(
+        &self,
+        account: AccountId,
+        name: Option<&str>,
+        before: Option<ChangeId>,
+        limit: usize,
+    ) -> Result<Vec<Deleted>, StoreError> {
+        let sql = "SELECT c.id, c.name, c.at, EXISTS (SELECT 1 FROM released_keys k WHERE k.change = c.id)
+            FROM change_sets c
+            WHERE c.account = ?1 AND c.kind = 'delete' AND c.id < ?2 AND (?3 IS NULL OR c.name = ?3)
+                AND NOT EXISTS (SELECT 1 FROM domains d WHERE d.name = c.name)
+                AND NOT EXISTS (SELECT 1 FROM change_sets l
+                    WHERE l.account = c.account AND l.kind = 'delete' AND l.name = c.name AND l.id > c.id)
+            ORDER BY c.id DESC LIMIT ?4";
+        self.rows(sql, params![account.0, before_of(before), name, int_of(limit)], |row| {
+            Ok(Deleted { change: ChangeId(row.get(0)?), name: row.get(1)?, at_us: row.get(2)?, is_signed: row.get(3)? })
+        })
+    }
+
     /// The change-sets of a domain after `after` and after a time in microseconds since 1970, newest first: what has to be taken back to get there.
     ///
     /// # Errors
@@ -249,12 +286,13 @@ impl Reader<'_> {
         self.rows(sql, [change.0], |row| Ok((DomainId(row.get(0)?), row.get(1)?)))
     }
 
-    /// The domain's name of a change that waits to be published, or of a zone that could not be.
+    /// The changes up to one that wait to be published, also of zones that could not be, with the names of their domains.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn waiting(&self, change: ChangeId) -> Result<Option<String>, StoreError> {
-        self.row("SELECT name FROM outbox WHERE change = ?1", [change.0], |row| row.get(0))
+    pub fn waiting(&self, last: ChangeId) -> Result<Vec<(ChangeId, String)>, StoreError> {
+        let sql = "SELECT change, name FROM outbox WHERE change <= ?1";
+        self.rows(sql, [last.0], |row| Ok((ChangeId(row.get(0)?), row.get(1)?)))
     }
 
     /// What was committed after a change, in its order.
@@ -325,12 +363,17 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// Forgets what is published up to `change`, but not that of the zones `refused`, and notes the generation.
+    /// Forgets what is published up to `change`, but not that of the zones `refused`, and notes the generation. What caches have
+    /// with a TTL that is gone becomes old from now on.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn note_published(&self, generation: &PublishedGeneration, refused: &[String]) -> Result<(), StoreError> {
         let refused = serde_json::to_string(refused).map_err(|_| StoreError::Damaged("a list of names"))?;
+        let sql = "UPDATE rollovers SET ttl_until = ?3 + 1000000 * ttl_max, ttl_change = NULL
+            WHERE ttl_change <= ?1 AND domain IN (SELECT domain FROM outbox
+                WHERE change <= ?1 AND name NOT IN (SELECT value FROM json_each(?2)))";
+        self.execute(sql, params![generation.change.0, refused, generation.at_us])?;
         let sql = "DELETE FROM outbox WHERE change <= ?1 AND name NOT IN (SELECT value FROM json_each(?2))";
         self.execute(sql, params![generation.change.0, refused])?;
         let PublishedGeneration { generation, epoch, change, digest, at_us } = generation;

@@ -11,6 +11,8 @@ pub type Throttled = (String, String, String, i64);
 const EPOCH: &str = "epoch";
 /// The setting that holds the latest time that was believed.
 const CLOCK_MARK: &str = "clock-mark";
+/// The setting that holds both clocks when a time was first believed since the machine started.
+const CLOCK_ANCHOR: &str = "clock-anchor";
 
 /// How many rows of the journal of generations are kept.
 const GENERATIONS_KEPT: i64 = 10_000;
@@ -104,15 +106,41 @@ impl Reader<'_> {
     pub fn clock_mark(&self) -> Result<Option<i64>, StoreError> {
         Ok(self.setting(CLOCK_MARK)?.and_then(|octets| octets.try_into().ok()).map(i64::from_le_bytes))
     }
-}
 
-impl Txn<'_> {
-    /// Keeps the latest time that was believed, in microseconds since 1970.
+    /// Both clocks when a control plane first believed the time since the machine started.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn set_clock_mark(&self, mark_us: i64) -> Result<(), StoreError> {
-        self.set(CLOCK_MARK, &mark_us.to_le_bytes())
+    pub fn clock_anchor(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.setting(CLOCK_ANCHOR)
+    }
+}
+
+impl Txn<'_> {
+    /// Keeps the latest time that was believed, in microseconds since 1970, and the clocks of [`Reader::clock_anchor`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_clock(&self, mark_us: i64, anchor: Option<&[u8]>) -> Result<(), StoreError> {
+        self.set(CLOCK_MARK, &mark_us.to_le_bytes())?;
+        anchor.map_or(Ok(()), |anchor| self.set(CLOCK_ANCHOR, anchor))
+    }
+
+    /// Takes back what was done at times that are ahead, in microseconds since 1970: domains that were signed or changed then
+    /// are due to be signed anew, and the waits of rollovers that began then begin now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn turn_back(&self, now_us: i64) -> Result<(), StoreError> {
+        // A change signs what it touches, and `signed` does not tell of that. Reads the whole history, once an accident.
+        let sql = "UPDATE domains SET signed = 0 WHERE denial <> 'off'
+            AND (signed > ?1 OR id IN (SELECT domain FROM change_sets WHERE at > ?1))";
+        self.execute(sql, [now_us])?;
+        let sql = "UPDATE keys SET since = min(since, ?1), ds_seen = min(ds_seen, ?1), ds_gone = min(ds_gone, ?1)
+            WHERE max(since, ifnull(ds_seen, 0), ifnull(ds_gone, 0)) > ?1";
+        self.execute(sql, [now_us])?;
+        self.execute("UPDATE rollovers SET next = ?1 WHERE next > ?1", [now_us])?;
+        Ok(())
     }
 
     /// Takes a fencing epoch that no control plane had before, neither with this database nor with the directory of

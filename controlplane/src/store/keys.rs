@@ -136,6 +136,37 @@ pub struct Rollover {
     pub ksk_secs: Option<u32>,
 }
 
+/// A domain whose keys are to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueRollover {
+    /// The domain.
+    pub domain: DomainId,
+    /// Since when, in microseconds since 1970.
+    pub next_us: i64,
+    /// The last step, until it is served, and when it was made, in microseconds since 1970.
+    pub step: Option<(ChangeId, i64)>,
+}
+
+/// A key in use whose age is to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AgingKey {
+    /// Its number.
+    pub id: i64,
+    /// Its domain.
+    pub domain: DomainId,
+    /// Since when it is in use, in microseconds since 1970.
+    pub since_us: i64,
+    /// Whether the domain is signed.
+    pub is_signed: bool,
+    /// After how many seconds it is rolled; 0 never, `None` as the server says.
+    pub lifetime_secs: Option<u32>,
+    /// Whether a rollover of the domain is under way.
+    pub is_rolling: bool,
+}
+
+/// How long no key is old, in microseconds: lifetimes are days.
+pub const AGE_US_MIN: i64 = 86_400_000_000;
+
 /// Reads a key.
 fn key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
     let key = NewKey {
@@ -184,47 +215,58 @@ impl Reader<'_> {
         Ok(found.unwrap_or_default())
     }
 
-    /// Up to `limit` signed domains whose keys are to be looked at by now, the longest due first.
+    /// Up to `limit` signed domains whose keys are to be looked at by now, the longest due first. Who looks at one has it due
+    /// later, by [`Txn::put_rollover`] or [`Txn::put_off`], so that those behind it have their turn.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn due_rollovers(&self, now_us: i64, limit: usize) -> Result<Vec<DomainId>, StoreError> {
-        let sql = "SELECT domain FROM rollovers JOIN domains ON domains.id = domain
-            WHERE next <= ?1 AND denial <> 'off' ORDER BY next LIMIT ?2";
-        self.rows(sql, params![now_us, limit_of(limit)], |row| Ok(DomainId(row.get(0)?)))
+    pub fn due_rollovers(&self, now_us: i64, limit: usize) -> Result<Vec<DueRollover>, StoreError> {
+        let sql = "SELECT r.domain, r.next, r.change, c.at FROM rollovers r
+            JOIN domains d ON d.id = r.domain AND d.denial <> 'off'
+            LEFT JOIN change_sets c ON c.id = r.change
+            WHERE r.next <= ?1 ORDER BY r.next, r.domain LIMIT ?2";
+        self.rows(sql, params![now_us, limit_of(limit)], |row| {
+            let step: Option<_> = row.get(2)?;
+            let stepped_us: Option<i64> = row.get(3)?;
+            let next_us = row.get(1)?;
+            let step = step.map(|change| (ChangeId(change), stepped_us.unwrap_or(next_us)));
+            Ok(DueRollover { domain: DomainId(row.get(0)?), next_us, step })
+        })
     }
 
-    /// Up to `limit` signed domains with a key of this role that has been active for longer than it should, where nothing is
-    /// under way. `default_secs` holds where a domain says nothing; 0 is for ever.
+    /// Up to `limit` keys of this role in use whose age is to be looked at by now, the longest due first. Who looks at one has
+    /// it due later by [`Txn::put_off_keys`].
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn old_keys(
-        &self,
-        role: &str,
-        default_secs: u32,
-        now_us: i64,
-        limit: usize,
-    ) -> Result<Vec<DomainId>, StoreError> {
-        let sql = "SELECT DISTINCT k.domain FROM keys k
-            JOIN domains d ON d.id = k.domain AND d.denial <> 'off'
-            LEFT JOIN rollovers r ON r.domain = k.domain
-            WHERE k.state = 'active' AND k.role = ?1
-                AND ifnull(CASE ?1 WHEN 'zsk' THEN r.zsk_secs ELSE r.ksk_secs END, ?2) > 0
-                AND k.since < ?3 - 1000000 * ifnull(CASE ?1 WHEN 'zsk' THEN r.zsk_secs ELSE r.ksk_secs END, ?2)
-                AND NOT EXISTS (SELECT 1 FROM keys o WHERE o.domain = k.domain
-                    AND o.state NOT IN ('active', 'generated'))
-            ORDER BY k.since LIMIT ?4";
-        self.rows(sql, params![role, default_secs, now_us, limit_of(limit)], |row| Ok(DomainId(row.get(0)?)))
+    pub fn aging_keys(&self, role: &str, now_us: i64, limit: usize) -> Result<Vec<AgingKey>, StoreError> {
+        let sql = "SELECT k.id, k.domain, k.since, d.denial <> 'off',
+                CASE ?1 WHEN 'zsk' THEN r.zsk_secs ELSE r.ksk_secs END,
+                EXISTS (SELECT 1 FROM keys o WHERE o.domain = k.domain AND o.state NOT IN ('active', 'generated'))
+            FROM keys k JOIN domains d ON d.id = k.domain LEFT JOIN rollovers r ON r.domain = k.domain
+            WHERE k.state = 'active' AND k.role = ?1 AND k.look <= ?2 ORDER BY k.look, k.id LIMIT ?3";
+        self.rows(sql, params![role, now_us, limit_of(limit)], |row| {
+            Ok(AgingKey {
+                id: row.get(0)?,
+                domain: DomainId(row.get(1)?),
+                since_us: row.get(2)?,
+                is_signed: row.get(3)?,
+                lifetime_secs: row.get(4)?,
+                is_rolling: row.get(5)?,
+            })
+        })
     }
 
-    /// The greatest TTL of a domain's RRsets, 0 if it has none. O(RRsets).
+    /// The greatest TTL that caches may have RRsets of a domain with, 0 if it has none: that of its RRsets, and of those before
+    /// that were noted with [`Txn::note_ttl`]. O(RRsets).
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn ttl_secs_max(&self, domain: DomainId) -> Result<u32, StoreError> {
-        let sql = "SELECT ifnull(max(ttl), 0) FROM rrsets WHERE domain = ?1";
-        Ok(self.row(sql, [domain.0], |row| row.get(0))?.unwrap_or(0))
+    pub fn ttl_secs_max(&self, domain: DomainId, now_us: i64) -> Result<u32, StoreError> {
+        let sql = "SELECT max(ifnull((SELECT max(ttl) FROM rrsets WHERE domain = ?1), 0),
+            ifnull((SELECT ttl_max FROM rollovers
+                WHERE domain = ?1 AND (ttl_change IS NOT NULL OR ttl_until > ?2)), 0))";
+        Ok(self.row(sql, params![domain.0, now_us], |row| row.get(0))?.unwrap_or(0))
     }
 
     /// Whether any domain has a key.
@@ -278,9 +320,21 @@ impl Txn<'_> {
         let NewKey { role, algorithm, tag, public, sealed, state } = key;
         let gone_us = (*state < State::Submitted).then_some(now_us);
         let added = self.execute(
-            "INSERT INTO keys (domain, account, role, algorithm, tag, public, sealed, state, since, ds_gone, created)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?9) ON CONFLICT (domain, tag) DO NOTHING",
-            params![domain.0, account.0, role, algorithm, tag, public, sealed, state, now_us, gone_us],
+            "INSERT INTO keys (domain, account, role, algorithm, tag, public, sealed, state, since, ds_gone, created, look)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?9, ?11) ON CONFLICT (domain, tag) DO NOTHING",
+            params![
+                domain.0,
+                account.0,
+                role,
+                algorithm,
+                tag,
+                public,
+                sealed,
+                state,
+                now_us,
+                gone_us,
+                now_us.saturating_add(AGE_US_MIN)
+            ],
         )?;
         Ok(added > 0)
     }
@@ -292,7 +346,8 @@ impl Txn<'_> {
     pub fn move_key(&self, id: i64, state: Option<State>, now_us: i64) -> Result<(), StoreError> {
         match state {
             Some(state) => {
-                self.execute("UPDATE keys SET state = ?2, since = ?3 WHERE id = ?1", params![id, state, now_us])
+                let sql = "UPDATE keys SET state = ?2, since = ?3, look = ?4 WHERE id = ?1";
+                self.execute(sql, params![id, state, now_us, now_us.saturating_add(AGE_US_MIN)])
             }
             None => self.execute("DELETE FROM keys WHERE id = ?1", [id]),
         }?;
@@ -327,6 +382,53 @@ impl Txn<'_> {
     /// [`StoreError`].
     pub fn begin_all_states(&self, domain: DomainId, now_us: i64) -> Result<(), StoreError> {
         self.execute("UPDATE keys SET since = ?2 WHERE domain = ?1", params![domain.0, now_us])?;
+        Ok(())
+    }
+
+    /// Has domains looked at later, each at its time in microseconds since 1970, unless that was changed since they were found.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_off(&self, due: &[(DueRollover, i64)]) -> Result<(), StoreError> {
+        for (DueRollover { domain, next_us, .. }, later_us) in due {
+            let sql = "UPDATE rollovers SET next = ?3 WHERE domain = ?1 AND next = ?2";
+            self.execute(sql, params![domain.0, next_us, later_us])?;
+        }
+        Ok(())
+    }
+
+    /// Has the age of keys, by their number, looked at later, each at its time in microseconds since 1970.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_off_keys(&self, keys: &[(i64, i64)]) -> Result<(), StoreError> {
+        for (id, later_us) in keys {
+            self.execute("UPDATE keys SET look = ?2 WHERE id = ?1", params![id, later_us])?;
+        }
+        Ok(())
+    }
+
+    /// Has the age of a domain's keys looked at now: lifetimes are others.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn look_at_keys(&self, domain: DomainId, now_us: i64) -> Result<(), StoreError> {
+        self.execute("UPDATE keys SET look = min(look, ?2) WHERE domain = ?1", params![domain.0, now_us])?;
+        Ok(())
+    }
+
+    /// Notes that the latest change of a domain lowered this TTL of an RRset, or took that away: from its publication on caches
+    /// have the RRset for so long.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn note_ttl(&self, domain: &Domain, ttl_secs: u32, now_us: i64) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO rollovers (domain, account, ttl_max, ttl_change) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (domain) DO UPDATE SET ttl_change = ?4, ttl_max =
+                CASE WHEN ttl_change IS NOT NULL OR ttl_until > ?5 THEN max(ttl_max, ?3) ELSE ?3 END",
+            params![domain.id.0, domain.account.0, ttl_secs, domain.change.0, now_us],
+        )?;
         Ok(())
     }
 

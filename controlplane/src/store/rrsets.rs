@@ -63,6 +63,12 @@ impl Record {
     pub fn new(content: String, rdata: Vec<u8>) -> Record {
         Record { id: 0, content, rdata, weight: None, geo: None, enabled: true, comment: None }
     }
+
+    /// For how many regions it is compiled, at least one: those of `geo`, which commas separate.
+    #[must_use]
+    pub fn region_count(&self) -> usize {
+        self.geo.as_ref().map_or(1, |geo| geo.split(',').count())
+    }
 }
 
 impl Rrset {
@@ -75,6 +81,12 @@ impl Rrset {
         for record in &self.records {
             hash.update(&u32::try_from(record.rdata.len()).unwrap_or(u32::MAX).to_le_bytes()).update(&record.rdata);
             hash.update(&[u8::from(record.enabled)]);
+            // Rows without either keep the sum that they had before there were such.
+            if record.weight.is_some() || record.geo.is_some() {
+                let geo = record.geo.as_deref().unwrap_or_default();
+                hash.update(&record.weight.unwrap_or(0).to_le_bytes());
+                hash.update(&u32::try_from(geo.len()).unwrap_or(u32::MAX).to_le_bytes()).update(geo.as_bytes());
+            }
         }
         let mut octets = [0; 8];
         octets.copy_from_slice(&hash.finalize().as_bytes()[..8]);
@@ -181,6 +193,18 @@ impl Reader<'_> {
         let sql = "SELECT count(*) FROM domains d CROSS JOIN rrsets s ON s.domain = d.id
                    CROSS JOIN records r ON r.rrset = s.id WHERE d.account = ?1";
         Ok(self.row(sql, [account.0], |row| row.get(0))?.unwrap_or(0))
+    }
+
+    /// How many answers a domain can have in place of RRsets, at most: a record with regions or a weight for each of its regions.
+    /// O(records).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn alternative_count(&self, domain: DomainId) -> Result<u64, StoreError> {
+        let sql = "SELECT ifnull(sum(1 + ifnull(octet_length(r.geo) - octet_length(replace(r.geo, ',', '')), 0)), 0)
+                   FROM rrsets s CROSS JOIN records r ON r.rrset = s.id
+                   WHERE s.domain = ?1 AND (r.weight IS NOT NULL OR r.geo IS NOT NULL)";
+        Ok(self.row(sql, [domain.0], |row| row.get(0))?.unwrap_or(0))
     }
 
     /// Up to `limit` RRsets, newest first, before the position (created, number) or from the newest on.

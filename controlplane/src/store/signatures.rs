@@ -2,7 +2,7 @@
 
 use rusqlite::params;
 
-use super::{DomainId, Reader, StoreError, Txn};
+use super::{ChangeId, DomainId, Reader, StoreError, Txn};
 
 /// The signatures of a domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,19 @@ impl Reader<'_> {
         self.rows(sql, params![before, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
             Ok(Ending { name: row.get(0)?, at_unix_secs: row.get(1)? })
         })
+    }
+
+    /// Whether a zone with this serial, in a generation that goes up to a change, can be what was published of a signed
+    /// domain: a change of it made that serial by then, and it was published signed. Whatever else is served under its name
+    /// came from elsewhere.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn has_published(&self, domain: DomainId, serial: u32, by: ChangeId) -> Result<bool, StoreError> {
+        // The newest first: what is served is seldom old.
+        let sql = "SELECT 1 FROM change_sets WHERE domain = ?1 AND serial = ?2 AND id <= ?3
+            AND EXISTS (SELECT 1 FROM signatures WHERE domain = ?1) ORDER BY id DESC LIMIT 1";
+        Ok(self.row(sql, params![domain.0, serial, by.0], |_| Ok(()))?.is_some())
     }
 
     /// How many signed domains in service have a signature that ends before a time, in seconds since 1970.

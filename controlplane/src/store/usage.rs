@@ -4,7 +4,9 @@
 //! the same however much there is. Invariant: they are what [`Reader::recounted`] finds; `doctor` compares the two.
 
 use rusqlite::{Row, params};
+use snapshot::dns::rtype::Rtype;
 
+use super::rrsets::{Record, Rrset};
 use super::{AccountId, Reader, StoreError, Txn};
 use crate::value::Class;
 
@@ -24,9 +26,9 @@ pub struct Quotas {
     pub domains: Option<u32>,
     /// RRsets in all its domains together.
     pub rrsets: Option<u32>,
-    /// Records in all its domains together.
+    /// Records in all its domains together, as [`Usage`] counts them.
     pub records: Option<u32>,
-    /// Bytes of RDATA and comments in all its domains together.
+    /// Bytes of RDATA and comments in all its domains together, as [`Usage`] counts them.
     pub bytes: Option<u32>,
     /// Changes that are published, in an hour.
     pub writes_per_hour: Option<u32>,
@@ -73,11 +75,12 @@ impl Quotas {
 pub struct Usage {
     /// Domains.
     pub domains: u64,
-    /// RRsets, those of SOA not among them.
+    /// RRsets, those of SOA and signals of name servers not among them.
     pub rrsets: u64,
-    /// Records, disabled ones too.
+    /// Records, disabled ones too. One that is meant for several regions counts once for each: so often it is compiled, and
+    /// each time it can be an answer with signatures of its own.
     pub records: u64,
-    /// Bytes of their RDATA and comments.
+    /// Bytes of their RDATA, as often as they count, and of their comments.
     pub bytes: u64,
 }
 
@@ -130,13 +133,26 @@ pub struct Delta {
     pub bytes: i64,
 }
 
+/// Whether an RRset is a signal of a name server (RFC 9615 section 4.1). How many there are is the doing of those whose
+/// domains are served by it, so that they must not use up what the account may have. Nobody hides anything there for long: what is
+/// about no domain is taken away, and the bytes of history that an account adds in a day are counted as ever.
+fn is_signal(domain: &str, rrset: &Rrset) -> bool {
+    let is_place = domain.starts_with("_signal.") && rrset.subname.starts_with("_dsboot.");
+    is_place && matches!(rrset.rtype, Rtype::CDS | Rtype::CDNSKEY)
+}
+
 impl Delta {
-    /// Counts an RRset that comes (`sign` 1) or goes (-1).
-    pub fn count(&mut self, rrset: &super::rrsets::Rrset, sign: i64) {
+    /// Counts an RRset of a domain that comes (`sign` 1) or goes (-1). Signals count for nothing.
+    pub fn count(&mut self, domain: &str, rrset: &Rrset, sign: i64) {
+        if is_signal(domain, rrset) {
+            return;
+        }
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.rrsets += sign;
-        self.records += sign * count(rrset.records.len());
-        let len = |record: &super::rrsets::Record| record.rdata.len() + record.comment.as_ref().map_or(0, String::len);
+        self.records += sign * count(rrset.records.iter().map(Record::region_count).sum());
+        let len = |record: &Record| {
+            record.rdata.len() * record.region_count() + record.comment.as_ref().map_or(0, String::len)
+        };
         self.bytes += sign * count(rrset.records.iter().map(len).sum());
     }
 }
@@ -170,11 +186,18 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn recounted(&self, account: AccountId) -> Result<Usage, StoreError> {
-        let sql = "SELECT (SELECT count(*) FROM domains WHERE account = ?1),
-                          (SELECT count(*) FROM domains d CROSS JOIN rrsets s ON s.domain = d.id WHERE d.account = ?1),
-                          count(*), ifnull(sum(octet_length(r.rdata) + ifnull(octet_length(r.comment), 0)), 0)
-                   FROM domains d CROSS JOIN rrsets s ON s.domain = d.id CROSS JOIN records r ON r.rrset = s.id
-                   WHERE d.account = ?1";
+        // As `is_signal` has it; 59 and 60 are CDS and CDNSKEY. As many regions as there are commas, and one.
+        let sql = "WITH own AS (SELECT s.id FROM domains d CROSS JOIN rrsets s ON s.domain = d.id
+                       WHERE d.account = ?1 AND NOT (s.rtype IN (59, 60)
+                           AND substr(d.name, 1, 8) = '_signal.' AND substr(s.subname, 1, 8) = '_dsboot.')),
+                   counted AS (
+                       SELECT r.rdata, r.comment,
+                              1 + ifnull(octet_length(r.geo) - octet_length(replace(r.geo, ',', '')), 0) AS times
+                       FROM own CROSS JOIN records r ON r.rrset = own.id)
+                   SELECT (SELECT count(*) FROM domains WHERE account = ?1), (SELECT count(*) FROM own),
+                          ifnull(sum(times), 0),
+                          ifnull(sum(octet_length(rdata) * times + ifnull(octet_length(comment), 0)), 0)
+                   FROM counted";
         Ok(self.row(sql, [account.0], |row| usage(row, 0))?.unwrap_or_default())
     }
 

@@ -3,7 +3,6 @@
 //! How they are asked is `crate::ask`'s. Blocking, for threads that may. Invariant: whatever the answers are, it is over
 //! within [`TIME_MAX`] and after a bounded number of questions.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use snapshot::dns::message::{Flags, Rcode};
@@ -34,9 +33,9 @@ pub fn look(servers: &Servers, challenge: &Challenge) -> Result<Option<Proof>, L
     let hosts = parent_hosts(challenge.domain(), &resolver)?;
     let mut is_answered = false;
     for host in hosts.iter().take(SERVER_COUNT_MAX) {
-        for addr in addresses(host.as_ref(), &resolver)?.into_iter().take(1) {
+        for addr in servers.reachable(host, addresses(host.as_ref(), &resolver)?)?.into_iter().take(1) {
             let question = Question { qname: challenge.domain(), qtype: Rtype::NS, flags: Flags::NONE };
-            let Some(answer) = ask(SocketAddr::new(addr, servers.authority_port), question, until) else { continue };
+            let Some(answer) = ask(addr, question, until) else { continue };
             if !matches!(answer.rcode(), Rcode::NOERROR | Rcode::NXDOMAIN) {
                 continue;
             }

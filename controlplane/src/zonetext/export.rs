@@ -19,6 +19,8 @@ pub struct Header<'a> {
     pub service: &'a str,
     /// When it is exported.
     pub at: Timestamp,
+    /// What is to be said of it, a comment each.
+    pub notes: &'a [String],
 }
 
 /// An RRset of the domain.
@@ -71,8 +73,9 @@ pub fn export<'a>(
     header: &Header<'_>,
     rrsets: impl IntoIterator<Item = Exported<'a>>,
 ) -> fmt::Result {
-    let Header { domain, service, at } = header;
+    let Header { domain, service, at, notes } = header;
     writeln!(out, "; Zonefile for {domain} exported from {service} at {}", at.with_offset())?;
+    notes.iter().try_for_each(|note| writeln!(out, "; {note}"))?;
     let mut rrsets: Vec<Exported<'a>> = rrsets.into_iter().filter(|rrset| !is_dnssec(rrset.rtype)).collect();
     rrsets.sort_by_cached_key(|rrset| SortKey::of(rrset.subname, &rrset.rtype.to_string()));
     for Exported { subname, rtype, ttl_secs, records } in rrsets {

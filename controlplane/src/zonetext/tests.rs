@@ -221,7 +221,8 @@ fn exported(drafts: &[Draft]) -> String {
         .collect();
     rrsets.push(Exported { subname: "", rtype: Rtype::NS, ttl_secs: 3600, records: &ns });
     rrsets.push(Exported { subname: "", rtype: Rtype::SOA, ttl_secs: 300, records: &soa });
-    let header = Header { domain: "x.example", service: "desec.example.net", at: Timestamp::from_micros(1) };
+    let at = Timestamp::from_micros(1);
+    let header = Header { domain: "x.example", service: "desec.example.net", at, notes: &[] };
     let mut out = String::new();
     export(&mut out, &header, rrsets).unwrap();
     out

@@ -118,6 +118,7 @@ const EXPECTED: &[Row] = &[
     ("/api/v1/restore/{change}/", Verb::Post, Kind::Revive, ""),
     ("/api/v1/changes/", Verb::Get, Kind::ReadOwn, ""),
     ("/api/v1/changes/{id}/", Verb::Get, Kind::ReadDomain, ""),
+    ("/api/v1/restore/", Verb::Get, Kind::ReadOwn, ""),
     ("/api/v1/serials/", Verb::Get, Kind::ReadOwn, ""),
     ("/api/v1/dyndns/update", Verb::Get, Kind::Update, ""),
     ("/nic/update", Verb::Get, Kind::Update, ""),

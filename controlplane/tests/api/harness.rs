@@ -219,6 +219,12 @@ impl Bench {
         self.runtime.as_ref().unwrap().spawn(keep);
     }
 
+    /// Has rollovers go on from now on.
+    pub(crate) fn keep_rolling(&self) {
+        let keep = api::rolling::keep(Arc::clone(&self.app), self.stop.subscribe());
+        self.runtime.as_ref().unwrap().spawn(keep);
+    }
+
     /// The directory of database and snapshots.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()

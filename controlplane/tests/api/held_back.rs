@@ -58,6 +58,7 @@ impl Home {
         let shown = self.ask("GET", &format!("/api/v1/changes/{change}/"), &Value::Null).json();
         let is_served = shown["served"] == "yes";
         assert_eq!(shown["generation"].is_u64(), is_served, "{shown}");
+        assert_eq!(shown["refused"].is_null(), is_served, "{shown}");
         is_served
     }
 }
@@ -86,6 +87,7 @@ fn no_door_promises_that_a_refused_zone_is_served() {
     for answer in &writes {
         let (is_served, change) = said(answer);
         assert!(!is_served && !home.is_shown_served(&change), "{answer:?}");
+        assert!(answer.header("petrel-refused").unwrap().contains("damaged"), "{answer:?}");
     }
     let (_, ftp) = said(&writes[0]);
     let undone = said(&home.ask("POST", &format!("/api/v1/domains/d.example/history/{ftp}/undo/"), &json!({})));

@@ -1,5 +1,6 @@
 //! Changes, histories, and ways back; serials; comments.
 
+use controlplane::value::Timestamp;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Bench, Full, Issued, Who};
@@ -227,4 +228,38 @@ fn comments_stay_with_their_record() {
     assert_eq!(home.get(path).json(), both);
     assert_eq!(home.get("/api/v1/domains/d.example/rrsets/no/A/comments/").status, 404);
     assert_eq!(home.bench.get(home.other.who(), path).status, 404);
+}
+
+#[test]
+fn deleted_domains_are_listed_until_somebody_has_their_name_again() {
+    let (bench, token) = Bench::with_domains(&["a.example", "b.example", "c.example"]);
+    let list = |who: Who<'_>, query: &str| bench.get(who, &format!("/api/v1/restore/{query}")).json();
+    let names = |query: &str| {
+        let found = list(token.who(), query);
+        let names: Vec<&str> = found.as_array().unwrap().iter().map(|item| item["domain"].as_str().unwrap()).collect();
+        names.join(" ")
+    };
+    assert_eq!(names(""), "");
+    let make = |name: &str| bench.post(token.who(), "/api/v1/domains/", &json!({ "name": name }).to_string()).status;
+    let delete = |name: &str| {
+        let gone = bench.call(token.who(), "DELETE", &format!("/api/v1/domains/{name}/"), None);
+        gone.header("petrel-change").unwrap().parse::<u64>().unwrap()
+    };
+    delete("a.example");
+    assert_eq!(make("a.example"), 201);
+    let [last, _, _] = ["a.example", "c.example", "b.example"].map(delete);
+    assert_eq!((names(""), names("?domain=a.example")), ("b.example c.example a.example".into(), "a.example".into()));
+    let found = list(token.who(), "?domain=a.example")[0].clone();
+    assert_eq!((&found["change"], &found["signed"]), (&json!(last), &json!(true)), "the last deletion");
+    let us = |field: &str| found[field].as_str().unwrap().parse::<Timestamp>().unwrap().as_micros();
+    assert_eq!(us("kept_until") - us("deleted"), 7 * 86_400_000_000);
+    let second = list(token.who(), "?limit=1")[0]["change"].clone();
+    assert_eq!(names(&format!("?limit=1&before={second}")), "c.example");
+    // Who has nothing sees nothing; the operator sees those of whom is asked for.
+    let other = bench.token(&bench.account("other@mail.example"), Full);
+    assert_eq!(list(other.who(), "?account=jo@mail.example"), json!([]));
+    assert_eq!(list(Who::Operator, "?account=jo@mail.example").as_array().unwrap().len(), 3);
+    assert_eq!(bench.post(token.who(), &format!("/api/v1/restore/{last}/"), "{}").status, 201);
+    assert_eq!(bench.post(other.who(), "/api/v1/domains/", r#"{"name":"b.example"}"#).status, 201);
+    assert_eq!(names(""), "c.example");
 }

@@ -1,5 +1,9 @@
 //! Keys over the API: their states, rollovers that begin and stop, the word about the parent, keys from elsewhere.
 
+use std::time::{Duration, Instant};
+
+use controlplane::clock::now_us;
+use controlplane::value::Timestamp;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Bench, Full, Issued, Who};
@@ -126,19 +130,58 @@ fn the_word_about_the_parent_is_kept_and_guards_the_end_of_signing() {
 }
 
 #[test]
-fn the_parent_is_asked_to_remove_all_ds_and_signing_that_begins_again_asks_for_them_again() {
+fn the_parent_is_asked_to_remove_all_ds_which_can_be_taken_back() {
     let home = Home::new();
     let asked = home.ask("POST", "/withdraw", &Value::Null);
     assert_eq!((asked.status, home.states()), (200, vec!["csk 13 ending".to_owned()]), "{}", asked.text);
     assert_eq!((&asked.json()["keys"][0]["wanted"], home.refused()), (&json!(false), Value::Null));
     assert_eq!(home.ask("POST", "/roll", &json!({})).status, 409);
-    let dnssec = "/api/zones/d.example/dnssec";
-    assert_eq!(home.bench.call(home.token.who(), "DELETE", dnssec, None).status, 200);
-    home.bench.call(home.token.who(), "POST", dnssec, Some("{}"));
-    assert_eq!(home.states(), ["csk 13 active"]);
-    home.ask("POST", "/withdraw", &Value::Null);
     home.ask("DELETE", "/roll", &Value::Null);
     assert_eq!((home.states(), home.refused()), (vec!["csk 13 active".to_owned()], Value::Null), "taken back");
+}
+
+#[test]
+fn a_zone_that_was_served_unsigned_asks_for_its_ds_once_no_cache_has_anything_of_that() {
+    let home = Home::new();
+    let path = "/api/v1/domains/d.example/rrsets/";
+    let body = json!({"subname": "www", "type": "A", "ttl": 86_400, "records": ["192.0.2.1"]}).to_string();
+    assert_eq!(home.bench.post(home.token.who(), path, &body).status, 201);
+    home.ask("POST", "/withdraw", &Value::Null);
+    let dnssec = "/api/zones/d.example/dnssec";
+    assert_eq!(home.bench.call(home.token.who(), "DELETE", dnssec, None).status, 200);
+    let before_us = now_us();
+    let signed = home.bench.call(home.token.who(), "POST", dnssec, Some("{}")).json();
+    assert_eq!((home.states(), home.refused()), (vec!["csk 13 ready".to_owned()], Value::Null));
+    let keys = home.ask("GET", "", &Value::Null).json();
+    assert_eq!(
+        (&keys["keys"][0]["announced"], &keys["keys"][0]["signs"], &keys["keys"][0]["wanted"]),
+        (&json!(true), &json!(true), &json!(false))
+    );
+    assert!(keys["next"].to_string().contains("nothing without signatures is in any cache then"), "{keys}");
+    // The longest TTL in the zone, and what secondaries take.
+    let from = signed["ds_from"].as_str().unwrap().parse::<Timestamp>().unwrap().as_micros();
+    let waited_secs = (from - before_us) / 1_000_000;
+    assert!((90_000..90_100).contains(&waited_secs), "{waited_secs}");
+    for (rest, status) in [("/roll", 409), ("/withdraw", 400)] {
+        let refused = home.ask("POST", rest, &json!({}));
+        assert_eq!((refused.status, refused.text.contains("wait until its keys are active")), (status, true));
+    }
+    let until = |what: &str, holds: &dyn Fn(&Value) -> bool| {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !holds(&home.ask("GET", "", &Value::Null).json()) {
+            assert!(Instant::now() < end, "{what}: {:?}", home.states());
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    };
+    home.bench.keep_rolling();
+    until("it is served", &|keys| keys["next"][0]["at"].is_string());
+    // A day and some hours go by.
+    let behind = rusqlite::Connection::open(home.bench.store.path()).unwrap();
+    behind.execute("UPDATE keys SET since = since - 90100000000", []).unwrap();
+    behind.execute("UPDATE rollovers SET next = 0", []).unwrap();
+    until("the parent is asked", &|keys| keys["keys"][0]["wanted"] == json!(true));
+    assert_eq!(home.states(), ["csk 13 active"]);
+    assert_eq!(home.bench.get(home.token.who(), dnssec).json().get("ds_from"), None);
 }
 
 #[test]

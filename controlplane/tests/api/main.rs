@@ -41,6 +41,8 @@ mod policies;
 #[cfg(test)]
 mod quota;
 #[cfg(test)]
+mod rolling;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod signal;

@@ -477,6 +477,95 @@ fn a_change_can_be_made_to_depend_on_what_was_seen() {
     assert_eq!(conditional("DELETE", "*", "").status, 200);
 }
 
+/// A zone of records with weights and regions, some of them disabled, and its key.
+fn placed() -> (Bench, Issued) {
+    let bench = Bench::start();
+    let admin = key(&bench, "ops@example.org", "admin");
+    json_to(&bench, &admin, "POST", "/api/zones", &json!({"name": "demo.local", "ns": "ns.elsewhere.test"}));
+    for (name, octet, weight, geo, enabled) in [
+        ("www", 1, 90, "", true),
+        ("www", 2, 10, "", true),
+        ("www", 3, 5, "", false),
+        ("off", 4, 0, "", false),
+        ("geo", 5, 0, "US,EU", true),
+        ("geo", 6, 0, "", true),
+        ("plain", 7, 0, "", true),
+    ] {
+        let rdata = format!("192.0.2.{octet}");
+        let body = json!({"name": name, "type": "A", "rdata": rdata, "weight": weight, "geo": geo, "enabled": enabled});
+        assert_eq!(json_to(&bench, &admin, "POST", "/api/zones/demo.local/records", &body).status, 201);
+    }
+    (bench, admin)
+}
+
+/// The addresses of that zone with all that is known of them.
+fn rows(bench: &Bench, admin: &Issued) -> Vec<String> {
+    let records = bearer(bench, admin, "GET", "/api/zones/demo.local/records", None).json();
+    let line = |record: &Value| {
+        let fields = ["name", "rdata", "weight", "geo", "enabled"].map(|field| record[field].to_string());
+        fields.join(" ").replace('"', "")
+    };
+    let addresses = records.as_array().unwrap().iter().filter(|record| record["type"] == "A");
+    let mut lines: Vec<String> = addresses.map(line).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn a_zone_file_says_what_it_cannot_hold_and_takes_nothing_of_it_away() {
+    let (bench, admin) = placed();
+    let before = rows(&bench, &admin);
+    assert_eq!(before.len(), 7);
+    let export = bearer(&bench, &admin, "GET", "/api/zones/demo.local/export", None).text;
+    let notes: Vec<&str> = export.lines().filter(|line| line.contains("not said here")).collect();
+    let note = |name: &str, chosen: usize, disabled: usize| {
+        format!(
+            "; {name}.demo.local. A: not said here are the weights and regions of {chosen} records, and {disabled} disabled \
+             records; an import into this domain leaves both as they are"
+        )
+    };
+    assert_eq!(notes, [note("geo", 1, 0), note("off", 0, 1), note("www", 2, 1)]);
+    let import = "/api/zones/demo.local/import?replace=1";
+    let done = bearer(&bench, &admin, "POST", import, Some(("text/plain", &export)));
+    assert_eq!((done.status, done.json()["removed"].clone()), (200, json!(0)), "{}", done.text);
+    assert_eq!(rows(&bench, &admin), before);
+    let body = json!({"zonefile": export, "mode": "replace"});
+    let done = bench.post(admin.who(), "/api/v1/domains/demo.local/import/", &body.to_string());
+    assert_eq!((done.status, rows(&bench, &admin)), (200, before), "{}", done.text);
+}
+
+#[test]
+fn weights_regions_and_disabled_records_survive_those_who_do_not_know_them() {
+    let (bench, admin) = placed();
+    let rows = || rows(&bench, &admin);
+    let before = rows();
+    let rest = "/api/v1/domains/demo.local";
+    let www = format!("{rest}/rrsets/www/A/");
+    assert_eq!(bench.get(admin.who(), &www).json()["records"], json!(["192.0.2.1", "192.0.2.2"]));
+    for (method, body) in [
+        (
+            "PUT",
+            json!({"subname": "www", "type": "A", "ttl": 3600, "records": ["192.0.2.1", "192.0.2.2", "192.0.2.8"]}),
+        ),
+        ("PATCH", json!({"records": ["192.0.2.1", "192.0.2.2"]})),
+        ("PATCH", json!({"ttl": 7200})),
+    ] {
+        let done = bench.call(admin.who(), method, &www, Some(&body.to_string()));
+        assert_eq!(done.status, 200, "{}", done.text);
+        let mut found = rows();
+        found.retain(|line| !line.contains("192.0.2.8"));
+        assert_eq!(found, before, "{body}");
+    }
+    // One that is named is answered again; what is deleted is gone with all it had.
+    let done = bench.call(admin.who(), "PATCH", &www, Some(r#"{"records":["192.0.2.3"]}"#));
+    assert_eq!((done.status, rows().iter().filter(|line| line.starts_with("www ")).count()), (200, 1), "{}", done.text);
+    assert!(rows().contains(&"www 192.0.2.3 5 null 1".to_owned()), "{:?}", rows());
+    for name in ["www", "off"] {
+        assert_eq!(bench.call(admin.who(), "DELETE", &format!("{rest}/rrsets/{name}/A/"), None).status, 204);
+        assert!(!rows().iter().any(|line| line.starts_with(name)));
+    }
+}
+
 #[test]
 fn a_zone_file_that_replaces_much_needs_a_reason() {
     let bench = Bench::start();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use controlplane::store::accounts::Class;
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, Full, Issued};
+use crate::harness::{Bench, Full, Issued, Who};
 
 /// The domain with the signals of the first name server of new domains.
 const SIGNAL: &str = "_signal.ns1.petrel.test";
@@ -96,11 +96,6 @@ fn rfc_9615_signals_follow_the_domain_in_the_same_change() {
     assert!(!home.has("c.example"), "another name server");
     home.serve_by(&home.token, "c.example", &["NS1.petrel.test.", "ns.elsewhere.example."]);
     assert!(home.has("c.example"));
-    let dnssec = "/api/zones/c.example/dnssec";
-    home.bench.call(home.token.who(), "DELETE", dnssec, None);
-    assert!(!home.has("c.example"), "no longer signed");
-    home.bench.post(home.token.who(), dnssec, "{}");
-    assert_eq!(home.signal("c.example", "CDS"), ds, "the key stayed");
     let removal = json!({"subname": "", "type": "CDS", "ttl": 3600, "records": ["0 0 0 00"]}).to_string();
     home.bench.post(home.token.who(), "/api/v1/domains/c.example/rrsets/", &removal);
     assert!(!home.has("c.example"), "what is to go is not to come");
@@ -111,6 +106,11 @@ fn rfc_9615_signals_follow_the_domain_in_the_same_change() {
     let change = gone.header("petrel-change").unwrap().to_owned();
     home.bench.post(home.token.who(), &format!("/api/v1/restore/{change}/"), "{}");
     assert_eq!(home.signal("c.example", "CDS"), ds, "made again with its key");
+    let dnssec = "/api/zones/c.example/dnssec";
+    home.bench.call(home.token.who(), "DELETE", dnssec, None);
+    assert!(!home.has("c.example"), "no longer signed");
+    home.bench.post(home.token.who(), dnssec, "{}");
+    assert!(!home.has("c.example"), "caches may hold what was not signed");
 
     let history = home.bench.get(home.operator.who(), &format!("/api/v1/domains/{SIGNAL}/history/")).json();
     let latest = &history[0];
@@ -187,4 +187,38 @@ fn signals_about_domains_that_were_there_before_are_made_and_others_go() {
     home.make(&home.operator, "_signal.ns2.petrel.test");
     let path = "/api/v1/domains/_signal.ns2.petrel.test/rrsets/_dsboot.c0.example/CDNSKEY/";
     home.until("a new one is filled", || home.bench.get(home.operator.who(), path).status == 200);
+}
+
+#[test]
+fn signals_count_to_nobodys_quota() {
+    let home = Home::new();
+    let tenant = home.bench.token(&home.bench.account_of("tenant@mail.example", Class::Hosting), Full);
+    let account = |email: &str| format!("/api/admin/accounts/{email}/");
+    let figures = |email: &str| {
+        let shown = home.bench.get(Who::Operator, &account(email)).json();
+        ["rrsets", "records", "bytes", "writes_in_hour"].map(|field| shown[field].as_u64().unwrap())
+    };
+    let before = figures("op@mail.example");
+    // Whoever has the signals may have the NS RRset of that domain, one more, and nothing of what follows from others.
+    let limit =
+        |limits: &str| home.bench.call(Who::Operator, "PATCH", &account("op@mail.example"), Some(limits)).status;
+    assert_eq!(limit(r#"{"limit_rrsets":2}"#), 200);
+    home.make(&tenant, "c.example");
+    let with = figures("tenant@mail.example");
+    home.make(&tenant, "d.example");
+    assert!(home.has("c.example") && home.has("d.example"));
+    assert_eq!(figures("op@mail.example"), before);
+    assert_eq!(figures("tenant@mail.example"), with.map(|figure| 2 * figure), "what two domains without signals have");
+    let add = |subname: &str| {
+        let body = json!({"subname": subname, "type": "TXT", "ttl": 3600, "records": ["\"own\""]}).to_string();
+        home.bench.post(home.operator.who(), &format!("/api/v1/domains/{SIGNAL}/rrsets/"), &body).status
+    };
+    assert_eq!((add("own"), add("more")), (201, 403));
+    assert_eq!(limit(r#"{"limit_rrsets":0}"#), 200);
+    home.make(&tenant, "e.example");
+    assert!(home.has("e.example"), "nor is anybody refused who signs");
+    let doctor = home.bench.get(Who::Operator, "/api/admin/doctor/").json();
+    assert_eq!(doctor["damages"], json!([]), "counted anew it is the same");
+    assert_eq!(home.bench.call(home.operator.who(), "DELETE", &format!("/api/v1/domains/{SIGNAL}/"), None).status, 204);
+    assert_eq!(figures("op@mail.example")[..3], [0; 3]);
 }

@@ -71,6 +71,7 @@ impl World {
             under: Some(UNDER.to_owned()),
             resolver: Some(self.addr),
             authority_port: self.addr.port(),
+            allowed: vec!["127.0.0.0/8".parse().unwrap()],
         }
     }
 }
@@ -200,6 +201,22 @@ fn t_g3_a_domain_that_was_made_anew_has_another_token() {
     assert!(first != second && second.len() == 32, "it was not proved before");
     world.publish_text("_petrel-verify.example.org.", &first);
     assert_eq!(verify(&bench, token.who()).0, 409);
+}
+
+#[test]
+fn t_g3_servers_of_parents_are_not_asked_at_private_addresses() {
+    let world = World::new();
+    let bench = Bench::with(Verification { allowed: Vec::new(), ..world.verification() });
+    let (_, token) = tenant(&bench, "duck@mail.example");
+    let secret = make(&bench, &token, "example.org");
+    world.learn(false, "example.org.", Rtype::NS, name(&format!("{secret}.{UNDER}")));
+    let (status, told) = verify(&bench, token.who());
+    assert_eq!(status, 503, "{told}");
+    assert!(told["detail"].as_str().unwrap().contains("a0.nic.test."), "{told}");
+    assert!(told["detail"].as_str().unwrap().contains("127.0.0.1, which is not public"), "{told}");
+    // A resolver that the operator named may be anywhere.
+    world.publish_text("_petrel-verify.example.org.", &secret);
+    assert_eq!(verify(&bench, token.who()).0, 200);
 }
 
 #[test]

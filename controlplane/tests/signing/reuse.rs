@@ -5,7 +5,9 @@ use std::num::NonZeroUsize;
 use controlplane::check::dnssec::Verifier;
 use controlplane::check::dnssec::gate::{Gate, REMAINING_SECS_MIN};
 use controlplane::sign::{Before, Denial, Published, Signed};
-use snapshot::dns::name::NameRef;
+use snapshot::dns::choice::{Choice, Member};
+use snapshot::dns::name::{Name, NameRef};
+use snapshot::dns::region::Region;
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
 
@@ -135,6 +137,52 @@ fn altered(zone: &Zone, rtype: Rtype) -> Zone {
         }
     }
     builder.finish()
+}
+
+/// The zone with weights for the addresses of `www`: these octets.
+fn weighted(octets: &[u8]) -> Zone {
+    let lines: String = octets.iter().map(|octet| format!("www A 192.0.2.{octet}\n")).collect();
+    let zone = zone_of("example.test.", &format!("{BARE}{lines}"));
+    let rdatas: Vec<[u8; 4]> = octets.iter().map(|octet| [192, 0, 2, *octet]).collect();
+    let member = |rdata| Member { region: Region::DEFAULT, weight: 7, rdata };
+    let members: Vec<Member<'_>> = rdatas.iter().map(|rdata| member(&rdata[..])).collect();
+    let (apex, www): (Name, Name) = (zone.apex().to_name(), "www.example.test.".parse().expect("a name"));
+    let choice = Choice::of(apex.as_ref(), www.as_ref(), Rtype::A, 3600, &members).expect("it is small");
+    let mut builder = zone.reopen();
+    builder.choose(www.as_ref(), Rtype::A, choice.expect("there are weights"));
+    builder.finish()
+}
+
+#[test]
+fn alternatives_keep_their_signatures_and_the_gate_knows_them() {
+    let key = TestKey::p256((true, true));
+    let keys = [key.key()];
+    let plan = plan(&keys, Denial::Nsec, NOW);
+    let first = sign_it(&weighted(&[1, 2, 3]), &plan, &()).unwrap();
+    for (octets, made) in [(&[1, 2, 3][..], 0), (&[3, 1, 2], 0), (&[1, 2], 1), (&[1, 2, 4], 2), (&[3, 2, 1, 4], 2)] {
+        let again = sign_it(&weighted(octets), &plan, &first.zone).unwrap();
+        assert_eq!(again.made, made, "{octets:?}");
+    }
+    // A signature that was not in service is verified, of an alternative too.
+    let gate = Gate {
+        at_unix_secs: NOW,
+        remaining_secs_min: REMAINING_SECS_MIN,
+        keys: &[],
+        unannounced: &[],
+        verifier: Verifier::Ring,
+        jobs: NonZeroUsize::MIN,
+    };
+    let broken = |zone: &Zone| Ok::<_, ()>(altered(zone, Rtype::RRSIG));
+    let www: Name = "www.example.test.".parse().unwrap();
+    let choice = first.zone.choice(www.as_ref(), Rtype::A).unwrap().try_map(broken).unwrap();
+    let mut builder = sign_it(&weighted(&[1, 2, 3]), &plan, &first.zone).unwrap().zone.reopen();
+    builder.choose(www.as_ref(), Rtype::A, choice);
+    let bad = builder.finish();
+    let judge = |before: &dyn Published| match gate.pass_since(&bad, &Before::new(before, bad.apex())) {
+        Ok(_) => "good",
+        Err(refused) => refused.rule(),
+    };
+    assert_eq!((judge(&()), judge(&first.zone), judge(&bad)), ("bad-signature", "bad-signature", "good"));
 }
 
 #[test]

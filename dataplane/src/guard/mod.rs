@@ -13,7 +13,7 @@ use std::sync::Arc;
 use self::blank::{Holds, Word, blank};
 use self::buckets::{Buckets, Leak};
 use self::clock::Clock;
-use self::shares::Shares;
+use self::shares::{Receiving, Shares};
 use crate::answer::Gate;
 use crate::packet::{DropReason, Outcome, Packet, Restraint, Transport};
 
@@ -129,6 +129,15 @@ impl Default for Settings {
     }
 }
 
+/// Datagrams that were lost before a worker, ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lost {
+    /// Because the queue of a socket of the kernel was full.
+    pub queues: u64,
+    /// Because the rings of an AF_XDP socket were full.
+    pub rings: u64,
+}
+
 /// The limits on responses, made ready.
 struct Ready {
     /// What was set.
@@ -164,7 +173,7 @@ pub(crate) struct Guard {
     /// Replies over the limit.
     limited: u64,
     /// Datagrams that were lost before this worker.
-    lost: u64,
+    lost: Lost,
 }
 
 impl Guard {
@@ -187,7 +196,7 @@ impl Guard {
             shares: Shares::new(settings.seed[0] ^ settings.seed[1].rotate_left(32)),
             is_overloaded: false,
             limited: 0,
-            lost: 0,
+            lost: Lost::default(),
             settings,
         }
     }
@@ -211,9 +220,11 @@ impl Guard {
     }
 
     /// Takes note of how many datagrams were lost before this worker, ever.
-    pub(crate) fn lose(&mut self, lost: u64) {
-        if lost > self.lost {
-            self.shares.lose();
+    pub(crate) fn lose(&mut self, lost: Lost) {
+        if lost.rings > self.lost.rings {
+            self.shares.lose(Receiving::Cheap);
+        } else if lost.queues > self.lost.queues {
+            self.shares.lose(Receiving::Dear);
         }
         self.lost = lost;
     }

@@ -3,9 +3,11 @@
 //! Overload is when datagrams were lost before the worker, and batches come full; before that it counts nothing and costs
 //! nothing. Then it counts per zone, whatever the names below are, in a decaying sketch of fixed size, and a zone over the
 //! bound loses so many of its queries that it stays at the bound (approximate fair dropping). The bound begins low and
-//! moves: down while batches stay full, up while they do not. Where that does not help, because receiving alone is too much, it is given up
-//! for a while. A zone that has the server to itself loses nothing after the first [`GRACE_NS`], because nobody would gain. What a receive queue loses
-//! before is not in its hands. Invariant: a zone below [`SHARE_MIN`] of [`WINDOW`] queries never loses any.
+//! moves: down while batches stay full, up while they do not. Where that does not help, because receiving alone is too much,
+//! it is given up for a while; never behind the rings of AF_XDP, where receiving is a small part of answering, so that to
+//! answer all again would lose more. A zone that has the server to itself loses nothing after the first [`GRACE_NS`], because
+//! nobody would gain. What a receive queue loses before is not in its hands. Invariant: a zone below [`SHARE_MIN`] of
+//! [`WINDOW`] queries never loses any.
 
 use crate::answer::Gate;
 use snapshot::image::ZoneId;
@@ -33,6 +35,15 @@ const GRACE_NS: u64 = 5_000_000;
 /// What stands for queries that fall into no zone.
 const NOWHERE: u32 = u32::MAX;
 
+/// What receiving costs beside answering, where datagrams were lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Receiving {
+    /// So little that dropping is always of use: a tenth of it by AF_XDP.
+    Cheap,
+    /// So much that dropping may be of none: more than half of it by sockets of the kernel.
+    Dear,
+}
+
 /// Counts of a worker's queries per zone.
 pub(super) struct Shares {
     /// Two rows of counters; a zone's count is the lesser of its two, so that a neighbour in one row does not matter.
@@ -51,6 +62,8 @@ pub(super) struct Shares {
     futile: u32,
     /// Whether datagrams were lost since the last batch.
     has_lost: bool,
+    /// Where they were lost last.
+    receiving: Receiving,
     /// Until when there is overload.
     until_ns: u64,
     /// From when on overload is believed in again.
@@ -75,6 +88,7 @@ impl Shares {
             full: 0,
             futile: 0,
             has_lost: false,
+            receiving: Receiving::Dear,
             until_ns: 0,
             pause_ns: 0,
             now_ns: 0,
@@ -84,8 +98,9 @@ impl Shares {
     }
 
     /// Takes note that datagrams were lost before this worker.
-    pub(super) fn lose(&mut self) {
+    pub(super) fn lose(&mut self, receiving: Receiving) {
         self.has_lost = true;
+        self.receiving = receiving;
     }
 
     /// Takes note of a batch; says whether there is overload.
@@ -135,9 +150,9 @@ impl Shares {
         self.turns = 0;
         if full == STEP_TURNS {
             self.until_ns = self.now_ns.saturating_add(HOLD_NS);
-            self.futile = if self.bound == SHARE_MIN { self.futile + 1 } else { 0 };
+            self.futile = if self.bound == SHARE_MIN { self.futile.saturating_add(1) } else { 0 };
             self.bound = (self.bound - self.bound / 8).max(SHARE_MIN);
-            if self.futile == FUTILE_STEPS {
+            if self.futile >= FUTILE_STEPS && self.receiving == Receiving::Dear {
                 self.until_ns = self.now_ns;
                 self.pause_ns = self.now_ns.saturating_add(PAUSE_NS);
             }
@@ -206,9 +221,20 @@ mod tests {
     /// Has `turns` full batches of 64 come, a microsecond apart and each after a loss; of each query `zones` says the zone by its
     /// number. Returns what was admitted of the first zone and of the others.
     fn run(shares: &mut Shares, begin_ns: u64, turns: u64, zones: impl Fn(u64) -> u32) -> (u32, u32) {
+        run_where(Receiving::Dear, shares, begin_ns, turns, zones)
+    }
+
+    /// The same where receiving costs so much.
+    fn run_where(
+        receiving: Receiving,
+        shares: &mut Shares,
+        begin_ns: u64,
+        turns: u64,
+        zones: impl Fn(u64) -> u32,
+    ) -> (u32, u32) {
         let mut admitted = (0, 0);
         for turn in 0..turns {
-            shares.lose();
+            shares.lose(receiving);
             let overloaded = shares.turn(begin_ns + turn * 1000, true);
             for number in 0..64 {
                 let zone = zones(turn * 64 + number);
@@ -224,9 +250,9 @@ mod tests {
     fn full_batches_are_no_overload_as_long_as_nothing_is_lost() {
         let mut shares = Shares::new(1);
         assert!((0..1000).all(|turn| !shares.turn(SEC_NS + turn, true)));
-        shares.lose();
+        shares.lose(Receiving::Dear);
         assert!(!shares.turn(SEC_NS + 1000, false), "nor is a loss that is made up for");
-        shares.lose();
+        shares.lose(Receiving::Dear);
         assert!(shares.turn(SEC_NS + 1001, true));
         assert!(shares.turn(2 * SEC_NS, false));
         assert!(!shares.turn(2 * SEC_NS + 1002, false), "a second later it is over");
@@ -263,8 +289,18 @@ mod tests {
         let two = |number| u32::from(number % 2 == 0);
         run(&mut shares, 2 * SEC_NS, turns, two);
         assert_eq!(run(&mut shares, 2 * SEC_NS + PAUSE_NS / 2, turns, two), (half, half));
-        shares.lose();
+        shares.lose(Receiving::Dear);
         assert!(shares.turn(2 * SEC_NS + 2 * PAUSE_NS, true), "then it is tried again");
+    }
+
+    #[test]
+    fn behind_rings_dropping_is_never_given_up() {
+        let mut shares = Shares::new(4);
+        let turns = u64::from(FUTILE_STEPS * STEP_TURNS);
+        let two = |number| u32::from(number % 100 == 0);
+        run_where(Receiving::Cheap, &mut shares, 2 * SEC_NS, turns, two);
+        let (flooded, other) = run_where(Receiving::Cheap, &mut shares, 2 * SEC_NS + turns * 1000, 2 * turns, two);
+        assert!(other >= u32::try_from(2 * turns * 64 / 100).unwrap() && flooded < 8 * other, "{flooded} {other}");
     }
 
     #[test]

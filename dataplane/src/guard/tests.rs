@@ -98,13 +98,13 @@ fn overload_is_when_batches_are_full_and_more_was_lost_than_before() {
     let mut guard = guard(RESPONSES);
     guard.admit(Transport::Udp, SEC_NS, true, &mut []);
     assert!(guard.gate().is_none());
-    guard.lose(7);
+    guard.lose(Lost { queues: 7, rings: 0 });
     guard.admit(Transport::Udp, SEC_NS, true, &mut []);
     assert!(guard.gate().is_some());
     guard.admit(Transport::Tcp, SEC_NS, true, &mut []);
     assert!(guard.gate().is_none(), "TCP takes its turn by itself");
     guard.admit(Transport::Udp, 3 * SEC_NS, true, &mut []);
-    guard.lose(7);
+    guard.lose(Lost { queues: 7, rings: 0 });
     guard.admit(Transport::Udp, 3 * SEC_NS, true, &mut []);
     assert!(guard.gate().is_none(), "nothing more was lost");
 }

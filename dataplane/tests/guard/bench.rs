@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dataplane::answer::{CookiePolicy, Cookies, Secret, Settings};
-use dataplane::guard;
+use dataplane::guard::{self, Lost};
 use dataplane::packet::{Outcome, Packet, Restraint, Transport};
 use dataplane::responder::{Answer, Responder};
 use snapshot::dns::name::Name;
@@ -105,9 +105,9 @@ impl Bench {
             .collect()
     }
 
-    /// Tells the guard how many datagrams the queue has lost.
-    pub(crate) fn lose(&mut self, lost: u64) {
-        self.responder.lose(lost);
+    /// Tells the guard how many datagrams the rings have lost.
+    pub(crate) fn lose(&mut self, rings: u64) {
+        self.responder.lose(Lost { queues: 0, rings });
     }
 
     /// Asks one question over UDP.

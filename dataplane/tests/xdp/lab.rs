@@ -35,6 +35,8 @@ pub(crate) enum End {
 pub(crate) struct Lab {
     /// Their names.
     names: [String; 2],
+    /// How many queues each end of the wire has.
+    queues: usize,
 }
 
 /// Runs a command and shows what it says if it fails.
@@ -46,12 +48,12 @@ pub(crate) fn run(line: &str) {
 }
 
 impl Lab {
-    /// A wire whose ends have as many queues, with addresses of both families.
-    pub(crate) fn new() -> Lab {
+    /// A wire whose ends have so many queues, with addresses of both families.
+    pub(crate) fn new(queues: usize) -> Lab {
         assert!(geteuid().is_root(), "these tests make network namespaces and load XDP programs: run them as root");
         let number = LABS.fetch_add(1, Ordering::Relaxed);
         let names = ["s", "c"].map(|end| format!("petrel-{}-{number}-{end}", std::process::id()));
-        let lab = Lab { names };
+        let lab = Lab { names, queues };
         for name in &lab.names {
             run(&format!("ip netns add {name}"));
             run(&format!("ip -n {name} link set lo up"));
@@ -63,9 +65,9 @@ impl Lab {
     /// Puts the wire between the namespaces.
     pub(crate) fn wire(&self) {
         let [server, client] = &self.names;
+        let queues = format!("numrxqueues {0} numtxqueues {0}", self.queues);
         run(&format!(
-            "ip link add {} netns {server} numrxqueues 2 numtxqueues 2 type veth peer name {} netns {client} \
-             numrxqueues 2 numtxqueues 2",
+            "ip link add {} netns {server} {queues} type veth peer name {} netns {client} {queues}",
             WIRE[0], WIRE[1]
         ));
         for (end, (name, wire)) in (1..).zip(self.names.iter().zip(WIRE)) {

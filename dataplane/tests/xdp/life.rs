@@ -42,7 +42,7 @@ fn has_filter(lab: &Lab) -> bool {
 
 #[test]
 fn a_wire_that_goes_down_and_comes_up_again_is_served_at_once() {
-    let (lab, dir) = (Lab::new(), published(""));
+    let (lab, dir) = (Lab::new(2), published(""));
     let server = start(&lab, dir.path(), &at(SERVER[0], 0).to_string(), &["--engine", "xdp"]);
     assert!(is_past_the_kernel(&lab, &server));
     let mut backs = Vec::new();
@@ -59,7 +59,7 @@ fn a_wire_that_goes_down_and_comes_up_again_is_served_at_once() {
 fn an_interface_that_is_deleted_and_made_again_is_taken_again() {
     // With privileges and without: who drops them has sockets and filter from before.
     for with in [["--engine", "xdp"], ["--user", "nobody"]] {
-        let (lab, dir) = (Lab::new(), published(""));
+        let (lab, dir) = (Lab::new(2), published(""));
         run(&format!("chown -R nobody {}", dir.path().display()));
         let server = start(&lab, dir.path(), &at("0.0.0.0", 0).to_string(), &with);
         let port = server.addr.port();
@@ -86,7 +86,7 @@ fn an_interface_that_is_deleted_and_made_again_is_taken_again() {
 
 #[test]
 fn other_queues_are_taken_over() {
-    let (lab, dir) = (Lab::new(), published(""));
+    let (lab, dir) = (Lab::new(2), published(""));
     // The driver of the wire wants no fewer queues here than the other end sends by.
     run(&format!("ip netns exec {} ethtool -L {} tx 1", lab.name(End::Client), WIRE[1]));
     run(&format!("ip netns exec {} ethtool -L {} rx 1", lab.name(End::Server), WIRE[0]));
@@ -103,7 +103,7 @@ fn other_queues_are_taken_over() {
 
 #[test]
 fn another_tool_cannot_take_the_filter_off() {
-    let (lab, dir) = (Lab::new(), published(""));
+    let (lab, dir) = (Lab::new(2), published(""));
     let server = start(&lab, dir.path(), &at(SERVER[0], 0).to_string(), &["--engine", "xdp"]);
     let off = ["-n", lab.name(End::Server), "link", "set", "dev", WIRE[0], "xdp", "off"];
     let off = Command::new("ip").args(off).output().unwrap();
@@ -114,7 +114,7 @@ fn another_tool_cannot_take_the_filter_off() {
 #[test]
 fn the_filter_goes_with_the_process_however_it_ends() {
     for signal in [Signal::TERM, Signal::KILL] {
-        let (lab, dir) = (Lab::new(), published(""));
+        let (lab, dir) = (Lab::new(2), published(""));
         let mut server = start(&lab, dir.path(), &at(SERVER[0], 0).to_string(), &["--engine", "xdp"]);
         assert!(has_filter(&lab) && is_past_the_kernel(&lab, &server));
         server.signal(signal);
@@ -125,7 +125,7 @@ fn the_filter_goes_with_the_process_however_it_ends() {
 
 #[test]
 fn a_successor_gets_the_interface_when_its_predecessor_has_ended() {
-    let (lab, dir) = (Lab::new(), published(""));
+    let (lab, dir) = (Lab::new(2), published(""));
     let first = start(&lab, dir.path(), &at(SERVER[0], 0).to_string(), &["--engine", "xdp"]);
     let second = start(&lab, dir.path(), &first.addr.to_string(), &["--engine", "xdp"]);
     // Whoever answers meanwhile, somebody does.
@@ -136,7 +136,7 @@ fn a_successor_gets_the_interface_when_its_predecessor_has_ended() {
 
 #[test]
 fn an_interface_that_cannot_be_had_is_an_error_only_if_it_must() {
-    let (lab, dir) = (Lab::new(), published(""));
+    let (lab, dir) = (Lab::new(2), published(""));
     lab.ip(End::Server, &format!("link set {} down name hidden", WIRE[0]));
     let control = dir.path().join("control");
     let log = lab.inside(End::Server, || {

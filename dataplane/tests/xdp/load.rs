@@ -35,7 +35,7 @@ fn collect(sockets: &[UdpSocket], open: &mut Open) {
 
 #[test]
 fn tiny_rings_drop_and_count_and_never_mix_answers_up() {
-    let (lab, dir) = (Lab::new(), published("[xdp]\nframes = 64\n"));
+    let (lab, dir) = (Lab::new(2), published("[xdp]\nframes = 64\n"));
     let server = start(&lab, dir.path(), &at(SERVER[0], 0).to_string(), &["--engine", "xdp"]);
     let sockets: Vec<UdpSocket> = (0..SOCKETS).map(|_| lab.client(server.addr)).collect();
     for socket in &sockets {

@@ -59,7 +59,7 @@ fn start(lab: &Lab, dir: &Path, listen: &str, with: &[&str]) -> Server {
 
 /// Has every scenario answered over UDP on `addr`, past the kernel.
 fn check_scenarios(addr: &str) {
-    let lab = Lab::new();
+    let lab = Lab::new(2);
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let mut failures = Vec::new();
     for path in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {

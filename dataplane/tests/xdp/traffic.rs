@@ -33,7 +33,7 @@ fn padded(len: u16) -> Vec<u8> {
 #[test]
 fn queries_are_taken_and_what_is_none_is_not() {
     for (listen, addr) in [(SERVER[0], SERVER[0]), (SERVER[1], SERVER[1]), ("0.0.0.0", SERVER[0]), ("::", SERVER[1])] {
-        let (lab, dir) = (Lab::new(), published(""));
+        let (lab, dir) = (Lab::new(2), published(""));
         let other = lab.inside(End::Server, || UdpSocket::bind(at(addr, 0)).unwrap());
         other.set_read_timeout(Some(PATIENCE)).unwrap();
         let server = start(&lab, dir.path(), &at(listen, 0).to_string(), &["--engine", "xdp"]);
@@ -64,7 +64,7 @@ fn queries_are_taken_and_what_is_none_is_not() {
 
 #[test]
 fn what_is_on_its_way_to_others_is_left_alone() {
-    let (lab, dir) = (Lab::new(), published(""));
+    let (lab, dir) = (Lab::new(2), published(""));
     let server = start(&lab, dir.path(), &at("0.0.0.0", 5300).to_string(), &["--engine", "xdp"]);
     // An address that the host has elsewhere, where a name server of somebody else listens: ours has the wildcard.
     lab.ip(End::Server, "addr add 10.99.0.1/32 dev lo");
@@ -142,7 +142,7 @@ fn tagged(macs: [[u8; 6]; 2], addr: &str, port: u16, message: &[u8]) -> Vec<u8> 
 #[test]
 fn a_query_in_a_vlan_is_answered_in_it() {
     for addr in SERVER {
-        let (lab, dir) = (Lab::new(), published(""));
+        let (lab, dir) = (Lab::new(2), published(""));
         let server = start(&lab, dir.path(), &at(addr, 0).to_string(), &["--engine", "xdp"]);
         let macs = [lab.inside(End::Server, || link(WIRE[0])), lab.inside(End::Client, || link(WIRE[1]))];
         let own = if server.addr.is_ipv4() { "10.77.0.2" } else { "fd77::2" };
@@ -175,7 +175,7 @@ fn a_query_in_a_vlan_is_answered_in_it() {
 
 #[test]
 fn replies_are_cut_to_what_the_wire_takes() {
-    let (lab, dir) = (Lab::new(), published("[answer]\nudp_len_max = 4096\n"));
+    let (lab, dir) = (Lab::new(2), published("[answer]\nudp_len_max = 4096\n"));
     for (family, addr) in [(28, SERVER[0]), (48, SERVER[1])] {
         lab.ip(End::Server, &format!("link set {} mtu 1500", WIRE[0]));
         let server = start(&lab, dir.path(), &at(addr, 0).to_string(), &["--engine", "xdp"]);
@@ -194,7 +194,7 @@ fn replies_are_cut_to_what_the_wire_takes() {
 
 #[test]
 fn a_driver_that_cannot_is_helped_by_the_kernel() {
-    let (lab, dir) = (Lab::new(), published(""));
+    let (lab, dir) = (Lab::new(2), published(""));
     // Frames of this length do not fit what the driver of the wire gives to filters.
     lab.ip(End::Client, &format!("link set {} mtu 9000", WIRE[1]));
     lab.ip(End::Server, &format!("link set {} mtu 9000", WIRE[0]));

@@ -106,11 +106,15 @@ impl Choice {
     /// # Errors
     /// The first that `change` ends with.
     pub fn try_map<E>(&self, mut change: impl FnMut(&Zone) -> Result<Zone, E>) -> Result<Choice, E> {
-        let mut choice = self.clone();
-        for alternative in choice.groups.iter_mut().flat_map(|group| &mut group.alternatives) {
-            alternative.zone = change(&alternative.zone)?;
+        let mut groups = Vec::with_capacity(self.groups.len());
+        for Group { region, alternatives } in &self.groups {
+            let mut changed = Vec::with_capacity(alternatives.len());
+            for Alternative { weight, zone } in alternatives {
+                changed.push(Alternative { weight: *weight, zone: change(zone)? });
+            }
+            groups.push(Group { region: *region, alternatives: changed });
         }
-        Ok(choice)
+        Ok(Choice { groups })
     }
 }
 

@@ -257,6 +257,13 @@ impl Zone {
         self.records.len()
     }
 
+    /// How many records, with those of all that may be answered in place of RRsets.
+    #[must_use]
+    pub fn record_count_in_all(&self) -> usize {
+        let alternatives = self.choices.values().flat_map(Choice::alternatives);
+        self.records.len() + alternatives.map(|alternative| alternative.zone.records.len()).sum::<usize>()
+    }
+
     /// How many equal records were dropped.
     #[must_use]
     pub fn duplicate_count(&self) -> usize {

@@ -17,9 +17,9 @@ use super::order::Labels;
 use crate::dns::nsec3::{HASH_LEN, HASH_TEXT_LEN, Params, text};
 
 /// Bytes of an entry's key.
-const KEY_LEN: usize = 8;
+pub(super) const KEY_LEN: usize = 8;
 /// Bytes of an entry's node offset.
-const WORD_LEN: usize = 4;
+pub(super) const WORD_LEN: usize = 4;
 
 /// How many names in a row that only the base has in its chain are passed over before the overlay's is taken. In a closed
 /// chain that is right at the first: the record before a name that went has changed, so it is in the overlay. Going on a
@@ -183,6 +183,11 @@ impl<'v> Entries<'v> {
         u32_at(self.words, idx * WORD_LEN)
     }
 
+    /// The nodes of all entries, in their order.
+    fn nodes(self) -> impl Iterator<Item = Node<'v>> {
+        (0..self.count()).filter_map(move |idx| self.node(idx))
+    }
+
     /// The node of an entry.
     fn node(&self, idx: usize) -> Option<Node<'v>> {
         Node::read(self.segment, self.word(idx)?)
@@ -309,6 +314,17 @@ impl<'v> HashedChain<'v> {
     #[must_use]
     pub fn find(&self, canonical: &[u8]) -> Option<Hashed<'v>> {
         self.find_hash(&Params { iterations: self.iterations, salt: self.entries.salt }.hash(canonical))
+    }
+
+    /// The node of every record, in any order.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = Node<'v>> {
+        let overlay = self.overlay;
+        let is_hidden = move |node: &Node<'v>| {
+            overlay
+                .is_some_and(|overlay| overlay.probe(node.name(), name_hash(node.name(), overlay.zone.seed)).is_some())
+        };
+        let above = overlay.and_then(|overlay| overlay.entries());
+        self.entries.nodes().filter(move |node| !is_hidden(node)).chain(above.into_iter().flat_map(Entries::nodes))
     }
 
     /// Finds the record that matches or covers a hash.

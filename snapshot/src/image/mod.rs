@@ -20,6 +20,7 @@ mod file;
 mod hash;
 mod layout;
 mod line;
+mod links;
 mod lookup;
 mod manifest;
 mod node;

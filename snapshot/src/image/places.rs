@@ -27,6 +27,10 @@ const PREFIXES_OFF: usize = header::APEX + LINE_LEN;
 const IPV4_BITS: u8 = 32;
 /// Bits of an address of IPv6 that count.
 const IPV6_BITS: u8 = 64;
+/// The first address of IPv6 that stands for one of IPv4 (RFC 4291 section 2.5.5.2).
+const MAPPED_FIRST: u128 = 0xffff << 32;
+/// Bits that all such addresses begin with.
+const MAPPED_LEN: u8 = 96;
 /// The most prefixes of a family: far more than any table has.
 const PREFIX_COUNT_MAX: usize = 1 << 24;
 /// Bytes of what is known of a prefix: location, length, zero.
@@ -200,22 +204,36 @@ impl<'v> Places<'v> {
         })
     }
 
-    /// Where an address is, and the length of the prefix for which that is so. O(log prefixes).
+    /// Where an address is, and the length of the prefix for which that is so, in bits of the address as it was given: an
+    /// address of IPv6 that stands for one of IPv4 is where that is, and its prefix is 96 bits longer. O(log prefixes).
     #[must_use]
     pub fn find(&self, address: IpAddr) -> (Location, u8) {
-        let value = match address.to_canonical() {
-            IpAddr::V4(address) => {
-                let address = address.to_bits();
-                let after = self.ipv4.partition_point(|first| u32::from_le_bytes(*first) <= address);
-                after.checked_sub(1).and_then(|at| self.ipv4_values.get(at))
+        match (address, address.to_canonical()) {
+            (IpAddr::V4(_), IpAddr::V4(address)) => self.find_ipv4(address.to_bits()),
+            (_, IpAddr::V4(mapped)) => {
+                let (location, len) = self.find_ipv4(mapped.to_bits());
+                (location, MAPPED_LEN + len)
             }
-            IpAddr::V6(address) => {
-                let (address, _) = halves(address.to_bits());
-                let after = self.ipv6.partition_point(|first| u64::from_le_bytes(*first) <= address);
-                after.checked_sub(1).and_then(|at| self.ipv6_values.get(at))
+            (_, IpAddr::V6(address)) => {
+                let (location, len) = self.find_ipv6(address.to_bits());
+                // A prefix that reaches around the addresses that stand for IPv4 does not hold for these.
+                let common = (address.to_bits() ^ MAPPED_FIRST).leading_zeros();
+                (location, len.max(u8::try_from(common + 1).unwrap_or(len)))
             }
-        };
-        value.and_then(|value| read_value(*value)).unwrap_or_default()
+        }
+    }
+
+    /// Where an address of IPv4 is.
+    fn find_ipv4(&self, address: u32) -> (Location, u8) {
+        let after = self.ipv4.partition_point(|first| u32::from_le_bytes(*first) <= address);
+        known(self.ipv4_values, after)
+    }
+
+    /// Where an address of IPv6 is that stands for none of IPv4.
+    fn find_ipv6(&self, address: u128) -> (Location, u8) {
+        let (address, _) = halves(address);
+        let after = self.ipv6.partition_point(|first| u64::from_le_bytes(*first) <= address);
+        known(self.ipv6_values, after)
     }
 
     /// How many prefixes of IPv4 and of IPv6 it has.
@@ -237,6 +255,12 @@ impl View {
     pub fn places_digest(&self) -> Option<Digest> {
         self.places_segment().map(Digest::of)
     }
+}
+
+/// What is known of the prefix before a position.
+fn known(values: &[[u8; VALUE_LEN]], after: usize) -> (Location, u8) {
+    let value = after.checked_sub(1).and_then(|at| values.get(at));
+    value.and_then(|value| read_value(*value)).unwrap_or_default()
 }
 
 /// The first and the last 64 bits of an address of IPv6.

@@ -109,7 +109,7 @@ pub(crate) struct Quotas {
     /// How many RRsets in all its domains together.
     #[arg(long, value_name = "N", value_parser = limit)]
     pub(crate) rrsets: Option<Limit>,
-    /// How many records in all its domains together.
+    /// How many records in all its domains together; one with several regions in `geo` counts once for each.
     #[arg(long, value_name = "N", value_parser = limit)]
     pub(crate) records: Option<Limit>,
     /// How many bytes of RDATA and comments in all its domains together.
@@ -321,10 +321,23 @@ pub(crate) enum DomainVerb {
         /// Its name.
         name: String,
     },
-    /// Delete a domain with all it holds.
+    /// Delete a domain with all it holds; `revive` takes that back.
     Rm {
         /// Its name.
         name: String,
+    },
+    /// List the deleted domains that can be made again, and until when their names are kept from others.
+    Deleted,
+    /// Make a deleted domain again with all it held, its keys and DS records too.
+    Revive {
+        /// Its name.
+        name: String,
+        /// The change that deleted it, as `deleted` and `history` tell it [default: the last one].
+        #[arg(long, value_name = "CHANGE")]
+        change: Option<u64>,
+        /// Let it take the place of a zone of this name that was compiled from a file.
+        #[arg(long)]
+        replace_file_zone: bool,
     },
     /// Write a domain as a zone file.
     Export {

@@ -43,6 +43,10 @@ pub(crate) fn run(args: &Dnssec, dir: Option<&Path>, output: &mut Output<'_>) ->
         DnssecVerb::Signal { host } => signal(&remote, host, output)?,
         DnssecVerb::Ds { name } => {
             let keys = format!("/api/zones/{}/keys", segment(&canonical(name)));
+            let signing = remote.json(&Ask::get(&path(name)))?;
+            if let Some(from) = signing["ds_from"].as_str() {
+                output.note(format!("note: {}", not_before(from)));
+            }
             ds(name, &remote.json(&Ask::get(&keys))?)
         }
     };
@@ -63,6 +67,9 @@ fn signal(remote: &Remote, host: &str, output: &mut Output<'_>) -> Result<Shown,
     let mut signing = remote.json(&Ask::get(&path))?;
     if signing["signed"] != json!(true) {
         signing = super::written(remote, &Ask::with(Method::POST, &path, &json!({})), output)?;
+    }
+    if let Some(from) = signing["ds_from"].as_str() {
+        output.note(format!("note: {}", not_before(from)));
     }
     let ns = remote.json(&Ask::get(&super::domain::path(&name, "rrsets/@/NS/")))?;
     let lines = |rtype: &str, records: &[String]| {
@@ -91,6 +98,9 @@ fn card(signing: Value) -> Shown {
             lines.push_str(&format!("  DS    {}\n", ds.as_str().unwrap_or_default()));
         }
     }
+    if let Some(from) = signing["ds_from"].as_str() {
+        lines.push_str(&format!("{}\n", not_before(from)));
+    }
     for (key, word) in [("signals", "signal "), ("signals_too_long", "name too long for a signal:")] {
         for name in texts(&signing[key]) {
             lines.push_str(&format!("{word} {}\n", name.as_str().unwrap_or_default()));
@@ -99,6 +109,14 @@ fn card(signing: Value) -> Shown {
     let mut shown = Shown::card(signing, &fields[..count]);
     shown.text.push_str(&printable(&lines));
     shown
+}
+
+/// What is said of DS records that the parent should not have yet.
+fn not_before(from: &str) -> String {
+    format!(
+        "the parent may have DS records from {} on: caches may hold what was not signed until then",
+        printable(from)
+    )
 }
 
 /// The DS records that the parent should have, as lines of a zone file.

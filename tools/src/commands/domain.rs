@@ -12,6 +12,9 @@ use crate::output::Output;
 use crate::remote::{Ask, Method, Remote, segment};
 use crate::table::{Shown, columns};
 
+/// How many deleted domains are asked for at once.
+const PAGE_LEN: usize = 500;
+
 /// Runs the command.
 ///
 /// # Errors
@@ -44,6 +47,16 @@ pub(crate) fn run(args: &Domain, dir: Option<&Path>, output: &mut Output<'_>) ->
             remote.json(&Ask::get(&path(name, "")))?;
             super::written(&remote, &Ask::delete(&path(name, "")), output)?;
             Shown { text: String::new(), value: json!({ "deleted": canonical(name) }) }
+        }
+        DomainVerb::Deleted => deleted(&remote)?,
+        DomainVerb::Revive { name, change, replace_file_zone } => {
+            let change = match change {
+                Some(change) => *change,
+                None => last_deletion(&remote, name)?,
+            };
+            let query = if *replace_file_zone { "?replace_file_zone=true" } else { "" };
+            let path = format!("/api/v1/restore/{change}/{query}");
+            card(super::written(&remote, &Ask::with(Method::POST, &path, &json!({})), output)?)
         }
         DomainVerb::Export { name, out } => return export(&remote, name, out.as_deref(), output),
         DomainVerb::Import(import) => return take(&remote, import, output),
@@ -78,6 +91,39 @@ pub(super) fn canonical(name: &str) -> String {
 /// The path of something below a domain.
 pub(super) fn path(name: &str, below: &str) -> String {
     format!("/api/v1/domains/{}/{below}", segment(&canonical(name)))
+}
+
+/// The domains that can be made again, all pages of them.
+fn deleted(remote: &Remote) -> Result<Shown, Failure> {
+    let mut items: Vec<Value> = Vec::new();
+    loop {
+        let before = items.last().and_then(|item| item["change"].as_u64());
+        let before = before.map_or(String::new(), |change| format!("&before={change}"));
+        let page = remote.json(&Ask::get(&format!("/api/v1/restore/?limit={PAGE_LEN}{before}")))?;
+        let page = page.as_array().cloned().unwrap_or_default();
+        let is_last = page.len() < PAGE_LEN;
+        items.extend(page);
+        if is_last {
+            break;
+        }
+    }
+    let fields = columns([
+        ("domain", "name"),
+        ("change", "change"),
+        ("deleted", "deleted"),
+        ("kept_until", "name kept until"),
+        ("signed", "signed"),
+    ]);
+    Ok(Shown::table(items, &fields, "no deleted domains"))
+}
+
+/// The number of the change that deleted a domain last.
+fn last_deletion(remote: &Remote, name: &str) -> Result<u64, Failure> {
+    let name = canonical(name);
+    let found = remote.json(&Ask::get(&format!("/api/v1/restore/?domain={}", segment(&name))))?;
+    let missing =
+        || Failure::Input(format!("{name} was not deleted, or the name is taken again: see dnsctl domain deleted"));
+    found[0]["change"].as_u64().ok_or_else(missing)
 }
 
 /// Has a domain published: on the operator's word if there is a reason, else if it is proved.

@@ -77,16 +77,26 @@ fn load(path: &Path, output: &mut Output<'_>) -> Result<Arc<View>, Failure> {
 /// Sends a change to the control plane and returns the answer's JSON, noting if nothing serves it yet.
 ///
 /// # Errors
-/// Those of the control plane.
+/// Those of the control plane, and [`Failure::Input`] if the change is stored but cannot be published.
 fn written(remote: &Remote, ask: &Ask<'_>, output: &mut Output<'_>) -> Result<serde_json::Value, Failure> {
     let answer = remote.send(ask)?.success()?;
-    note_unserved(&answer, output);
+    note_unserved(&answer, output)?;
     answer.json()
 }
 
 /// Notes that a change is stored but not served yet.
-fn note_unserved(answer: &Answer, output: &mut Output<'_>) {
+///
+/// # Errors
+/// [`Failure::Input`] if its zone cannot be published as it is.
+fn note_unserved(answer: &Answer, output: &mut Output<'_>) -> Result<(), Failure> {
+    if let Some(cause) = &answer.refused {
+        return Err(Failure::Input(format!(
+            "the change is stored, but the zone cannot be published as it is and keeps what is served: {cause}. Mend that, \
+             and it is published without another change; `dnsctl dnssec status ZONE` says so until then"
+        )));
+    }
     if answer.is_unserved {
         output.note("note: stored, but no data plane serves it yet");
     }
+    Ok(())
 }

@@ -159,7 +159,7 @@ fn remove(
             if answer.status == 412 {
                 continue;
             }
-            super::note_unserved(&answer.success()?, output);
+            super::note_unserved(&answer.success()?, output)?;
             return Ok(Shown { text: String::new(), value: json!({ "deleted": found }) });
         }
         if let Some(done) = changed(remote, &path, &json!({ "records": rest }), etag.as_deref(), output)? {
@@ -183,7 +183,7 @@ fn changed(
         return Ok(None);
     }
     let answer = answer.success()?;
-    super::note_unserved(&answer, output);
+    super::note_unserved(&answer, output)?;
     answer.json().map(Some)
 }
 

@@ -102,7 +102,16 @@ fn shown(keys: Value) -> Shown {
     ]);
     let rows = keys["keys"].as_array().cloned().unwrap_or_default();
     let mut text = Shown::table(rows, &fields, "no keys").text;
-    for next in keys["next"].as_array().into_iter().flatten() {
+    if keys["signed"] == false && !keys["keys"].as_array().is_none_or(Vec::is_empty) {
+        text.push_str("the domain is not signed; these are its keys when it is\n");
+    }
+    text.push_str(&lifetimes(&keys));
+    let next = keys["next"].as_array().into_iter().flatten();
+    if keys["signed"] == true && next.clone().next().is_none() {
+        text.push_str("no rollover is under way\n");
+        text.push_str(&unseen(&keys));
+    }
+    for next in next {
         let what = printable(next["what"].as_str().unwrap_or_default());
         text.push_str(&match next["at"].as_str() {
             Some(at) => format!("next, at {}: {what}\n", printable(at)),
@@ -112,6 +121,35 @@ fn shown(keys: Value) -> Shown {
     Shown { value: keys, text }
 }
 
+/// After which time keys are rolled by themselves, of the types that the domain has.
+fn lifetimes(keys: &Value) -> String {
+    let has = |keytype: &str| keys["keys"].as_array().into_iter().flatten().any(|key| key["keytype"] == keytype);
+    let mut text = String::new();
+    for keytype in ["csk", "ksk", "zsk"].into_iter().filter(|keytype| has(keytype)) {
+        let field = if keytype == "zsk" { "zsk_lifetime" } else { "ksk_lifetime" };
+        let upper = keytype.to_ascii_uppercase();
+        text.push_str(&match keys[field].as_u64() {
+            None | Some(0) => format!("a {upper} is not rolled by itself\n"),
+            Some(days) => format!("a {upper} is rolled by itself after {days} days\n"),
+        });
+    }
+    text
+}
+
+/// What is to be done where nobody knows that the parent has a DS.
+fn unseen(keys: &Value) -> String {
+    let is_unseen = |key: &&Value| key["wanted"] == true && key["ds_seen"].is_null();
+    let zone = printable(keys["zone"].as_str().unwrap_or_default());
+    let lines = keys["keys"].as_array().into_iter().flatten().filter(is_unseen).map(|key| {
+        format!(
+            "not known whether the parent has the DS of key {tag}: give it `dnsctl dnssec ds {zone}`, then \
+             `dnsctl key ds-seen {zone} {tag}`\n",
+            tag = key["tag"]
+        )
+    });
+    lines.collect()
+}
+
 /// The DNSKEY records, as lines of a zone file.
 fn export(keys: &Value, output: &mut Output<'_>) -> Result<(), Failure> {
     let zone = keys["zone"].as_str().unwrap_or_default();
@@ -119,4 +157,43 @@ fn export(keys: &Value, output: &mut Output<'_>) -> Result<(), Failure> {
         keys["keys"].as_array().into_iter().flatten().filter_map(|key| key["dnskey"].as_str()).collect();
     let lines: String = records.iter().map(|dnskey| format!("{zone}. IN DNSKEY {dnskey}\n")).collect();
     output.report(&Shown { text: printable(&lines), value: json!({ "zone": zone, "dnskey": records }) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key as the API has it.
+    fn key(keytype: &str, state: &str, wanted: bool) -> Value {
+        json!({ "tag": 7, "keytype": keytype, "algorithm": 13, "state": state, "since": "2026-11-22T10:00:00Z",
+            "announced": true, "signs": true, "wanted": wanted, "ds_seen": null, "ds_gone": null })
+    }
+
+    /// What is said below the table.
+    fn said(signed: bool, keys: &[Value], next: &Value) -> String {
+        let keys = json!({ "zone": "a.example", "signed": signed, "keys": keys, "next": next, "zsk_lifetime": 90,
+            "ksk_lifetime": 0 });
+        let text = shown(keys).text;
+        text.lines().filter(|line| !line.starts_with("tag") && !line.starts_with("7 ")).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn each_state_of_a_domain_is_told_with_what_to_do() {
+        assert_eq!(said(true, &[], &json!([])), "no keys\nno rollover is under way");
+        assert_eq!(
+            said(true, &[key("csk", "active", true)], &json!([])),
+            "a CSK is not rolled by itself\nno rollover is under way\nnot known whether the parent has the DS of key 7: \
+             give it `dnsctl dnssec ds a.example`, then `dnsctl key ds-seen a.example 7`"
+        );
+        assert_eq!(
+            said(false, &[key("csk", "active", false)], &json!([])),
+            "the domain is not signed; these are its keys when it is\na CSK is not rolled by itself"
+        );
+        let next = json!([{ "at": "2026-11-23T10:00:00Z", "what": "sign with 8" }, { "at": null, "what": "waits" }]);
+        assert_eq!(
+            said(true, &[key("ksk", "active", true), key("zsk", "active", false)], &next),
+            "a KSK is not rolled by itself\na ZSK is rolled by itself after 90 days\n\
+             next, at 2026-11-23T10:00:00Z: sign with 8\nnext: waits"
+        );
+    }
 }

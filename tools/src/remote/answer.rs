@@ -18,6 +18,8 @@ pub(crate) struct Answer {
     pub(crate) etag: Option<String>,
     /// Whether a change is stored but not served yet.
     pub(crate) is_unserved: bool,
+    /// Why, where its zone cannot be published as it is.
+    pub(crate) refused: Option<String>,
     /// The `Link` header.
     link: Option<String>,
     /// The body.
@@ -33,7 +35,8 @@ impl Answer {
         };
         let served = field(HeaderName::from_static("petrel-served"));
         let is_unserved = served.is_some_and(|word| word == "no");
-        Answer { status: head.status.as_u16(), etag: field(ETAG), is_unserved, link: field(LINK), body }
+        let refused = field(HeaderName::from_static("petrel-refused"));
+        Answer { status: head.status.as_u16(), etag: field(ETAG), is_unserved, refused, link: field(LINK), body }
     }
 
     /// This answer, if it is a success.
@@ -133,7 +136,7 @@ mod tests {
     /// An answer.
     fn answer(status: u16, link: Option<&str>, body: &str) -> Answer {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        Answer { status, etag: None, is_unserved: false, link: link.map(str::to_owned), body }
+        Answer { status, etag: None, is_unserved: false, refused: None, link: link.map(str::to_owned), body }
     }
 
     #[test]
@@ -169,6 +172,14 @@ mod tests {
         }
         assert_eq!(answer(204, None, "").success().unwrap().json().unwrap(), Value::Null);
         assert_eq!(answer(200, None, "<html>").json().unwrap_err().exit_code(), 3);
+    }
+
+    #[test]
+    fn a_change_that_cannot_be_published_has_its_reason_with_it() {
+        let response = hyper::Response::builder().header("Petrel-Served", "no").header("Petrel-Refused", "no key");
+        let (head, ()) = response.body(()).unwrap().into_parts();
+        let answer = Answer::of(&head, Bytes::new());
+        assert_eq!((answer.is_unserved, answer.refused.as_deref()), (true, Some("no key")));
     }
 
     #[test]

@@ -99,6 +99,11 @@ fn rrsets_are_served_when_the_command_returns() {
     check(&up.ctl(&["domain", "show", "example.org"]), 0, "least TTL");
     check(&up.ctl(&["domain", "rm", "example.org"]), 0, "");
     check(&up.ctl(&["domain", "rm", "example.org"]), 1, "No Domain");
+    check(&up.ctl(&["domain", "deleted"]), 0, "example.org");
+    check(&up.ctl(&["domain", "revive", "Example.ORG."]), 0, "example.org");
+    check(&up.ctl(&["domain", "revive", "example.org"]), 1, "was not deleted, or the name is taken again");
+    check(&up.ctl(&["domain", "deleted"]), 0, "no deleted domains");
+    check(&up.ctl(&["domain", "rm", "example.org"]), 0, "");
     // The sample zone was compiled from a file.
     check(&up.ctl(&["domain", "add", "example.test"]), 1, "--replace-file-zone");
     assert!(answers(&up, "example.test.", [192, 0, 2, 10]));

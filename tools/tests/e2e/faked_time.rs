@@ -26,6 +26,7 @@ fn a_resolver_is_content_for_two_weeks_without_the_control_plane_and_three_after
         faked.resolver(&when).check_content(&when);
     }
     faked.set(&format!("+{}", 14 * DAY));
+    faked.reboot();
     faked.restart();
     faked.wait_for("signed 21 domains anew");
     // What is served when this returns has all that was published before.
@@ -108,13 +109,53 @@ fn a_clock_that_jumps_signs_nothing_until_it_is_right_or_accepted() {
     faked.resolver("@2038-02-02 00:00:00").check_content("2038");
 }
 
+/// A restart is no way to have a jump believed, unless the machine started anew as well and may have been off for so long.
+#[test]
+fn a_restart_believes_no_jump_that_the_process_before_did_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut faked = Faked::start(dir.path());
+    let month = format!("+{}", 30 * DAY);
+    let mut octet = 10;
+    check_doubt(&faked, &month, "has jumped ", &mut octet);
+    faked.restart();
+    check_doubt(&faked, &month, "has jumped ", &mut octet);
+    faked.set("+0");
+    faked.restart();
+    check_right(&faked, "+0", octet);
+    faked.set(&month);
+    faked.reboot();
+    faked.restart();
+    check_right(&faked, &month, octet);
+}
+
+/// The operator accepted a clock that was ahead, and then the right one.
+#[test]
+fn what_was_signed_by_a_clock_that_was_ahead_is_signed_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let faked = Faked::start(dir.path());
+    let ahead = format!("+{}", 2 * DAY);
+    let mut octet = 10;
+    check_doubt(&faked, &ahead, "has jumped ", &mut octet);
+    assert_eq!(faked.json(&["clock", "accept"])["trusted"], true);
+    // What this edit touches begins in the future.
+    check_right(&faked, &ahead, octet);
+    faked.json(&["domain", "add", "ahead.example"]);
+    faked.json(&["dnssec", "enable", "ahead.example"]);
+    faked.set("+0");
+    assert_eq!(faked.resolver("+0").ask("www.kept.example", 1).0, SERVFAIL, "the test can tell");
+    assert_eq!(faked.json(&["clock", "accept"])["trusted"], true);
+    faked.wait_for("signed 2 domains anew");
+    check_right(&faked, "+0", octet);
+    faked.resolver("+0").check_content("the right time");
+}
+
 /// A start with a clock that cannot be right signs nothing either, also what is new.
 #[test]
 fn a_start_long_after_the_mark_signs_nothing_until_the_clock_is_accepted() {
     let dir = tempfile::tempdir().unwrap();
     let mut faked = Faked::start(dir.path());
-    faked.stop();
     faked.set(&format!("+{}", 100 * DAY));
+    faked.reboot();
     faked.restart();
     let mut octet = 20;
     check_doubt(&faked, &format!("+{}", 100 * DAY), "ahead of when something was signed last", &mut octet);

@@ -151,16 +151,16 @@ impl Lab {
         wait("Unbound does not answer", || ask(UNBOUND, PARENT, Rtype::SOA).is_some());
     }
 
-    /// Has the parent publish the DS that a domain asks for, if it has others.
-    pub(crate) fn parent_follows(&mut self, domain: &str) {
-        let Some(cds) = ask(CHILD, domain, Rtype::CDS) else { return };
+    /// Has the parent publish the DS that a domain asks for, if it has others; whether it asks for any.
+    pub(crate) fn parent_follows(&mut self, domain: &str) -> bool {
+        let Some(cds) = ask(CHILD, domain, Rtype::CDS) else { return false };
         let mut wanted = rdatas(&cds, Rtype::CDS);
-        let Some(ds) = ask(KNOT, domain, Rtype::DS) else { return };
+        let Some(ds) = ask(KNOT, domain, Rtype::DS) else { return false };
         let mut there = rdatas(&ds, Rtype::DS);
         wanted.sort();
         there.sort();
         if wanted.is_empty() || wanted == there {
-            return;
+            return !wanted.is_empty();
         }
         let knotc = |words: &[&str]| {
             let config = self.dir.path().join("knot.conf");
@@ -177,6 +177,7 @@ impl Lab {
             knotc(&["zone-set", PARENT, &owner, "2", "DS", &tag, &algorithm, &digest, &hex(&rdata[4..])]);
         }
         knotc(&["zone-commit", PARENT]);
+        true
     }
 
     /// Runs `dnsctl` with words that must be taken; its JSON.

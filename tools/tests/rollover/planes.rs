@@ -14,7 +14,7 @@ const DNSCTL: &str = env!("CARGO_BIN_EXE_dnsctl");
 /// Where the data plane answers.
 pub(crate) const CHILD: &str = "127.0.0.3";
 /// Settings that make a rollover take seconds: all TTLs are one or two.
-const QUICK: [&str; 14] = [
+const QUICK: [&str; 16] = [
     "--keys-ttl",
     "2",
     "--propagation",
@@ -25,6 +25,8 @@ const QUICK: [&str; 14] = [
     "1",
     "--parent-resolver",
     "127.0.0.1:53",
+    "--parent-allow",
+    "127.0.0.0/8",
     "--minimum-ttl",
     "1",
     "--api",

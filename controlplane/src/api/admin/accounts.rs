@@ -45,7 +45,7 @@ struct View {
     limit_domains: Option<u32>,
     /// How many RRsets all its domains may have together.
     limit_rrsets: Option<u32>,
-    /// How many records all its domains may have together.
+    /// How many records all its domains may have together; one with several regions in `geo` counts once for each of them.
     limit_records: Option<u32>,
     /// How many bytes of RDATA and comments all its domains may have together.
     limit_bytes: Option<u32>,
@@ -57,7 +57,7 @@ struct View {
     domains: u64,
     /// How many RRsets all its domains have together.
     rrsets: u64,
-    /// How many records all its domains have together.
+    /// How many records all its domains have together; one with several regions in `geo` counts once for each of them.
     records: u64,
     /// How many bytes of RDATA and comments all its domains have together.
     bytes: u64,
@@ -98,7 +98,7 @@ struct AdminAccountBody {
     limit_domains: Option<u32>,
     /// How many RRsets all its domains may have together.
     limit_rrsets: Option<u32>,
-    /// How many records all its domains may have together.
+    /// How many records all its domains may have together; one with several regions in `geo` counts once for each of them.
     limit_records: Option<u32>,
     /// How many bytes of RDATA and comments all its domains may have together.
     limit_bytes: Option<u32>,

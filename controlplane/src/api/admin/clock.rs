@@ -12,6 +12,7 @@ use crate::clock::now_us;
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Operation, Route, Style, Success};
+use crate::store::Txn;
 use crate::value::Timestamp;
 
 /// The clock.
@@ -69,11 +70,18 @@ async fn show(app: Arc<Api>, _: Call<Api>) -> Result<Reply, Refusal> {
     Ok(Reply::json(200, &app.clock()))
 }
 
-/// POST. What was refused for the clock is tried again by the publisher, and what is due by the next look for old signatures.
+/// POST. What was refused for the clock is tried again by the publisher. What was signed by a clock that was ahead is not valid
+/// yet by this one, so it is due to be signed anew with what has become old.
 async fn accept(app: Arc<Api>, _: Call<Api>) -> Result<Reply, Refusal> {
     app.writable()?;
     let now = app.dnssec.clock().accept().map_err(|doubt| Refusal::detail(409, format!("{doubt}.")))?;
     warn!("the operator takes the clock for right: {}", Timestamp::from_micros(now.us()));
-    app.write(move |txn| Ok::<_, Refusal>(txn.set_clock_mark(now.us())?)).await?;
+    let anchor = app.dnssec.clock().anchor().map(|anchor| anchor.octets());
+    let note = move |txn: &Txn<'_>| {
+        txn.turn_back(now.us())?;
+        Ok::<_, Refusal>(txn.set_clock(now.us(), anchor.as_ref().map(<[u8; _]>::as_slice))?)
+    };
+    app.write(note).await?;
+    app.due.notify_one();
     Ok(Reply::json(200, &app.clock()))
 }

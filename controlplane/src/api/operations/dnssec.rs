@@ -8,15 +8,18 @@ use utoipa::ToSchema;
 use super::super::Api;
 use super::super::domains::{Key, object};
 use super::super::refusal::of_change;
+use super::super::rolling::Standing;
 use super::{field, keys};
 use crate::change;
 use crate::dnssec::DnssecError;
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
 use crate::keys::{Algorithm, Role};
+use crate::roll::{self, Due};
 use crate::store::Txn;
 use crate::store::domains::{Denial, Domain};
 use crate::store::keys::{NewKey, State};
+use crate::value::Timestamp;
 
 /// How a zone is signed, as clients see it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,6 +33,10 @@ pub(super) struct Signing {
     denial: &'static str,
     /// Its keys, with the DS records that its parent should have.
     keys: Vec<Key>,
+    /// Before when the parent should not have them: what caches may hold from when the zone was not signed would be bogus. Later if
+    /// the signed zone is not served yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ds_from: Option<String>,
     /// Where its CDS and CDNSKEY records are published a second time, for a parent that has no DS yet (RFC 9615).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     signals: Vec<String>,
@@ -70,8 +77,26 @@ impl Api {
             signed,
             denial: domain.denial.as_str(),
             keys: self.keys_of(domain)?,
+            ds_from: self.ds_from(domain)?,
             refused: self.publisher.refusal_of(&domain.name).or_else(doubt),
         })
+    }
+
+    /// From when the parent may have the first DS of a domain that was served without signatures; `None` once it may.
+    fn ds_from(&self, domain: &Domain) -> Result<Option<String>, Refusal> {
+        if domain.denial == Denial::Off {
+            return Ok(None);
+        }
+        let Standing { keys, waits, .. } = self.read(|reader| self.standing(reader, domain.clone()))?;
+        let keys: Vec<roll::Key> = keys.iter().filter_map(roll::Key::of).collect();
+        if !roll::is_first(&keys) {
+            return Ok(None);
+        }
+        let from = roll::waits_of(&keys, &waits).into_iter().find_map(|wait| match wait.due {
+            Due::At(at_us) => Some(Timestamp::from_micros(at_us).to_string()),
+            Due::Seen(_) | Due::Gone(_) => None,
+        });
+        Ok(from)
     }
 
     /// Has a zone signed, or not, and answers with how it is then.
@@ -114,7 +139,7 @@ impl Api {
 
     /// Makes sure that nobody depends on the signatures of a domain: whoever has a DS of it takes it for bogus without them.
     async fn is_not_trusted(&self, domain: &Domain) -> Result<(), Refusal> {
-        let still = match self.parent_ds(&domain.name).await {
+        let still = match self.parent_ds(domain).await? {
             Some(Ok(parent)) => !parent.is_complete || parent.sets.iter().any(|set| !set.is_empty()),
             Some(Err(cause)) => {
                 let text = format!(

@@ -145,6 +145,10 @@ fn take_over(
         let mut before = HashSet::new();
         let mut after: HashSet<String> = targets.iter().map(|target| target.subname.clone()).collect();
         txn.each_rrset(domain.id, |rrset| {
+            // No zone file has what is disabled, so none can mean to take it away.
+            if rrset.enabled().next().is_none() {
+                return Ok(());
+            }
             if stays(&rrset.subname, rrset.rtype) {
                 after.insert(String::new());
             }

@@ -200,7 +200,11 @@ impl KeyView {
     /// How a key is shown.
     fn of(domain: &Domain, stored: &StoredKey) -> Option<KeyView> {
         let shown = dnssec::shown_key(&domain.name, stored)?;
-        let duties = roll::duties(stored.key.state, shown.role?);
+        // Without signing no key does anything, whatever it does when that begins.
+        let duties = match domain.denial {
+            Denial::Off => roll::Duties::default(),
+            _ => roll::duties(stored.key.state, shown.role?),
+        };
         let text = |us: i64| Timestamp::from_micros(us).to_string();
         Some(KeyView {
             tag: stored.key.tag,
@@ -226,18 +230,26 @@ impl Api {
         let rolling: Vec<roll::Key> = keys.iter().filter_map(roll::Key::of).collect();
         let mut next: Vec<Next> = Vec::new();
         if let Some(ChangeId(change)) = rollover.change {
-            let what = format!("goes on once all data planes serve change {change}");
+            let what = match self.publisher.refusal_of(&domain.name) {
+                Some(cause) => format!("goes on once change {change} is served, which it is not, as {cause}"),
+                None => format!("goes on once all data planes serve change {change}"),
+            };
             next.push(Next { at: None, what });
         }
+        let parent = self.last_look(domain);
         next.extend(roll::waits_of(&rolling, &waits).into_iter().map(|wait| {
             let (at, what) = match wait.due {
                 Due::At(at_us) => (Some(Timestamp::from_micros(at_us).to_string()), wait.text),
-                Due::Seen(tag) => (None, format!("waits for the DS of key {tag} at the parent, to {}", wait.text)),
-                Due::Gone(tag) => (None, format!("waits until the parent has no DS of key {tag}, to {}", wait.text)),
+                Due::Seen(tag) => {
+                    (None, format!("waits for the DS of key {tag} at the parent, to {}; {parent}", wait.text))
+                }
+                Due::Gone(tag) => {
+                    (None, format!("waits until the parent has no DS of key {tag}, to {}; {parent}", wait.text))
+                }
             };
             Next { at, what }
         }));
-        let settings = self.settings.keys;
+        let settings = &self.settings.keys;
         let is_signed = domain.denial != Denial::Off;
         Ok(Keys {
             zone: domain.name.clone(),
@@ -258,11 +270,11 @@ impl Api {
     }
 
     /// What a look at the parent finds of the keys of a domain; `None` if there is nobody to ask.
-    async fn look_for_ds(&self, standing: &Standing) -> Option<Result<Vec<Seen>, Refusal>> {
-        let name = &standing.domain.name;
-        let parent = self.parent_ds(name).await?;
+    async fn look_for_ds(&self, standing: &Standing) -> Result<Option<Vec<Seen>>, Refusal> {
+        let domain = &standing.domain;
+        let Some(parent) = self.parent_ds(domain).await? else { return Ok(None) };
         let refused = |error| Refusal::conflict(&format!("the parent cannot be looked at: {error}."));
-        Some(parent.map(|parent| seen(name, &standing.keys, &parent)).map_err(refused))
+        parent.map(|parent| Some(seen(&domain.name, &standing.keys, &parent))).map_err(refused)
     }
 }
 
@@ -335,8 +347,8 @@ async fn ds_seen(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     };
     let key = standing.keys.iter().find(is_meant).ok_or_else(|| Refusal::field("tag", "The zone has no such key."))?;
     if body.get("force") != Some(&Value::Bool(true))
-        && let Some(found) = app.look_for_ds(&standing).await
-        && !found?.iter().any(|seen| seen.id == key.id && seen.sight == Sight::Everywhere)
+        && let Some(found) = app.look_for_ds(&standing).await?
+        && !found.iter().any(|seen| seen.id == key.id && seen.sight == Sight::Everywhere)
     {
         let text =
             format!("not all servers of the parent have the DS of key {}; force says that they do.", key.key.tag);

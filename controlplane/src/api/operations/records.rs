@@ -52,7 +52,8 @@ pub(super) struct View {
     /// Its share: of records with shares that a client could get, it gets one; 0 is none.
     weight: u32,
     /// The countries and continents that it is for, as `US`, `EU` or `continent:NA`, with commas; without, it is for those whom
-    /// no other record is for.
+    /// no other record is for. For each of them it counts as a record: against the quotas of the account, and among the 64 that
+    /// an RRset with weights or regions may have.
     geo: Option<String>,
     /// 1 if it is answered, else 0.
     enabled: u8,
@@ -75,7 +76,7 @@ pub(super) struct NewRecord {
     ttl: Option<u32>,
     /// See the record.
     weight: Option<u32>,
-    /// See the record.
+    /// See the record: it counts once for each of these regions.
     geo: Option<String>,
     /// See the record.
     enabled: Option<bool>,
@@ -93,7 +94,7 @@ pub(super) struct ChangedRecord {
     ttl: Option<u32>,
     /// See the record.
     weight: Option<u32>,
-    /// See the record.
+    /// See the record: it counts once for each of these regions.
     geo: Option<String>,
     /// See the record.
     enabled: Option<bool>,

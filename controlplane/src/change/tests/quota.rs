@@ -152,6 +152,47 @@ fn t_g7_comments_are_bytes_of_the_account() {
 }
 
 #[test]
+fn t_g7_what_is_compiled_many_times_is_charged_so_often() {
+    let mut bench = Bench::new();
+    let before = usage(&bench);
+    let rows = |rows: &[(u8, &str, bool)]| {
+        let record = |(octet, geo, enabled): &(u8, &str, bool)| Record {
+            weight: Some(1),
+            geo: (!geo.is_empty()).then(|| (*geo).to_owned()),
+            enabled: *enabled,
+            ..Record::new(format!("192.0.2.{octet}"), vec![192, 0, 2, *octet])
+        };
+        let records: Vec<Record> = rows.iter().map(record).collect();
+        let target = Target { subname: "a".into(), rtype: Rtype::A, state: Some((60, records)) };
+        Edits::Targets { kind: "edit", undoes: None, note: None, targets: vec![target], soa: None }
+    };
+    // Four rows of sixteen countries each are 64 answers that are signed apart.
+    let many = "US,DE,FR,GB,IT,ES,PT,NL,BE,LU,CH,AT,PL,CZ,SK,HU";
+    let four: Vec<(u8, &str, bool)> = (1..=4).map(|octet| (octet, many, true)).collect();
+    let records = u32::try_from(before.records).unwrap();
+    allow(&bench, Quotas { records: Some(records + 63), ..Quotas::default() });
+    let refused = said(bench.commit(rows(&four)));
+    assert!(
+        refused.starts_with("Record limit exceeded: the account has 2 of 65 records, and this adds 64."),
+        "{refused}"
+    );
+    check_counters(&bench);
+    allow(&bench, Quotas { records: Some(records + 64), ..Quotas::default() });
+    bench.commit(rows(&four)).unwrap();
+    assert_eq!((usage(&bench).records, usage(&bench).bytes), (before.records + 64, before.bytes + 64 * 4));
+    check_counters(&bench);
+    let refused = bench.edit(Verb::Put, &["b A 60 192.0.2.1"]);
+    assert!(said(refused).starts_with("Record limit exceeded: the account has 66 of 66 records, and this adds 1."));
+    // Disabled ones count as well, so that whoever enables one is not refused; without regions one is one.
+    bench.commit(rows(&[(1, "US,DE", false), (2, "", true), (5, "EU", true)])).unwrap();
+    check_counters(&bench);
+    assert_eq!(usage(&bench).records, before.records + 2 + 16 + 1, "places stay where a write names none");
+    bench.edit(Verb::Put, &["a A 60 :"]).unwrap();
+    assert_eq!(usage(&bench), before);
+    check_counters(&bench);
+}
+
+#[test]
 fn t_g7_tenants_have_quotas_from_the_start_and_the_operator_has_none() {
     let bench = Bench::new();
     let quotas = |class| {

@@ -13,6 +13,7 @@ mod nsec;
 mod nsec3;
 pub(crate) mod rdata;
 mod signatures;
+mod splice;
 mod threads;
 pub(crate) mod zonemd;
 

@@ -22,7 +22,7 @@ const ALGORITHM_SHA1: u8 = 1;
 const ITERATIONS_MAX: u16 = 150;
 
 /// A hashed name.
-type Hash = [u8; 20];
+pub(super) type Hash = [u8; 20];
 
 /// One NSEC3 record of a chain. Its RDATA is read again where it is needed: a large zone has as many links as names.
 struct Link<'z> {
@@ -113,7 +113,7 @@ fn chains<'z>(signed: &Signed<'z>, findings: &mut Findings) -> Vec<Chain<'z>> {
 }
 
 /// The hash that an NSEC3 owner is; `None` if it is none.
-fn hash_of(owner: NameRef<'_>, apex: NameRef<'_>) -> Option<Hash> {
+pub(super) fn hash_of(owner: NameRef<'_>, apex: NameRef<'_>) -> Option<Hash> {
     if owner.parent() != Some(apex) {
         return None;
     }
@@ -330,7 +330,7 @@ impl Chain<'_> {
 }
 
 /// Whether a hash lies between two others that follow each other in the circle of hashes.
-fn is_between(from: &Hash, hash: &[u8], to: &Hash) -> bool {
+pub(super) fn is_between(from: &Hash, hash: &[u8], to: &Hash) -> bool {
     let (is_after, is_before) = (hash > &from[..], hash < &to[..]);
     hash.len() == from.len() && if from < to { is_after && is_before } else { is_after || is_before }
 }

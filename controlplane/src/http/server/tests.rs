@@ -119,7 +119,7 @@ fn other_origins_may_ask_and_read_what_they_need() {
             401,
             &[
                 "access-control-allow-origin: *\r\n",
-                "access-control-expose-headers: Link, Retry-After, ETag, Petrel-Change, Petrel-Served\r\n",
+                "access-control-expose-headers: Link, Retry-After, ETag, Petrel-Change, Petrel-Served, Petrel-Refused\r\n",
             ],
         ),
     ]);

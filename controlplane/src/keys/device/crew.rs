@@ -4,25 +4,23 @@
 //! device is looked for anew: what came back after it was away is another session, with other handles, and some modules
 //! notice only then that anything came back. Invariant: a module is loaded once and stays.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{self, Receiver, Sender};
+use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
-use cryptoki::object::ObjectHandle;
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
-use super::session::{self, Failure, said};
-use super::{DeviceError, DeviceSettings, Health, Job, KeyNumber, rest};
+use super::session::{Failure, Hands, said};
+use super::{DeviceError, DeviceSettings, Health, Job, Task, rest};
 
 /// How many signatures are made at once.
 const SESSION_COUNT: usize = 4;
@@ -44,7 +42,7 @@ pub(super) fn keep(settings: &DeviceSettings, jobs: &Receiver<Job>, health: &Hea
             warn!("the device that keeps keys failed, and is looked for anew: {cause}");
             continue;
         }
-        if health.set(Some(cause.clone())) {
+        if health.lost(cause.clone()) {
             warn!("signed zones cannot change: the device that keeps their keys cannot be used: {cause}");
         }
         if !rest(jobs, RETRY, &cause) {
@@ -96,16 +94,15 @@ impl Keeper<'_> {
         for _ in 1..SESSION_COUNT {
             sessions.push(open()?);
         }
-        if self.health.set(None) {
+        if self.health.found() {
             info!("the device that keeps keys is there");
         }
-        let (over, ending) = channel::bounded(0);
-        let crew = Crew { over: Mutex::new(Some(over)), cause: Mutex::default(), begun: Instant::now() };
+        let (crew, ending) = Crew::new();
         let (jobs, health) = (self.jobs, self.health);
         thread::scope(|scope| {
             for session in sessions {
                 let (crew, ending) = (&crew, ending.clone());
-                scope.spawn(move || crew.work(&session, jobs, &ending, health));
+                scope.spawn(move || crew.work(&mut Hands::new(session), jobs, &ending, health));
             }
         });
         match crew.cause.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -140,8 +137,14 @@ impl Keeper<'_> {
     }
 }
 
+/// Whoever does what a device is asked for.
+pub(super) trait Work {
+    /// Does it.
+    fn work(&mut self, task: &Task) -> Result<Vec<u8>, Failure>;
+}
+
 /// What the threads share.
-struct Crew {
+pub(super) struct Crew {
     /// Dropped when one of them gives up, so that all do.
     over: Mutex<Option<Sender<()>>>,
     /// Why that one did.
@@ -151,45 +154,82 @@ struct Crew {
 }
 
 impl Crew {
+    /// A new one, and what tells that it gives up.
+    pub(super) fn new() -> (Crew, Receiver<()>) {
+        let (over, ending) = channel::bounded(0);
+        (Crew { over: Mutex::new(Some(over)), cause: Mutex::default(), begun: Instant::now() }, ending)
+    }
+
     /// Does what is asked for, with one session.
-    fn work(&self, session: &Session, jobs: &Receiver<Job>, ending: &Receiver<()>, health: &Health) {
-        let mut handles: HashMap<KeyNumber, ObjectHandle> = HashMap::new();
+    pub(super) fn work(&self, hands: &mut impl Work, jobs: &Receiver<Job>, ending: &Receiver<()>, health: &Health) {
         loop {
             let job = crossbeam::select! {
                 recv(jobs) -> job => job,
                 recv(ending) -> _ => return,
             };
             let Ok(job) = job else { return };
-            let done = match &job {
-                Job::Sign(number, digest, _) => session::sign(session, &mut handles, *number, digest),
-                Job::Public(number, algorithm, _) => session::public(session, *number, *algorithm),
-                Job::Generate(number, label, algorithm, _) => session::generate(session, *number, label, *algorithm),
-                Job::Destroy(number, _) => session::destroy(session, *number),
+            let outcome = if job.to.is_none() {
+                self.probe(hands, &job.task, ending, health)
+            } else if job.asked.elapsed() > health.patience {
+                // Nobody waits for it any more, and a key that nobody waits for must not be made.
+                continue;
+            } else {
+                self.answer(hands, job, health)
             };
-            match done {
-                Ok(octets) => {
-                    job.answer(Ok(octets));
-                    // It may have taken so long that it was given up.
-                    if health.trouble().is_some() && health.set(None) {
-                        info!("the device answers again");
-                    }
-                }
-                Err(Failure::Job(error)) => {
-                    // A module may not have seen yet that its device is another one.
-                    let is_missing = matches!(error, DeviceError::NoKey(_)) && self.begun.elapsed() > MISSING_RETRY;
-                    let cause = error.to_string();
-                    job.answer(Err(error));
-                    if is_missing {
-                        return self.give_up(cause);
-                    }
-                }
-                Err(Failure::Session(error)) => {
-                    let cause = said(&error);
-                    job.answer(Err(DeviceError::Away(cause.clone())));
-                    return self.give_up(cause);
-                }
+            if let Err(cause) = outcome {
+                return self.give_up(cause);
             }
         }
+    }
+
+    /// Does one task and answers; why the device has to be looked for anew, if so.
+    fn answer(&self, hands: &mut impl Work, job: Job, health: &Health) -> Result<(), String> {
+        let made = match &job.task {
+            Task::Generate(number, ..) => Some(*number),
+            _ => None,
+        };
+        match measured(hands, &job.task, health) {
+            Ok(octets) => {
+                // Whoever asked has given up, and will never use it.
+                if !job.answer(Ok(octets))
+                    && let Some(number) = made
+                    && let Err(Failure::Session(error)) = measured(hands, &Task::Destroy(number), health)
+                {
+                    return Err(said(&error));
+                }
+                Ok(())
+            }
+            Err(Failure::Job(error)) => {
+                // A module may not have seen yet that its device is another one.
+                let is_missing = matches!(error, DeviceError::NoKey(_)) && self.begun.elapsed() > MISSING_RETRY;
+                let cause = error.to_string();
+                job.answer(Err(error));
+                if is_missing { Err(cause) } else { Ok(()) }
+            }
+            Err(Failure::Session(error)) => {
+                let cause = said(&error);
+                job.answer(Err(DeviceError::Away(cause.clone())));
+                Err(cause)
+            }
+        }
+    }
+
+    /// Repeats a task that was answered too late, until it is answered in time; a refusal is an answer.
+    fn probe(&self, hands: &mut impl Work, task: &Task, ending: &Receiver<()>, health: &Health) -> Result<(), String> {
+        while health.is_late() {
+            let begun = Instant::now();
+            if let Err(Failure::Session(error)) = measured(hands, task, health) {
+                return Err(said(&error));
+            }
+            if begun.elapsed() <= health.patience {
+                if health.in_time() {
+                    info!("the device that keeps keys answers in time again");
+                }
+            } else if ending.recv_timeout(health.patience) != Err(RecvTimeoutError::Timeout) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Has all threads end.
@@ -198,6 +238,14 @@ impl Crew {
         first.get_or_insert(cause);
         self.over.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
+}
+
+/// Does a task and counts it.
+fn measured(hands: &mut impl Work, task: &Task, health: &Health) -> Result<Vec<u8>, Failure> {
+    let begun = Instant::now();
+    let done = hands.work(task);
+    health.count(begun.elapsed(), done.is_ok());
+    done
 }
 
 /// The slot of the device with this label.

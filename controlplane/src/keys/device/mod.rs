@@ -2,18 +2,22 @@
 //!
 //! What PKCS #11 calls a token is a device here, since tokens are those of the API. A thread of its own holds the module, so
 //! that a device that hangs, or is taken away, holds up nobody for longer than [`PATIENCE`], and only once: from then on
-//! whoever asks is refused at once, until the thread has the device again. Invariants: a secret key leaves the device never,
+//! whoever asks is refused at once, until the thread has the device again, or it answers in time what it was too late with.
+//! That it answers late is no sign that it is well: whoever asked next would wait in vain too. Invariants: a secret key leaves the device never,
 //! and what is kept of it here is its number; the PIN is in no log, error and argument; a PIN that was refused is not tried
 //! again, for a device that counts would lock itself. OASIS PKCS #11 2.40.
 
 mod crew;
+#[cfg(test)]
+mod fake;
 mod session;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{self, Receiver, Sender};
 use ring::digest::{SHA256, SHA384, digest};
@@ -21,6 +25,9 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::{Algorithm, Dnskey, Role};
+
+#[cfg(test)]
+pub(crate) use fake::Fake;
 
 /// For how long an answer of the device is awaited.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -95,40 +102,126 @@ pub struct HeldKey {
     public: Vec<u8>,
 }
 
-/// What a device is asked for, and where its answer goes.
-enum Job {
+/// What a device is asked for.
+#[derive(Debug, Clone)]
+enum Task {
     /// A signature over a digest.
-    Sign(KeyNumber, Vec<u8>, Sender<Answer>),
+    Sign(KeyNumber, Vec<u8>),
     /// The public key of a key, as DNSKEY has it.
-    Public(KeyNumber, Algorithm, Sender<Answer>),
+    Public(KeyNumber, Algorithm),
     /// A new key with this number and label; the answer is its public key.
-    Generate(KeyNumber, String, Algorithm, Sender<Answer>),
-    /// The removal of a key that was never used.
-    Destroy(KeyNumber, Sender<Answer>),
+    Generate(KeyNumber, String, Algorithm),
+    /// The removal of a key that is of no use any more.
+    Destroy(KeyNumber),
+}
+
+/// A task for a device, and where its answer goes.
+struct Job {
+    /// The task.
+    task: Task,
+    /// Since when an answer is awaited.
+    asked: Instant,
+    /// Where it goes; `None` if it shall only show whether the device answers in time.
+    to: Option<Sender<Answer>>,
 }
 
 /// What a device gives.
 type Answer = Result<Vec<u8>, DeviceError>;
 
-/// Whether a device can be used.
-#[derive(Debug, Default)]
+/// Why a device cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Trouble {
+    /// It cannot be reached, for this reason. Whoever looks for it says so, and when that is over.
+    Away(String),
+    /// It did not answer in time. Whoever waited says so, and a task that is answered in time, that it is over.
+    Late,
+}
+
+/// Whether a device can be used, and what it has done.
+#[derive(Debug)]
 struct Health {
+    /// For how long an answer is awaited.
+    patience: Duration,
     /// Why not, if not.
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<Trouble>>,
+    /// How many tasks it was given.
+    operations: AtomicU64,
+    /// How many of them failed, or were answered too late.
+    failures: AtomicU64,
+    /// How long they took, in microseconds.
+    busy_us: AtomicU64,
+}
+
+/// What a device has done since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceCounts {
+    /// How many tasks it was given: signatures, keys that were looked for, made and removed.
+    pub operations: u64,
+    /// How many of them failed, or were answered too late.
+    pub failures: u64,
+    /// How long they took, in microseconds.
+    pub busy_us: u64,
 }
 
 impl Health {
-    /// Why the device cannot be used, if so.
-    fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Of a device that nothing is known of yet.
+    fn new(patience: Duration) -> Health {
+        let count = AtomicU64::default;
+        Health { patience, trouble: Mutex::default(), operations: count(), failures: count(), busy_us: count() }
     }
 
-    /// Notes that it can be used, or why not; whether that is news.
-    fn set(&self, trouble: Option<String>) -> bool {
+    /// Why the device cannot be used, if so.
+    fn trouble(&self) -> Option<String> {
+        let known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().map(|trouble| match trouble {
+            Trouble::Away(cause) => cause.clone(),
+            Trouble::Late => self.too_late(),
+        })
+    }
+
+    /// What is said of a device that does not answer in time.
+    fn too_late(&self) -> String {
+        format!("it does not answer within {:?}", self.patience)
+    }
+
+    /// Notes that it cannot be reached; whether that is news.
+    fn lost(&self, cause: String) -> bool {
+        let after = Some(Trouble::Away(cause));
         let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = *known != trouble;
-        *known = trouble;
+        let is_news = *known != after;
+        *known = after;
         is_news
+    }
+
+    /// Notes that it is there anew; whether that is news.
+    fn found(&self) -> bool {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+
+    /// Notes that it did not answer in time; whether nothing was known against it.
+    fn late(&self) -> bool {
+        let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = known.is_none();
+        known.get_or_insert(Trouble::Late);
+        is_news
+    }
+
+    /// Whether it is only late.
+    fn is_late(&self) -> bool {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) == Some(Trouble::Late)
+    }
+
+    /// Notes that it answers in time again; whether that is news. One that cannot be reached has to be found.
+    fn in_time(&self) -> bool {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take_if(|known| *known == Trouble::Late).is_some()
+    }
+
+    /// Counts a task.
+    fn count(&self, taken: Duration, is_good: bool) {
+        let is_good = is_good && taken <= self.patience;
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        self.failures.fetch_add(u64::from(!is_good), Ordering::Relaxed);
+        self.busy_us.fetch_add(u64::try_from(taken.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
 
@@ -139,7 +232,7 @@ impl Device {
     /// If no thread can be started.
     pub fn start(settings: DeviceSettings) -> std::io::Result<Device> {
         let (jobs, inbox) = channel::unbounded();
-        let health = Arc::<Health>::default();
+        let health = Arc::new(Health::new(PATIENCE));
         let known = Arc::clone(&health);
         thread::Builder::new().name("device".into()).spawn(move || crew::keep(&settings, &inbox, &known))?;
         Ok(Device { jobs, health })
@@ -151,6 +244,14 @@ impl Device {
         self.health.trouble()
     }
 
+    /// What the device has done since the start.
+    #[must_use]
+    pub fn counts(&self) -> DeviceCounts {
+        let [operations, failures, busy_us] = [&self.health.operations, &self.health.failures, &self.health.busy_us]
+            .map(|count| count.load(Ordering::Relaxed));
+        DeviceCounts { operations, failures, busy_us }
+    }
+
     /// Makes a key in the device; `label` is for people who look into it.
     ///
     /// # Errors
@@ -158,7 +259,7 @@ impl Device {
     pub fn generate(self: &Arc<Device>, algorithm: Algorithm, label: &str) -> Result<HeldKey, DeviceError> {
         session::curve(algorithm).ok_or(DeviceError::Algorithm(algorithm))?;
         let number = KeyNumber(*Uuid::new_v4().as_bytes());
-        let public = self.ask(|answer| Job::Generate(number, label.to_owned(), algorithm, answer))?;
+        let public = self.ask(Task::Generate(number, label.to_owned(), algorithm))?;
         Ok(HeldKey { device: Arc::clone(self), number, algorithm, public })
     }
 
@@ -168,30 +269,38 @@ impl Device {
     /// [`DeviceError`].
     pub fn key(self: &Arc<Device>, number: KeyNumber, algorithm: Algorithm) -> Result<HeldKey, DeviceError> {
         session::curve(algorithm).ok_or(DeviceError::Algorithm(algorithm))?;
-        let public = self.ask(|answer| Job::Public(number, algorithm, answer))?;
+        let public = self.ask(Task::Public(number, algorithm))?;
         Ok(HeldKey { device: Arc::clone(self), number, algorithm, public })
     }
 
-    /// Removes a key that came to no use.
+    /// Removes a key that is of no use any more.
     ///
     /// # Errors
     /// [`DeviceError`].
     pub fn destroy(&self, number: KeyNumber) -> Result<(), DeviceError> {
-        self.ask(|answer| Job::Destroy(number, answer)).map(drop)
+        self.ask(Task::Destroy(number)).map(drop)
     }
 
     /// Asks, and waits for the answer.
-    fn ask(&self, job: impl FnOnce(Sender<Answer>) -> Job) -> Answer {
+    fn ask(&self, task: Task) -> Answer {
         if let Some(cause) = self.trouble() {
             return Err(DeviceError::Away(cause));
         }
         let (answer, answered) = channel::bounded(1);
         let gone = |cause: &str| DeviceError::Away(cause.to_owned());
-        self.jobs.send(job(answer)).map_err(|_| gone("its thread has ended"))?;
-        answered.recv_timeout(PATIENCE).unwrap_or_else(|_| {
-            let cause = format!("it does not answer within {} seconds", PATIENCE.as_secs());
-            if self.health.set(Some(cause.clone())) {
+        // What is too late shows with the same task when that is over; a key is not made for that, but looked for.
+        let probe = match &task {
+            Task::Generate(number, _, algorithm) => Task::Public(*number, *algorithm),
+            Task::Destroy(number) => Task::Public(*number, Algorithm::EcdsaP256Sha256),
+            other => other.clone(),
+        };
+        let job = |task, to| Job { task, asked: Instant::now(), to };
+        self.jobs.send(job(task, Some(answer))).map_err(|_| gone("its thread has ended"))?;
+        answered.recv_timeout(self.health.patience).unwrap_or_else(|_| {
+            let cause = self.health.too_late();
+            if self.health.late() {
                 warn!("signed zones cannot change: the device that keeps their keys cannot be used: {cause}");
+                self.jobs.send(job(probe, None)).map_err(|_| gone("its thread has ended"))?;
             }
             Err(DeviceError::Away(cause))
         })
@@ -199,10 +308,9 @@ impl Device {
 }
 
 impl Job {
-    /// Gives the answer to whoever waits for it; they may have given up.
-    fn answer(self, answer: Answer) {
-        let (Job::Sign(.., to) | Job::Public(.., to) | Job::Generate(.., to) | Job::Destroy(_, to)) = self;
-        to.send(answer).ok();
+    /// Gives the answer to whoever waits for it; whether they still do.
+    fn answer(self, answer: Answer) -> bool {
+        self.to.is_none_or(|to| to.send(answer).is_ok())
     }
 }
 
@@ -215,7 +323,7 @@ impl HeldKey {
         let hash = if self.algorithm == Algorithm::EcdsaP384Sha384 { &SHA384 } else { &SHA256 };
         // Made here, since not every device does, and so that long messages need not go there.
         let digest = digest(hash, message).as_ref().to_vec();
-        self.device.ask(|answer| Job::Sign(self.number, digest, answer))
+        self.device.ask(Task::Sign(self.number, digest))
     }
 
     /// Under which number the device has it.
@@ -273,12 +381,88 @@ impl fmt::Debug for Device {
 
 /// Waits for a while, or until a device is of no use any more; what is asked for meanwhile is refused. Whether to go on.
 fn rest(jobs: &Receiver<Job>, pause: Duration, cause: &str) -> bool {
-    let end = std::time::Instant::now() + pause;
+    let end = Instant::now() + pause;
     loop {
         match jobs.recv_deadline(end) {
-            Ok(job) => job.answer(Err(DeviceError::Away(cause.to_owned()))),
+            Ok(job) => drop(job.answer(Err(DeviceError::Away(cause.to_owned())))),
             Err(channel::RecvTimeoutError::Timeout) => return true,
             Err(channel::RecvTimeoutError::Disconnected) => return false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long an answer is awaited here.
+    const PATIENCE: Duration = Duration::from_millis(100);
+
+    /// Asks again and again until the answer is good.
+    fn until(what: &str, mut ask: impl FnMut() -> bool) {
+        let end = Instant::now() + Duration::from_secs(30);
+        while !ask() {
+            assert!(Instant::now() < end, "{what}");
+            thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn what_is_late_stays_in_trouble_until_it_answers_in_time() {
+        let (device, fake) = Fake::start(PATIENCE);
+        let device = Arc::new(device);
+        let key = device.generate(Algorithm::EcdsaP256Sha256, "x").unwrap();
+        key.sign(b"in time").unwrap();
+        fake.delay(3 * PATIENCE);
+        assert!(key.sign(b"too late").unwrap_err().to_string().contains("does not answer"));
+        let before = fake.done();
+        // Late answers come, and each asks for another one.
+        for late in 1..4 {
+            until("it goes on", || fake.done() >= before + late);
+            assert!(device.trouble().is_some(), "a late answer is no good sign");
+        }
+        let begun = Instant::now();
+        key.sign(b"at once").unwrap_err();
+        assert!(begun.elapsed() < PATIENCE, "nobody waits any more");
+        assert!(device.counts().failures >= 3);
+        fake.delay(Duration::ZERO);
+        until("it is well again", || device.trouble().is_none());
+        key.sign(b"in time").unwrap();
+    }
+
+    #[test]
+    fn an_answer_in_time_ends_the_trouble_also_if_it_is_a_refusal() {
+        let (device, fake) = Fake::start(PATIENCE);
+        let (device, number) = (Arc::new(device), KeyNumber([7; 16]));
+        fake.delay(3 * PATIENCE);
+        assert!(matches!(device.key(number, Algorithm::EcdsaP256Sha256), Err(DeviceError::Away(_))));
+        assert!(device.trouble().is_some());
+        fake.delay(Duration::ZERO);
+        until("it is well again", || device.trouble().is_none());
+        assert_eq!(device.key(number, Algorithm::EcdsaP256Sha256).unwrap_err(), DeviceError::NoKey(number));
+    }
+
+    #[test]
+    fn a_key_that_nobody_waited_for_does_not_stay() {
+        let (device, fake) = Fake::start(PATIENCE);
+        let device = Arc::new(device);
+        device.generate(Algorithm::EcdsaP256Sha256, "kept").unwrap();
+        fake.delay(2 * PATIENCE);
+        device.generate(Algorithm::EcdsaP256Sha256, "late").unwrap_err();
+        fake.delay(Duration::ZERO);
+        until("it is well again", || device.trouble().is_none());
+        until("it is destroyed", || fake.done() >= 3 && fake.keys() == 1);
+    }
+
+    #[test]
+    fn what_is_away_is_not_there_because_something_was_in_time() {
+        let health = Health::new(PATIENCE);
+        assert!(health.lost("unplugged".into()) && !health.lost("unplugged".into()));
+        assert!(!health.late() && !health.in_time());
+        assert_eq!(health.trouble().unwrap(), "unplugged");
+        assert!(health.found() && health.late() && !health.late());
+        assert!(health.is_late() && health.in_time() && !health.in_time());
+        assert!(health.late() && health.lost("unplugged".into()) && health.found());
+        assert_eq!(health.trouble(), None);
     }
 }

@@ -9,7 +9,8 @@ use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 
-use super::{DeviceError, KeyNumber};
+use super::crew::Work;
+use super::{DeviceError, KeyNumber, Task};
 use crate::keys::Algorithm;
 
 /// How many handles are remembered before all are forgotten.
@@ -28,6 +29,36 @@ pub(super) enum Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         Failure::Session(error)
+    }
+}
+
+/// A session, and the keys that were found in it.
+pub(super) struct Hands {
+    /// The session.
+    session: Session,
+    /// Handles of keys that have signed.
+    handles: HashMap<KeyNumber, ObjectHandle>,
+}
+
+impl Hands {
+    /// With a session that is logged in.
+    pub(super) fn new(session: Session) -> Hands {
+        Hands { session, handles: HashMap::new() }
+    }
+}
+
+impl Work for Hands {
+    fn work(&mut self, task: &Task) -> Result<Vec<u8>, Failure> {
+        let session = &self.session;
+        match task {
+            Task::Sign(number, digest) => sign(session, &mut self.handles, *number, digest),
+            Task::Public(number, algorithm) => public(session, *number, *algorithm),
+            Task::Generate(number, label, algorithm) => generate(session, *number, label, *algorithm),
+            Task::Destroy(number) => {
+                self.handles.remove(number);
+                destroy(session, *number)
+            }
+        }
     }
 }
 
@@ -62,7 +93,7 @@ pub(super) fn said(error: &Error) -> String {
 }
 
 /// Signs a digest; both halves of the signature, one after the other.
-pub(super) fn sign(
+fn sign(
     session: &Session,
     handles: &mut HashMap<KeyNumber, ObjectHandle>,
     number: KeyNumber,
@@ -83,18 +114,13 @@ pub(super) fn sign(
 }
 
 /// The public key of a key, as DNSKEY has it.
-pub(super) fn public(session: &Session, number: KeyNumber, algorithm: Algorithm) -> Result<Vec<u8>, Failure> {
+fn public(session: &Session, number: KeyNumber, algorithm: Algorithm) -> Result<Vec<u8>, Failure> {
     let handle = find(session, number, ObjectClass::PUBLIC_KEY)?;
     point(session, handle, algorithm)
 }
 
 /// Makes a key; its public key, as DNSKEY has it.
-pub(super) fn generate(
-    session: &Session,
-    number: KeyNumber,
-    label: &str,
-    algorithm: Algorithm,
-) -> Result<Vec<u8>, Failure> {
+fn generate(session: &Session, number: KeyNumber, label: &str, algorithm: Algorithm) -> Result<Vec<u8>, Failure> {
     let curve = curve(algorithm).ok_or(Failure::Job(DeviceError::Algorithm(algorithm)))?;
     let both = [Attribute::Token(true), Attribute::Id(number.0.to_vec()), Attribute::Label(label.as_bytes().to_vec())];
     let public = [Attribute::Verify(true), Attribute::EcParams(curve.identifier.to_vec())];
@@ -113,7 +139,7 @@ pub(super) fn generate(
 }
 
 /// Removes a key.
-pub(super) fn destroy(session: &Session, number: KeyNumber) -> Result<Vec<u8>, Failure> {
+fn destroy(session: &Session, number: KeyNumber) -> Result<Vec<u8>, Failure> {
     for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
         session.destroy_object(find(session, number, class)?)?;
     }

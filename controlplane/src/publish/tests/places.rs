@@ -10,11 +10,15 @@ use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Record as ZoneRecord, Zone, ZoneBuilder};
 use snapshot::image::{RrsetBody, View};
 
+use super::super::served::ServedZone;
+use super::super::zone;
 use super::signed::wait;
 use super::*;
 use crate::check::dnssec::Verifier;
-use crate::check::dnssec::gate::Gate;
+use crate::check::dnssec::gate::{Before as _, Gate};
 use crate::geo::testing::mmdb;
+use crate::sign::{self, Before};
+use crate::store::StoreError;
 use crate::store::domains::Denial;
 use crate::store::rrsets::Record;
 
@@ -39,6 +43,20 @@ impl Bench {
             self.store.write_blocking(move |txn| commit(txn, change)).map_err(|refused| format!("{refused:?}"))?;
         }
         Ok(self.store.read(|reader| reader.head()).map(|head: crate::store::changes::Head| head.change).unwrap())
+    }
+
+    /// Sets so many RRsets of so many records with weights each: w0, w1 and so on.
+    fn set_weighted(&self, domain: DomainId, rrset_count: usize, record_count: u8) {
+        let record = |octet: u8| Record {
+            weight: Some(u32::from(octet)),
+            ..Record::new(format!("192.0.2.{octet}"), vec![192, 0, 2, octet])
+        };
+        let state = || Some((60, (1..=record_count).map(record).collect()));
+        let target = |at: usize| Target { subname: format!("w{at}"), rtype: Rtype::A, state: state() };
+        let targets = (0..rrset_count).map(target).collect();
+        let edits = Edits::Targets { kind: "edit", undoes: None, note: None, targets, soa: None };
+        let change = Change { actor: self.actor.clone(), domain, precondition: None, edits, dry_run: false };
+        self.store.write_blocking(move |txn| commit(txn, change)).unwrap();
     }
 
     /// What is in service.
@@ -176,6 +194,71 @@ fn every_alternative_of_a_signed_zone_validates_whole_and_in_overlays() {
         assert_eq!(bench.view().zones()[0].base.is_some(), filled > 0, "big zones have overlays");
         publisher.stop();
     }
+}
+
+#[test]
+fn alternatives_in_service_keep_their_signatures() {
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let publisher = bench.signing(&dnssec);
+    let (domain, _) = bench.create("p.test");
+    bench.set(domain, "elsewhere", "192.0.2.1");
+    bench.set_weighted(domain, 200, 3);
+    wait(&publisher, bench.sign(&dnssec, domain, "p.test", Denial::Nsec3));
+    assert_eq!(publisher.refusal_of("p.test"), None);
+    publisher.stop();
+
+    // Nothing is remembered: what is known is what is in service.
+    let apex: Name = "p.test.".parse().unwrap();
+    let directory = Directory::open(&bench.dir.path().join("snapshots")).unwrap();
+    let served = ServedZone::load(&directory, apex.as_ref()).unwrap().unwrap();
+    let sign = || {
+        bench.store.read(|reader| {
+            let row = reader.domain(domain)?.unwrap();
+            let zone = zone::read(reader, &row).unwrap();
+            let (_, signatory) = zone::signatory(reader, &row, Some(&dnssec)).unwrap().unwrap();
+            let jobs = NonZeroUsize::new(2).unwrap();
+            Ok::<_, StoreError>(signatory.with_plan(|plan| sign::sign(&zone, plan, &served, jobs)).unwrap())
+        })
+    };
+    let same = sign().unwrap();
+    // Each RRset, its NSEC3, and each alternative; what is at the apex, and elsewhere.
+    assert!(same.made == 0 && same.reused > 200 * (1 + 1 + 3), "{} and {}", same.made, same.reused);
+    let gate = Before::new(&served, apex.as_ref());
+    for (owner, rtype, choice) in same.zone.choices() {
+        for one in choice.alternatives() {
+            let own = one.zone.owner(owner).unwrap();
+            let rrsig = own.rrset(Rtype::RRSIG).unwrap().records().next().unwrap().rdata.to_vec();
+            assert!(gate.has_signature(owner, &own.rrset(rtype).unwrap(), &rrsig));
+            let other = [&rrsig[..rrsig.len() - 1], &[!rrsig[rrsig.len() - 1]]].concat();
+            assert!(!gate.has_signature(owner, &own.rrset(rtype).unwrap(), &other));
+        }
+    }
+    // The SOA and what changed.
+    bench.set(domain, "elsewhere", "192.0.2.2");
+    assert_eq!(sign().unwrap().made, 2);
+    // One of three: the RRset, and its alternative.
+    bench.set_rows(domain, "w7", &[(1, 1, "", true), (2, 2, "", true), (9, 3, "", true)]).unwrap();
+    assert_eq!(sign().unwrap().made, 2 + 2);
+}
+
+#[test]
+fn many_alternatives_of_few_rrsets_are_signed_beside_the_publishing() {
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let publisher = bench.signing(&dnssec);
+    let (domain, _) = bench.create("p.test");
+    bench.set_weighted(domain, 33, 64);
+    assert_eq!(bench.store.read(|reader| reader.alternative_count(domain)).unwrap(), 33 * 64);
+    let change = bench.sign(&dnssec, domain, "p.test", Denial::Nsec);
+    // It is held until a thread has signed it.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while signature_count(&bench.view()) < 33 * 64 {
+        assert!(Instant::now() < deadline && publisher.refusal_of("p.test").is_none());
+        std::thread::yield_now();
+    }
+    wait(&publisher, change);
+    publisher.stop();
 }
 
 #[test]

@@ -143,6 +143,7 @@ CREATE INDEX records_rrset ON records (rrset);
 -- DNSSEC keys: the public part is what DNSKEY has, the secret is sealed with a key that is not in this file. What a key
 -- does follows from its role and its state; `since` is when the state came to be served. `ds_seen` is since when all servers
 -- of the parent have its DS, `ds_gone` since when none has, `ds_ttl` the greatest TTL in seconds that its DS was seen with.
+-- `look` is when it is looked at again whether a key in use is old.
 CREATE TABLE keys (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
     domain    INTEGER NOT NULL,
@@ -159,13 +160,16 @@ CREATE TABLE keys (
     ds_gone   INTEGER,
     ds_ttl    INTEGER CHECK (ds_ttl >= 0),
     created   INTEGER NOT NULL,
+    look      INTEGER NOT NULL,
     UNIQUE (domain, tag),
     FOREIGN KEY (domain, account) REFERENCES domains (id, account) ON DELETE CASCADE
 ) STRICT;
-CREATE INDEX keys_active ON keys (role, since) WHERE state = 'active';
+CREATE INDEX keys_active ON keys (role, look, id) WHERE state = 'active';
 
 -- Rollovers of keys: `next` is when a domain's keys are looked at again, NULL if nothing is under way; `change` is the last
--- step until it is served. After so many seconds keys are rolled by themselves; NULL: as the server says, 0: never.
+-- step until it is served. After so many seconds keys are rolled by themselves; NULL: as the server says, 0: never. Caches may
+-- have records with a TTL of `ttl_max` seconds that the zone has no longer: until `ttl_until`, and while the change that took
+-- the last of them away is not published, which is `ttl_change` then.
 CREATE TABLE rollovers (
     domain   INTEGER PRIMARY KEY,
     account  INTEGER NOT NULL,
@@ -173,9 +177,12 @@ CREATE TABLE rollovers (
     change   INTEGER,
     zsk_secs INTEGER CHECK (zsk_secs >= 0),
     ksk_secs INTEGER CHECK (ksk_secs >= 0),
+    ttl_max    INTEGER NOT NULL DEFAULT 0 CHECK (ttl_max >= 0),
+    ttl_change INTEGER,
+    ttl_until  INTEGER NOT NULL DEFAULT 0,
     FOREIGN KEY (domain, account) REFERENCES domains (id, account) ON DELETE CASCADE
 ) STRICT;
-CREATE INDEX rollovers_next ON rollovers (next) WHERE next IS NOT NULL;
+CREATE INDEX rollovers_next ON rollovers (next, domain) WHERE next IS NOT NULL;
 
 -- The keys of domains that were deleted, by the change-set of the deletion: what is taken back has the same DS records.
 CREATE TABLE released_keys (
@@ -216,6 +223,8 @@ CREATE TABLE change_sets (
 ) STRICT;
 CREATE INDEX change_sets_domain ON change_sets (domain, id);
 CREATE INDEX change_sets_account ON change_sets (account, id);
+CREATE INDEX change_sets_deletions ON change_sets (account, id) WHERE kind = 'delete';
+CREATE INDEX change_sets_deleted ON change_sets (account, name, id) WHERE kind = 'delete';
 
 -- What is committed and not yet in a published generation: `nodes` are the owners' sort keys, NULL for the whole zone.
 CREATE TABLE outbox (

@@ -57,7 +57,10 @@ fn every_address_is_in_one_prefix() {
     assert_eq!(find(&bytes, "0.0.0.0"), "default /8");
     assert_eq!(find(&bytes, "255.255.255.255"), "default /3");
     assert_eq!(find(&bytes, "198.51.100.127"), "default /25");
-    assert_eq!(find(&bytes, "::ffff:198.51.100.200"), "DE /25");
+    assert_eq!(find(&bytes, "::ffff:198.51.100.200"), "DE /121", "in bits of what was asked for");
+    assert_eq!(find(&bytes, "::ffff:1.0.0.7"), "AU /119");
+    assert_eq!(find(&bytes, "::1"), "default /81", "what stands for IPv4 is elsewhere");
+    assert_eq!(find(&bytes, "64:ff9b::1"), "default /10");
     assert_eq!(find(&bytes, "2001:db8:ffff::1"), "US /32");
     assert_eq!(find(&bytes, "2001:db9::ffff"), "FR /64");
     assert_eq!(find(&bytes, "ffff::"), "default /1");

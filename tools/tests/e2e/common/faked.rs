@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use controlplane::store::{Store, StoreError, Txn};
+
 use super::plane::{Plane, follow};
 use super::tool::{DNSCTL, Ended, run};
 
@@ -85,7 +87,7 @@ impl Faked {
         faked.restart();
         faked.json(&["domain", "add", "kept.example"]);
         faked.json(&["domain", "add", "plain.example"]);
-        faked.json(&["dnssec", "enable", "kept.example"]);
+        faked.json(&["dnssec", "disable", "plain.example"]);
         faked.ds = faked.json(&["dnssec", "ds", "kept.example"])["ds"][0].as_str().unwrap().to_owned();
         faked.plane = Some(Plane::start(dir));
         let is_attached = |faked: &Faked| faked.json_of(&["doctor"])["planes"][0]["attached"] == true;
@@ -111,12 +113,23 @@ impl Faked {
         }
     }
 
+    /// Has the control plane that is started next not know that the machine was up since the one before.
+    pub(crate) fn reboot(&mut self) {
+        self.stop();
+        let store = Store::open(&self.dir.join("state")).unwrap();
+        let forget = |txn: &Txn<'_>| {
+            let mark_us = txn.clock_mark()?.expect("a time was believed");
+            txn.set_clock(mark_us, Some(&[]))
+        };
+        store.write_blocking::<_, StoreError>(forget).unwrap();
+    }
+
     /// Starts the control plane anew, at the time that was set.
     pub(crate) fn restart(&mut self) {
         self.stop();
         let mut command = Command::new(DNSCTL);
         command.args(["__controlplane", "--parent", &std::process::id().to_string(), "--api", "127.0.0.1:0"]);
-        command.args(["--dnssec", "off", "--minimum-ttl", "60", "--snapshots"]).arg(&self.dir);
+        command.args(["--minimum-ttl", "60", "--snapshots"]).arg(&self.dir);
         let script = self.dir.join("alarm");
         std::fs::write(&script, "cat >\"$0.$PETREL_ALARM.new\" && mv \"$0.$PETREL_ALARM.new\" \"$0.$PETREL_ALARM\"\n")
             .unwrap();
@@ -151,11 +164,13 @@ impl Faked {
         }
     }
 
-    /// Sets the A record of a name of a domain; whether it is served.
+    /// Sets the A record of a name of a domain; whether it is served. If not, that is said with the reason.
     pub(crate) fn write(&self, domain: &str, subname: &str, address: &str) -> bool {
         let ended = self.ctl(&["rrset", "set", domain, subname, "A", address, "--ttl", "60"]);
-        assert_eq!(ended.code, 0, "{ended:?}");
-        !ended.err.contains("no data plane serves it yet")
+        let is_served = ended.code == 0 && !ended.err.contains("no data plane serves it yet");
+        let is_refused = ended.code == 1 && ended.err.contains("cannot be published as it is");
+        assert_ne!(is_served, is_refused, "{ended:?}");
+        is_served
     }
 
     /// Runs `dnsctl` as the operator.

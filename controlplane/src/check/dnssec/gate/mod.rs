@@ -8,15 +8,17 @@
 //! signature of each algorithm, and no signature that is not good; each is valid at the given time and so long after it as
 //! is asked for.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroUsize;
 
 use snapshot::dns::name::{Name, NameRef};
+use snapshot::dns::nsec3::HASH_LEN;
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Rrset, Zone};
 
 use super::signatures::Tally;
-use super::{Measure, Scope, Signed, Standard, Verifier, judge, serial_time, zonemd};
+use super::{Measure, Scope, Signed, Standard, Verifier, judge, serial_time, splice, zonemd};
 use crate::check::{Finding, Findings, Severity, distinct_count, line};
 
 /// How long signatures must stay valid at least if nobody says otherwise, 7 days: time to notice that nothing is signed
@@ -52,6 +54,27 @@ pub trait Before: Sync {
     fn has_signature(&self, owner: NameRef<'_>, rrset: &Rrset<'_>, rrsig: &[u8]) -> bool;
 }
 
+/// The NSEC3 chain that is in service, which is closed.
+pub trait ChainBefore {
+    /// Whether a hash has a record.
+    fn has(&self, hash: &[u8; HASH_LEN]) -> bool;
+
+    /// The hash behind another one, which need not be there: behind the last one comes the first.
+    fn after(&self, hash: &[u8; HASH_LEN]) -> [u8; HASH_LEN];
+
+    /// The hash before another one, likewise.
+    fn before(&self, hash: &[u8; HASH_LEN]) -> [u8; HASH_LEN];
+}
+
+/// What a part of a zone does to the NSEC3 chain that is in service.
+#[derive(Clone, Copy)]
+pub struct Splice<'s> {
+    /// That chain.
+    pub before: &'s dyn ChainBefore,
+    /// The hashes whose records go.
+    pub gone: &'s BTreeSet<[u8; HASH_LEN]>,
+}
+
 /// What is known of a zone that passed.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +102,7 @@ impl Gate<'_> {
     /// # Errors
     /// [`Refused`] with the rules that are broken.
     pub fn pass(&self, zone: &Zone) -> Result<Passed, Refused> {
-        self.judge(zone, Scope::Whole, None)
+        self.judge(zone, Scope::Whole, None, None)
     }
 
     /// As [`Gate::pass`], but signatures that were verified `before`, over the same octets and by the same key, are not
@@ -88,7 +111,7 @@ impl Gate<'_> {
     /// # Errors
     /// [`Refused`] with the rules that are broken.
     pub fn pass_since(&self, zone: &Zone, before: &dyn Before) -> Result<Passed, Refused> {
-        self.judge(zone, Scope::Whole, Some(before))
+        self.judge(zone, Scope::Whole, Some(before), None)
     }
 
     /// Lets the changed part of a zone pass whose other names are in service. `part` has, with all their records, the apex,
@@ -99,11 +122,26 @@ impl Gate<'_> {
     /// # Errors
     /// [`Refused`] with the rules that are broken.
     pub fn pass_part(&self, part: &Zone) -> Result<Passed, Refused> {
-        self.judge(part, Scope::Part, None)
+        self.judge(part, Scope::Part, None, None)
+    }
+
+    /// As [`Gate::pass_part`], for a part that changes an NSEC3 chain: it has the records before those that come and go as well.
+    /// The chain must be closed with it, and have all names above its owners.
+    ///
+    /// # Errors
+    /// [`Refused`] with the rules that are broken.
+    pub fn pass_splice(&self, part: &Zone, splice: &Splice<'_>) -> Result<Passed, Refused> {
+        self.judge(part, Scope::Part, None, Some(splice))
     }
 
     /// Applies the rules.
-    fn judge(&self, zone: &Zone, scope: Scope, before: Option<&dyn Before>) -> Result<Passed, Refused> {
+    fn judge(
+        &self,
+        zone: &Zone,
+        scope: Scope,
+        before: Option<&dyn Before>,
+        splice: Option<&Splice<'_>>,
+    ) -> Result<Passed, Refused> {
         let mut findings = Findings::strict();
         let measure = Measure {
             standard: Standard::Own { remaining_secs_min: self.remaining_secs_min },
@@ -119,6 +157,9 @@ impl Gate<'_> {
         let mut tally = Tally::default();
         if !signed.keys.is_empty() {
             tally = judge(&signed, &mut findings);
+        }
+        if let Some(splice) = splice {
+            splice::check(&signed, splice, &mut findings);
         }
         if scope == Scope::Whole {
             zonemd::check(zone, &mut findings);
@@ -198,5 +239,7 @@ impl std::error::Error for Refused {}
 
 #[cfg(test)]
 mod signed;
+#[cfg(test)]
+mod spliced;
 #[cfg(test)]
 mod tests;

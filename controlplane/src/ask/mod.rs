@@ -2,12 +2,16 @@
 //!
 //! A resolver alone cannot tell the delegation: what it answers for NS is the child's own, and what it has of DS may be old.
 //! So it is asked who serves the parent, and those servers are asked without recursion. Blocking, for threads that may.
-//! Invariant: whatever the answers are, it is over within the time that is given and after a bounded number of questions.
+//! Invariants: whatever the answers are, it is over within the time that is given and after a bounded number of questions; what
+//! the world says where its servers are leads to no address but public ones, and those that the operator allows.
+
+mod special;
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use snapshot::dns::class::Class;
 use snapshot::dns::message::{Flags, Message, Query, Rcode, Resource};
 use snapshot::dns::name::{Name, NameRef};
@@ -25,18 +29,39 @@ const ADDRESS_COUNT_MAX: usize = 4;
 const TRY_TIME: Duration = Duration::from_millis(1200);
 /// How many servers of a parent are asked for DS: the root zone has thirteen.
 const HOST_COUNT_MAX: usize = 16;
+/// How many addresses a look at a parent asks: thirteen servers have twenty-six.
+const ASKED_COUNT_MAX: usize = 32;
+/// The longest answer over TCP: DS and NS of one domain are a tenth of it.
+const TCP_LEN_MAX: usize = 16 << 10;
 /// How many names are tried on the way up to the parent's apex.
 const CLIMB_COUNT_MAX: usize = 16;
 /// The longest answer over UDP: what crosses every network unfragmented is shorter.
 const UDP_LEN_MAX: usize = 4096;
 
 /// Whom to ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Servers {
-    /// A resolver.
+    /// A resolver; wherever it is, the operator said so.
     pub resolver: SocketAddr,
     /// The port of name servers.
     pub authority_port: u16,
+    /// Networks whose addresses are asked although they are for special purposes.
+    pub allowed: Vec<IpNet>,
+}
+
+impl Servers {
+    /// Those addresses of a host that may be asked.
+    ///
+    /// # Errors
+    /// [`LookupError::Special`] if it has addresses, and none of them may.
+    pub fn reachable(&self, host: &Name, mut addrs: Vec<IpAddr>) -> Result<Vec<SocketAddr>, LookupError> {
+        let first = addrs.first().copied();
+        addrs.retain(|addr| special::is_public(*addr) || self.allowed.iter().any(|net| net.contains(addr)));
+        match first {
+            Some(addr) if addrs.is_empty() => Err(LookupError::Special { host: host.to_string(), addr }),
+            _ => Ok(addrs.into_iter().map(|addr| SocketAddr::new(addr, self.authority_port)).collect()),
+        }
+    }
 }
 
 /// Why nothing was found out.
@@ -51,6 +76,17 @@ pub enum LookupError {
     /// No answer of theirs.
     #[error("the servers of the parent of the domain do not answer")]
     Authorities,
+    /// They are where nobody looks for them.
+    #[error(
+        "{host}, which serves the parent of the domain, has the address {addr}, which is not public; the operator may allow it \
+         with --parent-allow"
+    )]
+    Special {
+        /// The server.
+        host: String,
+        /// The address.
+        addr: IpAddr,
+    },
 }
 
 /// What the servers of a parent have of a domain's DS.
@@ -74,28 +110,30 @@ pub fn parent_ds(servers: &Servers, domain: NameRef<'_>) -> Result<ParentDs, Loo
     let resolver = asking(servers.resolver, until);
     let hosts = parent_hosts(domain, &resolver)?;
     let mut found = ParentDs { is_complete: hosts.len() <= HOST_COUNT_MAX, ..ParentDs::default() };
+    let mut left = ASKED_COUNT_MAX;
     for host in hosts.iter().take(HOST_COUNT_MAX) {
+        let mut addrs = addresses_of(host.as_ref(), Rtype::A, &resolver)?;
+        addrs.extend(addresses_of(host.as_ref(), Rtype::AAAA, &resolver)?);
         let mut is_answered = false;
-        for qtype in [Rtype::A, Rtype::AAAA] {
-            for addr in addresses_of(host.as_ref(), qtype, &resolver)? {
-                let addr = SocketAddr::new(addr, servers.authority_port);
-                if !is_reachable(addr) {
-                    continue;
-                }
-                let answer = ask(addr, Question { qname: domain, qtype: Rtype::DS, flags: Flags::NONE }, until);
-                let is_good = |answer: &Message| {
-                    let is_authoritative = answer.header.flags.contains(Flags::AA);
-                    is_authoritative && matches!(answer.rcode(), Rcode::NOERROR | Rcode::NXDOMAIN)
-                };
-                let Some(answer) = answer.filter(is_good) else {
-                    found.is_complete = false;
-                    continue;
-                };
-                is_answered = true;
-                let is_ds = |rr: &&Resource| rr.rtype == Rtype::DS && rr.owner.as_ref() == domain;
-                found.ttl_secs = answer.answers.iter().filter(is_ds).map(|rr| rr.ttl_secs).chain(found.ttl_secs).max();
-                found.sets.push(answer.answers.iter().filter(is_ds).map(|rr| rr.rdata.clone()).collect());
+        for addr in servers.reachable(host, addrs)?.into_iter().filter(|addr| is_reachable(*addr)) {
+            if left == 0 {
+                found.is_complete = false;
+                return Ok(found);
             }
+            left -= 1;
+            let answer = ask(addr, Question { qname: domain, qtype: Rtype::DS, flags: Flags::NONE }, until);
+            let is_good = |answer: &Message| {
+                let is_authoritative = answer.header.flags.contains(Flags::AA);
+                is_authoritative && matches!(answer.rcode(), Rcode::NOERROR | Rcode::NXDOMAIN)
+            };
+            let Some(answer) = answer.filter(is_good) else {
+                found.is_complete = false;
+                continue;
+            };
+            is_answered = true;
+            let is_ds = |rr: &&Resource| rr.rtype == Rtype::DS && rr.owner.as_ref() == domain;
+            found.ttl_secs = answer.answers.iter().filter(is_ds).map(|rr| rr.ttl_secs).chain(found.ttl_secs).max();
+            found.sets.push(answer.answers.iter().filter(is_ds).map(|rr| rr.rdata.clone()).collect());
         }
         found.is_complete &= is_answered;
     }
@@ -219,7 +257,11 @@ fn over_tcp(server: SocketAddr, question: Question<'_>, until: Instant) -> io::R
     stream.write_all(&[&len.to_be_bytes(), query.as_slice()].concat())?;
     let mut len = [0; 2];
     read_exactly(&mut stream, &mut len, until)?;
-    let mut answer = vec![0; usize::from(u16::from_be_bytes(len))];
+    let len = usize::from(u16::from_be_bytes(len));
+    if len > TCP_LEN_MAX {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut answer = vec![0; len];
     read_exactly(&mut stream, &mut answer, until)?;
     answer_to(id, question, &answer).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
@@ -284,6 +326,36 @@ mod tests {
         reply[2..4].copy_from_slice(&(Flags::QR | flags).0.to_be_bytes());
         change(&mut reply);
         reply
+    }
+
+    #[test]
+    fn what_the_world_says_leads_to_no_address_but_public_and_allowed_ones() {
+        let servers = |allowed: &[&str]| Servers {
+            resolver: "127.0.0.1:53".parse().unwrap(),
+            authority_port: 53,
+            allowed: allowed.iter().map(|net| net.parse().unwrap()).collect(),
+        };
+        let check = |allowed: &[&str], addrs: &[&str], expected: &str| {
+            let addrs = addrs.iter().map(|addr| addr.parse().unwrap()).collect();
+            let found = match servers(allowed).reachable(&qname(), addrs) {
+                Ok(found) => found.iter().map(|addr| format!("{addr} ")).collect(),
+                Err(error) => error.to_string(),
+            };
+            assert!(found == expected || !expected.is_empty() && found.contains(expected), "{found}");
+        };
+        check(&[], &[], "");
+        check(
+            &[],
+            &["192.5.6.30", "10.0.0.1", "::1", "2001:503:a83e::2:30"],
+            "192.5.6.30:53 [2001:503:a83e::2:30]:53 ",
+        );
+        check(
+            &[],
+            &["169.254.169.254", "::1"],
+            "example.org., which serves the parent of the domain, has the address 169",
+        );
+        check(&["10.0.0.0/8"], &["10.0.0.1", "127.0.0.1"], "10.0.0.1:53 ");
+        check(&["10.0.0.0/8"], &["::ffff:10.0.0.1"], "not public");
     }
 
     #[test]

@@ -1,0 +1,203 @@
+//! How long signing will take, told from how long it took: what decides whether others' writes can wait for it.
+//!
+//! One estimate for each algorithm, and another where a device has the key. Invariants: no device is asked for an estimate;
+//! one long signature, which may be that of a core that was taken away, no more than doubles it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::{Dnssec, fresh_since};
+use crate::keys::{Algorithm, KeyNumber, Role};
+use crate::roll;
+use crate::store::DomainId;
+use crate::store::keys::StoredKey;
+
+/// What share of the difference an estimate rises by.
+const RISE_SHARE: u64 = 2;
+/// The same when it falls: what was slow may be so again.
+const FALL_SHARE: u64 = 16;
+/// What a signature of a device takes until it is known, in nanoseconds: some take a fiftieth of that, some ten times as much.
+const HELD_NS: u64 = 5_000_000;
+/// Signatures of a zone without records: SOA, NS, DNSKEY, CDS, CDNSKEY, NSEC or NSEC3, and NSEC3PARAM.
+const APEX_COUNT: u64 = 7;
+/// Signatures of an RRset, with what denies other types at its owner.
+const RRSET_COUNT: u64 = 2;
+/// Signatures that change with an owner: its RRset, its denial, and that of the name before it.
+const OWNER_COUNT: u64 = 3;
+/// Signatures of a key that signs nothing but keys: DNSKEY, CDS and CDNSKEY.
+const KEYS_COUNT: u64 = 3;
+
+/// What is to be signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// A zone as a whole, of which so many owners changed since it was signed last; `None` if that may be all of it.
+    Zone(Option<usize>),
+    /// These owners, in an overlay.
+    Owners(usize),
+}
+
+/// A moving estimate in nanoseconds.
+#[derive(Debug)]
+struct Estimate(AtomicU64);
+
+impl Estimate {
+    /// Takes in how long it took this time. Of two threads that do so at once one may be overheard.
+    fn learn(&self, taken: Duration) {
+        let (taken, before) = (nanoseconds(taken), self.0.load(Ordering::Relaxed));
+        let after = if taken > before {
+            before.saturating_add((taken - before) / RISE_SHARE).min(before.saturating_mul(2))
+        } else {
+            before - (before - taken) / FALL_SHARE
+        };
+        self.0.store(after.max(1), Ordering::Relaxed);
+    }
+
+    /// The estimate.
+    fn ns(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kind {
+    /// With which algorithm.
+    pub(super) algorithm: Algorithm,
+    /// Whether in a device.
+    pub(super) is_held: bool,
+}
+
+/// How long one algorithm takes.
+#[derive(Debug)]
+struct Efforts {
+    /// A signature with a key in our memory.
+    own: Estimate,
+    /// One with a key in a device.
+    held: Estimate,
+    /// Verifying one.
+    verified: Estimate,
+}
+
+/// How long all of them take.
+#[derive(Debug)]
+pub(super) struct Measured([Efforts; Algorithm::ALL.len()]);
+
+impl Default for Measured {
+    /// As measured on some machine of 2024, until this one is known.
+    fn default() -> Measured {
+        Measured(Algorithm::ALL.map(|algorithm| {
+            let (own, verified) = match algorithm {
+                Algorithm::RsaSha256 => (1_000_000, 40_000),
+                Algorithm::EcdsaP256Sha256 => (100_000, 80_000),
+                Algorithm::EcdsaP384Sha384 => (1_000_000, 400_000),
+                Algorithm::Ed25519 => (50_000, 80_000),
+            };
+            let estimate = |ns| Estimate(AtomicU64::new(ns));
+            Efforts { own: estimate(own), held: estimate(HELD_NS), verified: estimate(verified) }
+        }))
+    }
+}
+
+impl Measured {
+    /// Notes how long a signature took.
+    pub(super) fn signed(&self, kind: Kind, taken: Duration) {
+        self.signature(kind).learn(taken);
+    }
+
+    /// Notes how long it took to verify so many signatures.
+    pub(super) fn verified(&self, algorithm: Algorithm, count: usize, taken: Duration) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        if let Some(each) = taken.checked_div(count) {
+            self.of(algorithm).verified.learn(each);
+        }
+    }
+
+    /// What is known of a signature.
+    fn signature(&self, kind: Kind) -> &Estimate {
+        let efforts = self.of(kind.algorithm);
+        if kind.is_held { &efforts.held } else { &efforts.own }
+    }
+
+    /// What is known of an algorithm.
+    fn of(&self, algorithm: Algorithm) -> &Efforts {
+        let [rsa, p256, p384, ed25519] = &self.0;
+        match algorithm {
+            Algorithm::RsaSha256 => rsa,
+            Algorithm::EcdsaP256Sha256 => p256,
+            Algorithm::EcdsaP384Sha384 => p384,
+            Algorithm::Ed25519 => ed25519,
+        }
+    }
+}
+
+impl Dnssec {
+    /// How long one thread may take to sign a domain of so many RRsets with its keys, and to have the gate verify that.
+    #[must_use]
+    pub fn effort(&self, domain: DomainId, rrset_count: u64, keys: &[StoredKey], work: Work) -> Duration {
+        let whole = RRSET_COUNT.saturating_mul(rrset_count).saturating_add(APEX_COUNT);
+        let few = |owners: usize| {
+            OWNER_COUNT.saturating_mul(u64::try_from(owners).unwrap_or(u64::MAX)).saturating_add(APEX_COUNT)
+        };
+        let (made, verified) = match work {
+            Work::Owners(owners) => (few(owners), few(owners)),
+            // What is remembered is not signed again, but all of it is verified.
+            Work::Zone(Some(owners)) if self.remembers(domain) => (few(owners).min(whole), whole),
+            Work::Zone(_) => (whole, whole),
+        };
+        let each = keys.iter().filter_map(|key| {
+            let duties = roll::duties(key.key.state, Role::from_name(&key.key.role)?);
+            let algorithm = Algorithm::from_number(key.key.algorithm)?;
+            let is_held = KeyNumber::from_kept(&key.key.sealed).is_some();
+            let times = |count: u64| {
+                let efforts = self.measured.of(algorithm);
+                let signing = self.measured.signature(Kind { algorithm, is_held }).ns().saturating_mul(count.min(made));
+                signing.saturating_add(efforts.verified.ns().saturating_mul(count))
+            };
+            if duties.signs_zone { Some(times(verified)) } else { duties.signs_keys.then(|| times(KEYS_COUNT)) }
+        });
+        Duration::from_nanos(each.fold(0, u64::saturating_add))
+    }
+
+    /// Whether signatures of a domain are remembered that may still be used.
+    fn remembers(&self, domain: DomainId) -> bool {
+        let Ok(now) = self.clock.trusted() else { return false };
+        self.remembered(domain).is_some_and(|remembered| remembered.since >= fresh_since(domain, now.unix_secs()))
+    }
+}
+
+/// A duration in nanoseconds.
+fn nanoseconds(taken: Duration) -> u64 {
+    u64::try_from(taken.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_rises_within_a_few_signatures_and_falls_within_some_dozens() {
+        let estimate = Estimate(AtomicU64::new(100_000));
+        estimate.learn(Duration::from_secs(3));
+        assert_eq!(estimate.ns(), 200_000, "once may be chance");
+        (0..10).for_each(|_| estimate.learn(Duration::from_millis(50)));
+        assert!((40_000_000..=50_000_000).contains(&estimate.ns()), "{}", estimate.ns());
+        (0..100).for_each(|_| estimate.learn(Duration::from_micros(100)));
+        assert!(estimate.ns() < 250_000, "{}", estimate.ns());
+        (0..1000).for_each(|_| estimate.learn(Duration::ZERO));
+        estimate.learn(Duration::from_millis(1));
+        assert!(estimate.ns() > 0, "it can rise again");
+    }
+
+    #[test]
+    fn each_kind_is_measured_by_itself() {
+        let measured = Measured::default();
+        let held = Kind { algorithm: Algorithm::EcdsaP384Sha384, is_held: true };
+        let own = Kind { is_held: false, ..held };
+        let before = measured.signature(own).ns();
+        (0..20).for_each(|_| measured.signed(held, Duration::from_millis(80)));
+        measured.verified(held.algorithm, 0, Duration::from_secs(1));
+        assert!(measured.signature(held).ns() > 70_000_000);
+        assert_eq!(measured.signature(own).ns(), before);
+        assert_eq!(measured.signature(Kind { algorithm: Algorithm::Ed25519, is_held: true }).ns(), HELD_NS);
+    }
+}

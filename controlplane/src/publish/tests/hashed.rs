@@ -1,0 +1,212 @@
+//! Random changes of zones whose names are hashed: each is an overlay, and the chain is the one that signing all of it makes.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+use snapshot::dns::name::Name;
+use snapshot::dns::rtype::Rtype;
+use snapshot::image::{Denial as Chain, Generation, Pack, PackFile, Segment, View};
+
+use super::*;
+use crate::publish::big::BigZones;
+use crate::publish::zone;
+use crate::sign::{self, Hash, Key, Plan, Signer, SignerError};
+use crate::store::changes::Node;
+use crate::store::domains::Denial;
+use crate::store::rrsets::Record;
+
+/// How many changes a zone sees.
+const ROUND_COUNT: usize = 25;
+/// After so many the gate judges all of what is served.
+const JUDGE_EVERY: usize = 12;
+/// Zones with so many RRsets are changed name by name.
+const NAMES_MIN: usize = 260;
+
+/// Numbers that look random, the same for the same seed (splitmix64).
+struct Random(u64);
+
+impl Random {
+    /// A number below a bound.
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
+    }
+
+    /// A name of up to five labels out of few, so that names meet.
+    fn subname(&mut self) -> String {
+        const LABELS: [&str; 8] = ["a", "b", "c", "d", "e", "x-y", "_sip", "zz"];
+        let mut labels: Vec<&str> = (0..=self.below(4)).map(|_| LABELS[self.below(LABELS.len())]).collect();
+        if self.below(8) == 0 {
+            labels.insert(0, "*");
+        }
+        labels.join(".")
+    }
+
+    /// RRsets that come together, or go.
+    fn edits(&mut self) -> Vec<Target> {
+        let subname = self.subname();
+        let record = |rdata: &[u8]| Record::new(String::new(), rdata.to_vec());
+        let target = |rtype, rdata: Option<&[u8]>| Target {
+            subname: subname.clone(),
+            rtype,
+            state: rdata.map(|rdata| (60, vec![record(rdata)])),
+        };
+        let server = "ns.elsewhere.test.".parse::<Name>().unwrap();
+        let ds = [&[0, 1, 13, 2][..], &[7; 32]].concat();
+        let (ns, ds) = (Some(server.as_wire()), Some(&ds[..]));
+        match self.below(12) {
+            0..3 => vec![target(Rtype::A, Some(&[192, 0, 2, 1])), target(Rtype::NS, None), target(Rtype::DS, None)],
+            3..5 => vec![target(Rtype::NS, ns), target(Rtype::DS, None), target(Rtype::A, None)],
+            5 => vec![target(Rtype::NS, ns), target(Rtype::DS, ds), target(Rtype::A, None)],
+            6 => vec![target(Rtype::TXT, Some(b"\x01x"))],
+            7 => vec![target(Rtype::DNAME, ns), target(Rtype::NS, None), target(Rtype::DS, None)],
+            _ => [Rtype::A, Rtype::TXT, Rtype::NS, Rtype::DS, Rtype::DNAME].map(|rtype| target(rtype, None)).to_vec(),
+        }
+    }
+}
+
+/// Signs nothing: it is the chain that is looked at.
+struct Blank;
+
+impl Signer for Blank {
+    fn sign(&self, _message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        Ok(vec![0; 64])
+    }
+}
+
+/// The zone of the bench without a publisher.
+struct Zone<'b> {
+    /// The bench.
+    bench: &'b Bench,
+    /// What signs.
+    dnssec: &'b Arc<Dnssec>,
+    /// The domain.
+    domain: DomainId,
+    /// What compiles it.
+    big: BigZones,
+    /// What is published, base and overlay.
+    packs: Vec<Arc<Pack>>,
+    /// The last change in it.
+    done: ChangeId,
+}
+
+/// A segment as it is loaded.
+fn pack(segment: &Segment) -> Arc<Pack> {
+    Arc::new(PackFile::encode(vec![segment.clone()]).unwrap().open().unwrap())
+}
+
+impl Zone<'_> {
+    /// Commits RRsets if they can be together.
+    fn commit(&self, targets: Vec<Target>) {
+        let edits = Edits::Targets { kind: "edit", undoes: None, note: None, targets, soa: None };
+        let actor = self.bench.actor.clone();
+        let change = Change { actor, domain: self.domain, precondition: None, edits, dry_run: false };
+        // What cannot be is refused, and changes nothing.
+        self.bench.store.write_blocking(move |txn| commit(txn, change)).ok();
+    }
+
+    /// Takes up what was committed, or all; whether it was an overlay.
+    fn publish(&mut self, is_whole: bool) -> bool {
+        let store = Arc::clone(&self.bench.store);
+        let segments = store.read(|reader| {
+            let row = reader.domain(self.domain)?.unwrap();
+            let waiting = reader.outbox(self.done)?;
+            self.done = reader.head()?.change;
+            let nodes = waiting.into_iter().map(|waiting| waiting.nodes).collect::<Option<Vec<Vec<Node>>>>();
+            let nodes = nodes.filter(|_| !is_whole).map(|nodes| nodes.concat());
+            let mut segments = self.big.compile(reader, &row, nodes).unwrap().segments;
+            // Whatever takes long is signed by a thread of its own.
+            while segments.is_empty() {
+                let compiled = self.big.compiled().recv_timeout(Duration::from_secs(60)).unwrap();
+                self.big.accept(compiled);
+                segments = self.big.compile(reader, &row, Some(Vec::new())).unwrap().segments;
+            }
+            Ok::<_, StoreError>(segments)
+        });
+        let segments = segments.unwrap();
+        let [segment] = &segments[..] else { panic!("{} segments", segments.len()) };
+        let is_overlay = segment.facts.base.is_some();
+        self.packs.truncate(usize::from(is_overlay));
+        self.packs.push(pack(segment));
+        is_overlay
+    }
+
+    /// What is served.
+    fn view(&self) -> View {
+        View::follow(None, Generation(1), self.packs.clone()).unwrap()
+    }
+
+    /// The chain that is served, and the one that signing the zone whole makes: hashes and RDATA.
+    fn chains(&self) -> [BTreeMap<Hash, Vec<u8>>; 2] {
+        let mut served = BTreeMap::new();
+        let (view, apex) = (self.view(), "big.test.".parse::<Name>().unwrap());
+        let Chain::Nsec3(chain) = view.zone(apex.as_ref()).unwrap().denial() else { panic!("no chain") };
+        chain.each(&mut |hash, rdata| assert!(served.insert(hash, rdata.to_vec()).is_none(), "twice"));
+        let signed = self.bench.store.read(|reader| {
+            let row = reader.domain(self.domain)?.unwrap();
+            let signatory = zone::signatory(reader, &row, Some(self.dnssec)).unwrap().unwrap().1;
+            let mut plain = zone::read(reader, &row).unwrap();
+            crate::check::prune(&mut plain);
+            Ok::<_, StoreError>(signatory.with_plan(|plan| {
+                let keys: Vec<Key<'_>> = plan.keys.iter().map(|key| Key { signer: &Blank, ..*key }).collect();
+                sign::sign(&plain, &Plan { keys: &keys, ..*plan }, &(), NonZeroUsize::MIN).unwrap()
+            }))
+        });
+        let mut whole = BTreeMap::new();
+        for owner in signed.unwrap().zone.owners() {
+            for record in owner.rrset(Rtype::NSEC3).iter().flat_map(|rrset| rrset.records()) {
+                whole.insert(snapshot::dns::nsec3::hash_of_owner(owner.name()).unwrap(), record.rdata.to_vec());
+            }
+        }
+        [served, whole]
+    }
+}
+
+/// Changes a zone of so many names at random; how many changes were overlays, and how many changed the chain.
+fn check_changes(seed: u64, denial: Denial, names: usize) -> [usize; 2] {
+    let mut random = Random(seed);
+    let bench = Bench::new();
+    let dnssec = bench.dnssec("seal");
+    let (domain, _) = bench.create("big.test");
+    let settings = Settings {
+        snapshots: bench.dir.path().join("snapshots"),
+        planes: Vec::new(),
+        sign: None,
+        dnssec: Some(Arc::clone(&dnssec)),
+    };
+    let big = BigZones::new(Arc::clone(&bench.store), &settings);
+    bench.fill(domain, names);
+    bench.sign(&dnssec, domain, "big.test", denial);
+    let mut zone = Zone { bench: &bench, dnssec: &dnssec, domain, big, packs: Vec::new(), done: ChangeId(0) };
+    (0..40).for_each(|_| zone.commit(random.edits()));
+    assert!(!zone.publish(true));
+    let ([mut overlays, mut chains], mut before) = ([0, 0], BTreeMap::new());
+    for round in 0..ROUND_COUNT {
+        for _ in 0..=random.below(3) {
+            zone.commit(random.edits());
+        }
+        overlays += usize::from(zone.publish(false));
+        let [served, whole] = zone.chains();
+        assert!(served == whole, "seed {seed}, {denial:?}, round {round}: {} and {} links", served.len(), whole.len());
+        chains += usize::from(served != before);
+        before = served;
+        if round % JUDGE_EVERY == 0 {
+            super::signed::judge(&zone.view(), &"big.test.".parse().unwrap());
+        }
+    }
+    [overlays, chains]
+}
+
+#[test]
+fn random_changes_of_hashed_zones_are_overlays_with_the_chain_of_the_whole_zone() {
+    let [mut overlays, mut chains, mut rounds] = [0; 3];
+    for seed in 1..=4 {
+        for denial in [Denial::Nsec3, Denial::OptOut] {
+            let found = check_changes(seed, denial, NAMES_MIN + 100 * usize::try_from(seed).unwrap());
+            [overlays, chains, rounds] = [overlays + found[0], chains + found[1], rounds + ROUND_COUNT];
+        }
+    }
+    assert!(overlays * 20 > rounds * 19 && chains * 2 > rounds, "{overlays} overlays, {chains} chains of {rounds}");
+}

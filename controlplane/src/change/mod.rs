@@ -47,7 +47,7 @@ pub use rolling::{
     waits_for, withdraw_ds,
 };
 pub use signal::{Due, Signal, due_children, due_records, heal, signals_of};
-pub use signing::{resign, set_signing};
+pub use signing::{give_up_keys, resign, set_signing};
 pub use undo::{Restore, restore, revive};
 
 /// Who changes something, and when.

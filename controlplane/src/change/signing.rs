@@ -70,6 +70,17 @@ pub fn set_signing(
     Ok((domain, Some(change)))
 }
 
+/// Removes keys of a domain that is not signed, for others that take their place.
+///
+/// # Errors
+/// [`Refusal::Overtaken`] if the domain is signed by now.
+pub fn give_up_keys(txn: &Txn<'_>, actor: &Actor, domain: DomainId, keys: &[i64]) -> Result<(), Refusal> {
+    if !keys.is_empty() && txn.domain(domain)?.is_some_and(|row| row.denial != Denial::Off) {
+        return Err(Refusal::Overtaken("whether the zone is signed".into()));
+    }
+    keys.iter().try_for_each(|id| Ok(txn.move_key(*id, None, actor.now_us)?))
+}
+
 /// Has domains signed anew whose signatures have become old; `actor` acts for whatever account has them.
 ///
 /// # Errors

@@ -38,6 +38,8 @@ use crate::store::{ChangeId, DomainId, Reader, Store, StoreError};
 const RRSETS_MIN: u32 = 256;
 /// How long everybody's writes may wait for the signatures of one zone: what may take longer is signed by a thread of its own.
 const WAIT_MAX: Duration = Duration::from_millis(20);
+/// The same for the names in an overlay: signing all of the zone instead takes longer by far, and its own writes wait for that.
+const OVERLAY_WAIT_MAX: Duration = Duration::from_millis(250);
 /// A zone with so many RRsets takes half a second to read and compile.
 const LONG_RRSETS_MIN: u32 = 2048;
 /// A cut or DNAME of a signed zone that moves more names has all of it signed whole.
@@ -237,7 +239,11 @@ impl BigZones {
     fn takes_long(&self, reader: &Reader<'_>, domain: &Domain, work: Work) -> Result<bool, StoreError> {
         let Some(signer) = self.signer.as_deref().filter(|_| zone::is_signed(domain)) else { return Ok(false) };
         let rrset_count = u64::from(domain.rrset_count) + reader.alternative_count(domain.id)?;
-        Ok(signer.effort(domain.id, rrset_count, &reader.keys(domain.id)?, work) > WAIT_MAX)
+        let wait_max = match work {
+            Work::Owners(_) => OVERLAY_WAIT_MAX,
+            Work::Zone(_) => WAIT_MAX,
+        };
+        Ok(signer.effort(domain.id, rrset_count, &reader.keys(domain.id)?, work) > wait_max)
     }
 
     /// Compiles a zone whole, of which so many owners `changed` since it was signed last, or has that done beside the publishing;

@@ -109,6 +109,24 @@ fn a_deletion_that_is_taken_back_has_its_keys_again() {
 }
 
 #[test]
+fn other_keys_take_the_place_of_those_of_a_domain_that_is_not_signed() {
+    let (home, made) = Home::new();
+    let same = home.ask("POST", &json!({ "keys": "csk", "algorithm": 13 }));
+    assert_eq!((same.status, &home.domain()["keys"]), (200, &made["keys"]), "{}", same.text);
+    for other in [json!({ "keys": "split" }), json!({ "algorithm": 15 })] {
+        let refused = home.ask("POST", &other);
+        assert!(refused.status == 409 && refused.text.contains("end signing first"), "{other}: {}", refused.text);
+    }
+    assert_eq!(home.ask("DELETE", &Value::Null).status, 200);
+    let signed = home.ask("POST", &json!({ "keys": "split", "algorithm": 15 }));
+    assert_eq!(signed.status, 200, "{}", signed.text);
+    let shown = home.domain();
+    let kinds: Vec<&Value> = shown["keys"].as_array().unwrap().iter().map(|key| &key["keytype"]).collect();
+    assert_eq!(kinds, ["ksk", "zsk"], "{shown}");
+    assert!(!shown.to_string().contains(made["keys"][0]["dnskey"].as_str().unwrap()));
+}
+
+#[test]
 fn what_is_no_denial_is_refused_and_changes_nothing() {
     let (home, _) = Home::new();
     for bad in [json!({"denial": "off"}), json!({"denial": "NSEC3"}), json!({"denial": 3}), json!([]), json!("nsec")] {

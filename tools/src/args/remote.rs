@@ -227,7 +227,7 @@ pub(crate) enum DnssecVerb {
         /// How it proves what it lacks.
         #[arg(long, value_enum, default_value = "nsec")]
         denial: Denial,
-        /// Which keys a domain gets that has none: one that signs everything, or two [default: csk].
+        /// Which keys a domain gets that is not signed: one that signs everything, or two [default: those it had, else csk].
         #[arg(long, value_enum)]
         keys: Option<Layout>,
         /// Their algorithm: 13, 14 or 15 [default: 13].

@@ -18,7 +18,7 @@ use crate::keys::{Algorithm, Role};
 use crate::roll::{self, Due};
 use crate::store::Txn;
 use crate::store::domains::{Denial, Domain};
-use crate::store::keys::{NewKey, State};
+use crate::store::keys::{NewKey, State, StoredKey};
 use crate::value::Timestamp;
 
 /// How a zone is signed, as clients see it.
@@ -99,13 +99,20 @@ impl Api {
         Ok(from)
     }
 
-    /// Has a zone signed, or not, and answers with how it is then.
-    async fn sign(&self, call: &Call<Api>, denial: Denial, keys: Vec<NewKey>) -> Result<Reply, Refusal> {
+    /// Has a zone signed, or not, and answers with how it is then. Keys take the place of those with the numbers `former`.
+    async fn sign(
+        &self,
+        call: &Call<Api>,
+        denial: Denial,
+        keys: Vec<NewKey>,
+        former: Vec<i64>,
+    ) -> Result<Reply, Refusal> {
         let domain = call.domain()?;
         let (id, actor, precondition) = (domain.id, self.actor(call, "operations")?, self.precondition(call, domain)?);
         let offered = keys.clone();
         let sign = move |txn: &Txn<'_>| {
             change::expect(txn, id, precondition.as_ref())?;
+            change::give_up_keys(txn, &actor, id, &former)?;
             change::set_signing(txn, &actor, id, denial, keys)
         };
         let signed = self.change(sign).await;
@@ -165,6 +172,14 @@ pub(super) async fn show(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusa
     Ok(Reply::json(200, &app.signing(call.domain()?)?))
 }
 
+/// Whether a zone's keys have the roles and the algorithm that are wanted, if any are.
+fn are_such(keys: &[StoredKey], roles: Option<&[Role]>, algorithm: Option<Algorithm>) -> bool {
+    let has = |role: &Role| keys.iter().any(|key| key.key.role == role.name());
+    let is_wanted = |key: &StoredKey, roles: &[Role]| roles.iter().any(|role| role.name() == key.key.role);
+    roles.is_none_or(|roles| roles.iter().all(has) && keys.iter().all(|key| is_wanted(key, roles)))
+        && algorithm.is_none_or(|algorithm| keys.iter().all(|key| key.key.algorithm == algorithm.number()))
+}
+
 /// POST: has the zone signed, or signed otherwise.
 pub(super) async fn enable(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let body = object(call.json())?;
@@ -182,15 +197,21 @@ pub(super) async fn enable(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
         Some("split") => Some(&[Role::Ksk, Role::Zsk]),
         Some(_) => return Err(Refusal::field("keys", "Must be csk or split.")),
     };
-    if !app.read(|reader| reader.keys(domain.id))?.is_empty() {
-        if roles.is_some() || algorithm.is_some() {
-            return Err(Refusal::conflict("the zone has keys; roll them to have others."));
-        }
-        return app.sign(&call, denial, Vec::new()).await;
+    let stored = app.read(|reader| reader.keys(domain.id))?;
+    if !stored.is_empty() && are_such(&stored, roles, algorithm) {
+        return app.sign(&call, denial, Vec::new(), Vec::new()).await;
+    }
+    if !stored.is_empty() && domain.denial != Denial::Off {
+        return Err(Refusal::conflict("the zone has other keys; roll them, or end signing first, to have these."));
+    }
+    if !stored.is_empty() && app.is_not_trusted(domain).await.is_err() {
+        let text = "the parent has DS records of the keys that the zone had, or cannot be asked: remove them there and wait \
+                    until their TTL is over, or sign with those keys again.";
+        return Err(Refusal::conflict(text));
     }
     let made =
         app.first_keys(domain, roles.unwrap_or(&[Role::Csk]), algorithm.unwrap_or(Algorithm::EcdsaP256Sha256))?;
-    app.sign(&call, denial, made).await
+    app.sign(&call, denial, made, stored.iter().map(|key| key.id).collect()).await
 }
 
 /// DELETE: ends signing.
@@ -199,5 +220,5 @@ pub(super) async fn disable(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Ref
     if domain.denial != Denial::Off && call.query("force") != Some("true") {
         app.is_not_trusted(domain).await?;
     }
-    app.sign(&call, Denial::Off, Vec::new()).await
+    app.sign(&call, Denial::Off, Vec::new(), Vec::new()).await
 }

@@ -247,7 +247,8 @@ fn many_alternatives_of_few_rrsets_are_signed_beside_the_publishing() {
     let bench = Bench::new();
     let dnssec = bench.dnssec("seal");
     let publisher = bench.signing(&dnssec);
-    let (domain, _) = bench.create("p.test");
+    let (domain, made) = bench.create("p.test");
+    wait(&publisher, made);
     bench.set_weighted(domain, 33, 64);
     assert_eq!(bench.store.read(|reader| reader.alternative_count(domain)).unwrap(), 33 * 64);
     let change = bench.sign(&dnssec, domain, "p.test", Denial::Nsec);

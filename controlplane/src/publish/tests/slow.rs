@@ -28,11 +28,11 @@ fn a_slow_device_holds_up_nobody_elses_writes() {
     let (others, served) = (begun.elapsed(), bench.served());
     assert!(others < 5 * DELAY, "another domain waited for {others:?}");
     assert!(served.contains("other.test."), "{served}");
-    // Five signatures at least, one after the other.
+    // Four signatures at least, one after the other: of SOA, NS, NSEC and DNSKEY.
     wait(&publisher, signed);
-    assert!(begun.elapsed() > 4 * DELAY, "its own write waits for its own service: {:?}", begun.elapsed());
+    assert!(begun.elapsed() >= 4 * DELAY, "its own write waits for its own service: {:?}", begun.elapsed());
     assert_eq!(publisher.refusal_of("slow.test"), None);
-    assert!(bench.zone_of(&"slow.test.".parse().unwrap()).record_count() >= 10);
+    assert!(bench.zone_of(&"slow.test.".parse().unwrap()).record_count() >= 8);
     // Nor does a change of a few names of it, which is known to take long by now.
     let edit = bench.set(slow, "www", "192.0.2.1");
     let begun = Instant::now();

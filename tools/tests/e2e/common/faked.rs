@@ -129,7 +129,7 @@ impl Faked {
         self.stop();
         let mut command = Command::new(DNSCTL);
         command.args(["__controlplane", "--parent", &std::process::id().to_string(), "--api", "127.0.0.1:0"]);
-        command.args(["--minimum-ttl", "60", "--snapshots"]).arg(&self.dir);
+        command.args(["--dnssec", "nsec", "--minimum-ttl", "60", "--snapshots"]).arg(&self.dir);
         let script = self.dir.join("alarm");
         std::fs::write(&script, "cat >\"$0.$PETREL_ALARM.new\" && mv \"$0.$PETREL_ALARM.new\" \"$0.$PETREL_ALARM\"\n")
             .unwrap();

@@ -30,8 +30,13 @@ const KEYS_COUNT: u64 = 3;
 /// What is to be signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// A zone as a whole, of which so many owners changed since it was signed last; `None` if that may be all of it.
-    Zone(Option<usize>),
+    /// A zone as a whole.
+    Zone {
+        /// How many RRsets it has, alternatives counted too.
+        rrsets: u64,
+        /// How many owners changed since it was signed last; `None` if that may be all of them.
+        changed: Option<usize>,
+    },
     /// These owners, in an overlay.
     Owners(usize),
 }
@@ -131,18 +136,20 @@ impl Measured {
 }
 
 impl Dnssec {
-    /// How long one thread may take to sign a domain of so many RRsets with its keys, and to have the gate verify that.
+    /// How long one thread may take to sign this of a domain with its keys, and to have the gate verify that.
     #[must_use]
-    pub fn effort(&self, domain: DomainId, rrset_count: u64, keys: &[StoredKey], work: Work) -> Duration {
-        let whole = RRSET_COUNT.saturating_mul(rrset_count).saturating_add(APEX_COUNT);
+    pub fn effort(&self, domain: DomainId, keys: &[StoredKey], work: Work) -> Duration {
+        let whole = |rrsets: u64| RRSET_COUNT.saturating_mul(rrsets).saturating_add(APEX_COUNT);
         let few = |owners: usize| {
             OWNER_COUNT.saturating_mul(u64::try_from(owners).unwrap_or(u64::MAX)).saturating_add(APEX_COUNT)
         };
         let (made, verified) = match work {
             Work::Owners(owners) => (few(owners), few(owners)),
             // What is remembered is not signed again, but all of it is verified.
-            Work::Zone(Some(owners)) if self.remembers(domain) => (few(owners).min(whole), whole),
-            Work::Zone(_) => (whole, whole),
+            Work::Zone { rrsets, changed: Some(owners) } if self.remembers(domain) => {
+                (few(owners).min(whole(rrsets)), whole(rrsets))
+            }
+            Work::Zone { rrsets, .. } => (whole(rrsets), whole(rrsets)),
         };
         let each = keys.iter().filter_map(|key| {
             let duties = roll::duties(key.key.state, Role::from_name(&key.key.role)?);

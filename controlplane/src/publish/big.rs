@@ -220,7 +220,7 @@ impl BigZones {
         let known = self.zones.remove(&domain.id).or(published);
         let changed = nodes.as_ref().map(Vec::len);
         if let (Some(nodes), Some(big)) = (nodes, known)
-            && !self.takes_long(reader, domain, Work::Owners(nodes.len() + big.before.len()))?
+            && !self.part_takes_long(reader, domain, nodes.len() + big.before.len())?
         {
             match big.follow(reader, domain, nodes, self.signer.as_deref()) {
                 Ok((mut big, segments)) => {
@@ -235,15 +235,22 @@ impl BigZones {
         self.whole(reader, domain, changed, None)
     }
 
-    /// Whether signing a domain may take longer than everybody else's writes should wait.
-    fn takes_long(&self, reader: &Reader<'_>, domain: &Domain, work: Work) -> Result<bool, StoreError> {
+    /// Whether signing so many owners of a domain may take longer than everybody else's writes should wait.
+    fn part_takes_long(&self, reader: &Reader<'_>, domain: &Domain, owners: usize) -> Result<bool, StoreError> {
         let Some(signer) = self.signer.as_deref().filter(|_| zone::is_signed(domain)) else { return Ok(false) };
-        let rrset_count = u64::from(domain.rrset_count) + reader.alternative_count(domain.id)?;
-        let wait_max = match work {
-            Work::Owners(_) => OVERLAY_WAIT_MAX,
-            Work::Zone(_) => WAIT_MAX,
-        };
-        Ok(signer.effort(domain.id, rrset_count, &reader.keys(domain.id)?, work) > wait_max)
+        Ok(signer.effort(domain.id, &reader.keys(domain.id)?, Work::Owners(owners)) > OVERLAY_WAIT_MAX)
+    }
+
+    /// The same for all of a domain, of which so many owners `changed` since it was signed last. O(records).
+    fn zone_takes_long(
+        &self,
+        reader: &Reader<'_>,
+        domain: &Domain,
+        changed: Option<usize>,
+    ) -> Result<bool, StoreError> {
+        let Some(signer) = self.signer.as_deref().filter(|_| zone::is_signed(domain)) else { return Ok(false) };
+        let rrsets = u64::from(domain.rrset_count) + reader.alternative_count(domain.id)?;
+        Ok(signer.effort(domain.id, &reader.keys(domain.id)?, Work::Zone { rrsets, changed }) > WAIT_MAX)
     }
 
     /// Compiles a zone whole, of which so many owners `changed` since it was signed last, or has that done beside the publishing;
@@ -255,7 +262,7 @@ impl BigZones {
         changed: Option<usize>,
         meanwhile: Option<(Segment, ChangeId)>,
     ) -> Result<Segments, ZoneError> {
-        if self.takes_long(reader, domain, Work::Zone(changed))? {
+        if self.zone_takes_long(reader, domain, changed)? {
             let size = if domain.rrset_count < LONG_RRSETS_MIN { Size::Small } else { Size::Big };
             let (head, id) = (reader.head()?.change, self.aside.begin(domain.id, size));
             self.signing.insert(domain.id, Signing { id, head, since: Some(Vec::new()), outcome: None });
@@ -294,7 +301,7 @@ impl BigZones {
                 self.zones.extend(big.map(|big| (domain.id, big)));
                 Ok(Segments { segments: vec![base], held_after: None })
             }
-            Some((Some(big), since)) if !self.takes_long(reader, domain, Work::Owners(since.len()))? => {
+            Some((Some(big), since)) if !self.part_takes_long(reader, domain, since.len())? => {
                 match big.change(reader, domain, since, self.signer.as_deref()) {
                     Ok((big, overlay)) => {
                         self.zones.insert(domain.id, big);

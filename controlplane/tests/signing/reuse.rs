@@ -14,6 +14,16 @@ use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
 use super::keys::TestKey;
 use super::zones::{BARE, DAY, DENIALS, NOW, RICH, check_good, plan, sign_it, text, times, zone_of};
 
+/// What judges here.
+const GATE: Gate<'_> = Gate {
+    at_unix_secs: NOW,
+    remaining_secs_min: REMAINING_SECS_MIN,
+    keys: &[],
+    unannounced: &[],
+    verifier: Verifier::Ring,
+    jobs: NonZeroUsize::MIN,
+};
+
 /// Signs a variant of the rich zone.
 fn sign_rich(records: &str, key: &TestKey, denial: Denial, now: u64, published: &dyn Published) -> Signed {
     let zone = zone_of("example.test.", records);
@@ -164,14 +174,7 @@ fn alternatives_keep_their_signatures_and_the_gate_knows_them() {
         assert_eq!(again.made, made, "{octets:?}");
     }
     // A signature that was not in service is verified, of an alternative too.
-    let gate = Gate {
-        at_unix_secs: NOW,
-        remaining_secs_min: REMAINING_SECS_MIN,
-        keys: &[],
-        unannounced: &[],
-        verifier: Verifier::Ring,
-        jobs: NonZeroUsize::MIN,
-    };
+    let gate = GATE;
     let broken = |zone: &Zone| Ok::<_, ()>(altered(zone, Rtype::RRSIG));
     let www: Name = "www.example.test.".parse().unwrap();
     let choice = first.zone.choice(www.as_ref(), Rtype::A).unwrap().try_map(broken).unwrap();
@@ -191,14 +194,7 @@ fn the_gate_verifies_again_what_is_not_as_it_was() {
     let keys = [key.key()];
     let zone = zone_of("example.test.", &format!("{BARE}www A 192.0.2.1\n"));
     let good = sign_it(&zone, &plan(&keys, Denial::Nsec, NOW), &()).unwrap().zone;
-    let gate = Gate {
-        at_unix_secs: NOW,
-        remaining_secs_min: REMAINING_SECS_MIN,
-        keys: &[],
-        unannounced: &[],
-        verifier: Verifier::Ring,
-        jobs: NonZeroUsize::MIN,
-    };
+    let gate = GATE;
     let judge = |zone: &Zone, before: &dyn Published| match gate.pass_since(zone, &Before::new(before, zone.apex())) {
         Ok(passed) => format!("{} good", passed.signature_count),
         Err(refused) => refused.rule().to_owned(),

@@ -144,6 +144,18 @@ impl Api {
         Ok(made)
     }
 
+    /// Makes sure that others may take the place of a domain's keys.
+    async fn may_have_others(&self, domain: &Domain) -> Result<(), Refusal> {
+        if domain.denial != Denial::Off {
+            return Err(Refusal::conflict("the zone has other keys; roll them, or end signing first, to have these."));
+        }
+        self.is_not_trusted(domain).await.map_err(|_| {
+            let text = "the parent has DS records of the keys that the zone had, or cannot be asked: remove them there and \
+                        wait until their TTL is over, or sign with those keys again.";
+            Refusal::conflict(text)
+        })
+    }
+
     /// Makes sure that nobody depends on the signatures of a domain: whoever has a DS of it takes it for bogus without them.
     async fn is_not_trusted(&self, domain: &Domain) -> Result<(), Refusal> {
         let still = match self.parent_ds(domain).await? {
@@ -198,16 +210,11 @@ pub(super) async fn enable(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
         Some(_) => return Err(Refusal::field("keys", "Must be csk or split.")),
     };
     let stored = app.read(|reader| reader.keys(domain.id))?;
-    if !stored.is_empty() && are_such(&stored, roles, algorithm) {
-        return app.sign(&call, denial, Vec::new(), Vec::new()).await;
-    }
-    if !stored.is_empty() && domain.denial != Denial::Off {
-        return Err(Refusal::conflict("the zone has other keys; roll them, or end signing first, to have these."));
-    }
-    if !stored.is_empty() && app.is_not_trusted(domain).await.is_err() {
-        let text = "the parent has DS records of the keys that the zone had, or cannot be asked: remove them there and wait \
-                    until their TTL is over, or sign with those keys again.";
-        return Err(Refusal::conflict(text));
+    if !stored.is_empty() {
+        if are_such(&stored, roles, algorithm) {
+            return app.sign(&call, denial, Vec::new(), Vec::new()).await;
+        }
+        app.may_have_others(domain).await?;
     }
     let made =
         app.first_keys(domain, roles.unwrap_or(&[Role::Csk]), algorithm.unwrap_or(Algorithm::EcdsaP256Sha256))?;

@@ -47,7 +47,8 @@ fn a_slow_device_holds_up_nobody_elses_writes() {
     }
     let key = bench.store.read(|reader| reader.keys(slow)).unwrap();
     let row = bench.store.read(|reader| reader.domain(slow)).unwrap().unwrap();
-    let effort = dnssec.effort(slow, row.rrset_count.into(), &key, crate::dnssec::Work::Zone(Some(1)));
+    let work = crate::dnssec::Work::Zone { rrsets: row.rrset_count.into(), changed: Some(1) };
+    let effort = dnssec.effort(slow, &key, work);
     assert!(effort < DELAY, "it is known to be fast again: {effort:?}");
     publisher.stop();
 }

@@ -171,12 +171,12 @@ CREATE INDEX keys_active ON keys (role, look, id) WHERE state = 'active';
 -- have records with a TTL of `ttl_max` seconds that the zone has no longer: until `ttl_until`, and while the change that took
 -- the last of them away is not published, which is `ttl_change` then.
 CREATE TABLE rollovers (
-    domain   INTEGER PRIMARY KEY,
-    account  INTEGER NOT NULL,
-    next     INTEGER,
-    change   INTEGER,
-    zsk_secs INTEGER CHECK (zsk_secs >= 0),
-    ksk_secs INTEGER CHECK (ksk_secs >= 0),
+    domain     INTEGER PRIMARY KEY,
+    account    INTEGER NOT NULL,
+    next       INTEGER,
+    change     INTEGER,
+    zsk_secs   INTEGER CHECK (zsk_secs >= 0),
+    ksk_secs   INTEGER CHECK (ksk_secs >= 0),
     ttl_max    INTEGER NOT NULL DEFAULT 0 CHECK (ttl_max >= 0),
     ttl_change INTEGER,
     ttl_until  INTEGER NOT NULL DEFAULT 0,

@@ -8,13 +8,15 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 mod assembly;
-mod bpf;
 mod program;
 
-use bpf::{Array, Program};
+use dataplane::engine::bpf::{self, Link, Map, MapKind, Mode};
+use rustix::net::{AddressFamily, SocketType, netdevice, socket};
+
 use program::{ALLOWANCE_LEN, COUNTS_LEN, LABEL_LEN, PAYLOAD_LEN_MAX, PAYLOAD_OFF, QUESTION_LEN, Shape};
 
 /// Frames that the program runs over before they are sent: a quarter of what a queue of veth holds, and as many as the
@@ -98,11 +100,19 @@ impl Tally {
     }
 }
 
+/// Entries of `V` octets by their positions.
+type Array<const V: usize> = Map<4, V>;
+
+/// The only position of an array with one entry.
+const ONLY: [u8; 4] = [0; 4];
+
 /// A program on an interface, ready to ask.
 #[derive(Debug)]
 pub struct Live {
     /// The program.
-    program: Program,
+    program: OwnedFd,
+    /// What has it on the interface.
+    _link: Link,
     /// What was sent and answered.
     counts: Array<COUNTS_LEN>,
     /// How many more may be sent than were answered.
@@ -131,8 +141,8 @@ impl Live {
         let count = u32::try_from(questions.len()).map_err(io::Error::other)?;
         let question_count = i32::try_from(count).ok().filter(|count| *count > 0);
         let question_count = question_count.ok_or_else(|| invalid("there are no questions, or too many"))?;
-        let entries = Array::new(count)?;
-        for (idx, message) in (0..).zip(questions) {
+        let entries = Array::create(MapKind::Array, count)?;
+        for (idx, message) in (0_u32..).zip(questions) {
             if message.len() > PAYLOAD_LEN_MAX {
                 return Err(invalid(&format!("a query has more than {PAYLOAD_LEN_MAX} octets")));
             }
@@ -143,10 +153,10 @@ impl Live {
             entry[..message.len()].copy_from_slice(message);
             let len = u32::try_from(message.len()).map_err(io::Error::other)?;
             entry[PAYLOAD_LEN_MAX..PAYLOAD_LEN_MAX + 4].copy_from_slice(&len.to_ne_bytes());
-            entries.put(idx, &entry)?;
+            entries.put(idx.to_ne_bytes(), entry)?;
         }
-        let (counts, allowance, frame) = (Array::new(1)?, Array::new(1)?, template(route));
-        let ifindex = bpf::ifindex(&route.interface)?;
+        let (counts, allowance) = (Array::create(MapKind::Array, 1)?, Array::create(MapKind::Array, 1)?);
+        let (frame, ifindex) = (template(route), ifindex(&route.interface)?);
         let source_mask = u32::MAX.checked_shr(route.source_prefix_len.into()).unwrap_or(0);
         let shape = Shape {
             counts: counts.number(),
@@ -159,8 +169,9 @@ impl Live {
             header_sum: header_sum(&frame),
             ifindex: i32::try_from(ifindex).map_err(io::Error::other)?,
         };
-        let program = Program::attach(&program::assemble(&shape)?, ifindex)?;
-        Ok(Live { program, counts, allowance, _questions: entries, frame })
+        let program = bpf::load(&program::assemble(&shape)?, "petrel_live")?;
+        let link = Link::create(program.as_fd(), ifindex, Mode::Native)?;
+        Ok(Live { program, _link: link, counts, allowance, _questions: entries, frame })
     }
 
     /// Sends for the given time, waits for the last replies, and tells what happened.
@@ -235,7 +246,8 @@ impl Live {
 
     /// Runs the program over so many frames.
     fn run(&self, count: u64) -> io::Result<()> {
-        match self.program.run(&self.frame, u32::try_from(count).unwrap_or(u32::MAX), BATCH_LEN) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        match bpf::run_live(self.program.as_fd(), &self.frame, count, BATCH_LEN) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             done => done,
         }
@@ -243,16 +255,22 @@ impl Live {
 
     /// Sets by how much the queries may outnumber the replies.
     fn allow(&self, allowance: u64) -> io::Result<()> {
-        self.allowance.put(0, &allowance.to_ne_bytes())
+        self.allowance.put(ONLY, allowance.to_ne_bytes())
     }
 
     /// What was counted since the program was loaded.
     fn tally(&self) -> io::Result<Tally> {
-        let counts = self.counts.read(0)?;
+        let counts = self.counts.read(ONLY)?;
         let mut numbers = counts.as_chunks::<8>().0.iter().map(|bytes| u64::from_ne_bytes(*bytes));
         let mut next = || numbers.next().unwrap_or(0);
         Ok(Tally { sent: next(), answered: next(), rcodes: std::array::from_fn(|_| next()), elapsed: Duration::ZERO })
     }
+}
+
+/// The number of an interface in the network namespace of this thread.
+fn ifindex(name: &str) -> io::Result<u32> {
+    let any = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    Ok(netdevice::name_to_index(any, name)?)
 }
 
 /// A frame as long as any, without what the program writes.

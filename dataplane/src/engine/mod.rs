@@ -13,6 +13,7 @@ use crate::packet::Packet;
 use xdp::{Seat, Xdp};
 
 mod batch;
+pub mod bpf;
 mod buffers;
 mod lanes;
 pub mod memory;

@@ -14,7 +14,6 @@ use rustix::event::epoll;
 
 use super::{Engine, RingLosses, Serve, Turn};
 
-mod bpf;
 mod frame;
 mod interface;
 mod nic;

@@ -10,12 +10,12 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::bpf::{Link, Mode};
 use super::interface::{self, Facts};
 use super::program::{Program, QUEUE_COUNT_MAX};
 use super::queue;
 use super::seat::{Order, Sender};
 use super::station::{Shape, Site, Station};
+use crate::engine::bpf::{Link, Mode};
 
 /// Chunks of a queue below which memory is too short to be of use.
 const CHUNK_COUNT_MIN: u32 = 256;

@@ -14,9 +14,9 @@ use rustix::net::xdp::{
 };
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use super::bpf::Mode;
 use super::ring::{Consumer, Descriptor, Producer};
 use super::umem::{CHUNK_LEN, Place, Umem};
+use crate::engine::bpf::Mode;
 use crate::engine::{RingLosses, Turn};
 
 /// Send buffer of a socket: in copy mode each frame on its way counts some 800 bytes against it.

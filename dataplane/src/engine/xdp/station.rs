@@ -8,11 +8,11 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::bpf::Mode;
 use super::frame::{self, Layout};
 use super::program::Sockets;
 use super::queue::{Address, Queue};
 use super::umem::{CHUNK_LEN, Place, Umem};
+use crate::engine::bpf::Mode;
 use crate::engine::{RingLosses, Serve, TURN_LEN, Turn, batch};
 use crate::packet::Packet;
 

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use super::bpf::{self, Link, Map, MapKind, Mode};
+use crate::engine::bpf::{self, Link, Map, MapKind, Mode};
 
 #[cfg(test)]
 mod assembler;
@@ -89,7 +89,7 @@ impl Program {
             *instruction = *instruction & 0xffff_ffff | u64::from(map) << 32;
         }
         edit(&mut instructions);
-        let fd = bpf::load(&instructions)?;
+        let fd = bpf::load(&instructions, "petrel_filter")?;
         Ok(Program { fd, addresses, known: BTreeMap::new(), sockets: Arc::new(Sockets(sockets)) })
     }
 

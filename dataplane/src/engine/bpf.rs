@@ -1,4 +1,5 @@
-//! The calls of bpf(2) that a filter in front of a network interface needs: maps, programs, links, test runs.
+//! The calls of bpf(2) that programs at a network interface need, those of `xdp` and those that generate load: maps, programs,
+//! links, test runs.
 //!
 //! It knows no instructions and no addresses. Each call hands over a structure laid out as the member of
 //! `union bpf_attr` (linux/bpf.h) that the command reads; the kernel takes a shorter one and reads the rest as zero.
@@ -11,6 +12,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// `BPF_MAP_CREATE`.
 const MAP_CREATE: libc::c_int = 0;
+/// `BPF_MAP_LOOKUP_ELEM`.
+const MAP_LOOKUP: libc::c_int = 1;
 /// `BPF_MAP_UPDATE_ELEM`.
 const MAP_UPDATE: libc::c_int = 2;
 /// `BPF_MAP_DELETE_ELEM`.
@@ -18,7 +21,6 @@ const MAP_DELETE: libc::c_int = 3;
 /// `BPF_PROG_LOAD`.
 const PROG_LOAD: libc::c_int = 5;
 /// `BPF_PROG_TEST_RUN`.
-#[cfg(test)]
 const PROG_TEST_RUN: libc::c_int = 10;
 /// `BPF_OBJ_GET_INFO_BY_FD`.
 const OBJECT_INFO: libc::c_int = 15;
@@ -28,6 +30,12 @@ const LINK_CREATE: libc::c_int = 28;
 const PROG_TYPE_XDP: u32 = 6;
 /// The attach type `BPF_XDP`.
 const ATTACH_XDP: u32 = 37;
+/// `BPF_F_TEST_XDP_LIVE_FRAMES`, of Linux 5.18.
+const LIVE_FRAMES: u32 = 2;
+/// The most octets of a program's name.
+const NAME_LEN_MAX: usize = 15;
+/// Room for what the verifier says.
+const LOG_LEN: usize = 1 << 18;
 /// The helpers that we call are open to programs under this licence.
 const LICENSE: &[u8] = b"Dual MIT/GPL\0";
 
@@ -64,16 +72,18 @@ unsafe fn make<T>(command: libc::c_int, attr: &mut T) -> io::Result<OwnedFd> {
 
 /// The kinds of map that we use.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum MapKind {
+pub enum MapKind {
     /// `BPF_MAP_TYPE_HASH`.
     Hash = 1,
+    /// `BPF_MAP_TYPE_ARRAY`: keys are positions, and all entries are there, of zeros.
+    Array = 2,
     /// `BPF_MAP_TYPE_XSKMAP`: queue number to AF_XDP socket.
     Sockets = 17,
 }
 
 /// A map with keys of `K` and values of `V` bytes.
 #[derive(Debug)]
-pub(super) struct Map<const K: usize, const V: usize> {
+pub struct Map<const K: usize, const V: usize> {
     /// Invariant `sized`: the map was made with these lengths.
     fd: OwnedFd,
 }
@@ -96,7 +106,7 @@ impl<const K: usize, const V: usize> Map<K, V> {
     ///
     /// # Errors
     /// EPERM without CAP_BPF.
-    pub(super) fn create(kind: MapKind, entries_max: u32) -> io::Result<Map<K, V>> {
+    pub fn create(kind: MapKind, entries_max: u32) -> io::Result<Map<K, V>> {
         let len = |len: usize| u32::try_from(len).map_err(io::Error::other);
         let mut attr = [kind as u32, len(K)?, len(V)?, entries_max, 0];
         // SAFETY: type, key and value length, entries, flags; no addresses.
@@ -107,18 +117,31 @@ impl<const K: usize, const V: usize> Map<K, V> {
     ///
     /// # Errors
     /// E2BIG if the map is full; for sockets EBADF and what else makes a socket unfit.
-    pub(super) fn put(&self, key: [u8; K], value: [u8; V]) -> io::Result<()> {
+    pub fn put(&self, key: [u8; K], value: [u8; V]) -> io::Result<()> {
         let (key, value) = (address(&raw const key), address(&raw const value));
         let mut entry = Entry { map: number(self.fd.as_fd()), key, value, flags: 0 };
         // SAFETY: `sized`: both addresses are those of arrays of these lengths that outlive the call.
         unsafe { call(MAP_UPDATE, &mut entry) }.map(drop)
     }
 
+    /// Reads the entry of `key`.
+    ///
+    /// # Errors
+    /// ENOENT if there is none.
+    pub fn read(&self, key: [u8; K]) -> io::Result<[u8; V]> {
+        let mut value = [0; V];
+        let (key, room) = (address(&raw const key), address(value.as_mut_ptr()));
+        let mut entry = Entry { map: number(self.fd.as_fd()), key, value: room, flags: 0 };
+        // SAFETY: `sized`: a key of `K` bytes, and room for `V`, both of which outlive the call.
+        unsafe { call(MAP_LOOKUP, &mut entry) }?;
+        Ok(value)
+    }
+
     /// Removes the entry of `key`; that there is none is no error.
     ///
     /// # Errors
     /// Those of bpf(2).
-    pub(super) fn remove(&self, key: [u8; K]) -> io::Result<()> {
+    pub fn remove(&self, key: [u8; K]) -> io::Result<()> {
         let mut entry = Entry { map: number(self.fd.as_fd()), key: address(&raw const key), value: 0, flags: 0 };
         // SAFETY: `sized`: the key is an array of this length that outlives the call.
         match unsafe { call(MAP_DELETE, &mut entry) } {
@@ -128,7 +151,8 @@ impl<const K: usize, const V: usize> Map<K, V> {
     }
 
     /// The number by which instructions name it.
-    pub(super) fn number(&self) -> u32 {
+    #[must_use]
+    pub fn number(&self) -> u32 {
         number(self.fd.as_fd())
     }
 }
@@ -151,18 +175,20 @@ struct Load {
     /// Kernel version and flags.
     flags: [u32; 2],
     /// A name for tools.
-    name: [u8; 16],
+    name: [u8; NAME_LEN_MAX + 1],
     /// The interface of offloaded programs.
     ifindex: u32,
     /// What it will be attached to.
     attach: u32,
 }
 
-/// Loads an XDP program; the verifier reads it first.
+/// Loads an XDP program, with a name for tools of up to 15 letters; the verifier reads it first.
 ///
 /// # Errors
 /// EPERM without CAP_BPF and CAP_NET_ADMIN; what the verifier says if it refuses.
-pub(super) fn load(instructions: &[u64]) -> io::Result<OwnedFd> {
+pub fn load(instructions: &[u64], name: &str) -> io::Result<OwnedFd> {
+    let mut octets = [0; NAME_LEN_MAX + 1];
+    octets.iter_mut().zip(name.bytes().take(NAME_LEN_MAX)).for_each(|(octet, letter)| *octet = letter);
     let mut load = Load {
         kind: PROG_TYPE_XDP,
         count: u32::try_from(instructions.len()).map_err(io::Error::other)?,
@@ -171,7 +197,7 @@ pub(super) fn load(instructions: &[u64]) -> io::Result<OwnedFd> {
         log: [0; 2],
         log_buf: 0,
         flags: [0; 2],
-        name: *b"petrel_filter\0\0\0",
+        name: octets,
         ifindex: 0,
         attach: ATTACH_XDP,
     };
@@ -180,7 +206,7 @@ pub(super) fn load(instructions: &[u64]) -> io::Result<OwnedFd> {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EACCES)) => error,
         done => return done,
     };
-    let mut log = vec![0; 1 << 16];
+    let mut log = vec![0; LOG_LEN];
     load.log = [1, u32::try_from(log.len()).map_err(io::Error::other)?];
     load.log_buf = address(log.as_mut_ptr());
     // SAFETY: as above, and the log is a live buffer of this length.
@@ -194,7 +220,7 @@ pub(super) fn load(instructions: &[u64]) -> io::Result<OwnedFd> {
 
 /// How a program is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub enum Mode {
     /// In the driver: `XDP_FLAGS_DRV_MODE`.
     Native = 4,
     /// Behind it, for drivers that cannot: `XDP_FLAGS_SKB_MODE`.
@@ -203,14 +229,14 @@ pub(super) enum Mode {
 
 /// A program attached to an interface until this is dropped, however the process ends.
 #[derive(Debug)]
-pub(super) struct Link(OwnedFd);
+pub struct Link(OwnedFd);
 
 impl Link {
     /// Attaches `program` to the interface `ifindex`.
     ///
     /// # Errors
     /// EBUSY or EEXIST if another program is attached, EOPNOTSUPP if the driver cannot do it in this mode.
-    pub(super) fn create(program: BorrowedFd<'_>, ifindex: u32, mode: Mode) -> io::Result<Link> {
+    pub fn create(program: BorrowedFd<'_>, ifindex: u32, mode: Mode) -> io::Result<Link> {
         let mut attr = [number(program), ifindex, ATTACH_XDP, mode as u32];
         // SAFETY: program, target, attach type, flags; no addresses.
         Ok(Link(unsafe { make(LINK_CREATE, &mut attr) }?))
@@ -220,7 +246,7 @@ impl Link {
     ///
     /// # Errors
     /// Those of bpf(2).
-    pub(super) fn ifindex(&self) -> io::Result<u32> {
+    pub fn ifindex(&self) -> io::Result<u32> {
         /// The argument of `BPF_OBJ_GET_INFO_BY_FD`.
         #[repr(C)]
         struct Ask {
@@ -241,30 +267,60 @@ impl Link {
     }
 }
 
+/// The argument of `BPF_PROG_TEST_RUN`.
+#[repr(C)]
+#[derive(Default)]
+struct Run {
+    /// The program.
+    program: u32,
+    /// What it returned.
+    returned: u32,
+    /// Lengths of the frame in and out.
+    frame_len: [u32; 2],
+    /// Addresses of the frame in and out.
+    frame: [u64; 2],
+    /// How many times.
+    repeat: u32,
+    /// Nanoseconds for one.
+    duration: u32,
+    /// Lengths of the context in and out.
+    context_len: [u32; 2],
+    /// Addresses of the context in and out.
+    context: [u64; 2],
+    /// Flags.
+    flags: u32,
+    /// On which processor.
+    cpu: u32,
+    /// How many frames at once.
+    batch_len: u32,
+    /// Fills the structure up, so that all of it is zero that the kernel does not know.
+    rest: u32,
+}
+
+impl Run {
+    /// Runs it over `frame`; what the program returned.
+    fn over(self, program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<u32> {
+        let len = u32::try_from(frame.len()).map_err(io::Error::other)?;
+        let mut run = Run { program: number(program), frame_len: [len, 0], frame: [address(frame), 0], ..self };
+        // SAFETY: `Run` has the layout of this command; `frame` is a live slice of `len` bytes, and nothing is written.
+        unsafe { call(PROG_TEST_RUN, &mut run) }?;
+        Ok(run.returned)
+    }
+}
+
 /// What `program` returns for `frame`, without any interface.
 ///
 /// # Errors
 /// EPERM without privileges; EINVAL for a frame shorter than an Ethernet header.
-#[cfg(test)]
-pub(super) fn test_run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<u32> {
-    /// The argument of `BPF_PROG_TEST_RUN`, as far as we use it.
-    #[repr(C)]
-    struct Run {
-        /// The program.
-        program: u32,
-        /// What it returned.
-        returned: u32,
-        /// Lengths in and out.
-        len: [u32; 2],
-        /// Addresses in and out.
-        data: [u64; 2],
-        /// Repetitions, nanoseconds.
-        repeat: [u32; 2],
-    }
-    let len = u32::try_from(frame.len()).map_err(io::Error::other)?;
-    let mut run =
-        Run { program: number(program), returned: 0, len: [len, 0], data: [address(frame), 0], repeat: [1, 0] };
-    // SAFETY: `Run` has the layout of this command; `frame` is a live slice of `len` bytes, and nothing is written.
-    unsafe { call(PROG_TEST_RUN, &mut run) }?;
-    Ok(run.returned)
+pub fn test_run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<u32> {
+    Run { repeat: 1, ..Run::default() }.over(program, frame)
+}
+
+/// Runs `program` `count` times over frames of a pool, which begin as `frame`, `batch_len` at a time, and has the kernel do with
+/// them as it says. A frame that came back keeps what was written to it before, but its length.
+///
+/// # Errors
+/// EPERM without privileges; EINVAL before Linux 5.18; EINTR when a signal comes.
+pub fn run_live(program: BorrowedFd<'_>, frame: &[u8], count: u32, batch_len: u32) -> io::Result<()> {
+    Run { repeat: count, flags: LIVE_FRAMES, batch_len, ..Run::default() }.over(program, frame).map(drop)
 }

@@ -108,20 +108,41 @@ impl Directory {
     /// has other zones of these packs as well. All packs are read, one after the other.
     ///
     /// # Errors
-    /// [`HandoverError`] naming the file that is missing or wrong; also if the generation is collected meanwhile.
+    /// [`HandoverError`] naming the file that is missing or wrong; also if generations are collected faster than they are read.
     pub fn load_zone(&self, apex: NameRef<'_>) -> Result<Option<View>, HandoverError> {
-        let Some(Current { manifest, file_name, .. }) = self.current()? else { return Ok(None) };
-        let mut packs = Vec::new();
-        for pack in &manifest.packs {
+        let mut attempts_left = ATTEMPTS_MAX;
+        loop {
+            let Some(line) = self.current_line()? else { return Ok(None) };
+            let error = match self.load_zone_of(&line, apex) {
+                Ok(view) => return Ok(Some(view)),
+                Err(error) => error,
+            };
+            attempts_left -= 1;
+            if attempts_left == 0 || matches!(self.current_line(), Ok(Some(now)) if now == line) {
+                return Err(error);
+            }
+        }
+    }
+
+    /// The same of the generation that a line of `CURRENT` names.
+    fn load_zone_of(&self, line: &CurrentLine, apex: NameRef<'_>) -> Result<View, HandoverError> {
+        let Current { manifest, file_name, .. } = self.resolve(line)?;
+        // What is small is soon rewritten and removed, so it is read before what takes long.
+        let mut packs: Vec<_> = manifest.packs.iter().enumerate().collect();
+        packs.sort_by_key(|(_, pack)| pack.bytes);
+        let mut found = Vec::new();
+        for (position, pack) in packs {
             let loaded = self.load_pack(pack)?;
             let is_it = |name: &Name| name.as_ref() == apex;
             let has_zone = loaded.deleted().iter().any(is_it) || loaded.zones().any(|zone| is_it(&zone.apex));
             if has_zone {
-                packs.push(Arc::new(loaded));
+                found.push((position, Arc::new(loaded)));
             }
         }
+        found.sort_by_key(|(position, _)| *position);
+        let packs = found.into_iter().map(|(_, pack)| pack).collect();
         let refused = |source| HandoverError::Refused { path: self.disk.path_of(&file_name), source };
-        View::follow(None, manifest.generation, packs).map(Some).map_err(refused)
+        View::follow(None, manifest.generation, packs).map_err(refused)
     }
 
     /// Loads what a line of `CURRENT` names.

@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const ATTEMPT_COUNT_MAX: usize = 3;
 /// How many ports are tried: another program may take one between the choice and the start.
 const START_COUNT_MAX: usize = 5;
+/// The EDNS option of extended errors (RFC 8914 section 2).
+const EXTENDED_ERROR: u16 = 15;
 /// How many lines of its log are kept.
 const LOG_COUNT_MAX: usize = 400;
 
@@ -103,8 +105,8 @@ impl Resolver {
             let reply = Message::from_wire(&buffer[..len]).unwrap();
             // A late answer to what was asked again is not needed any more.
             let Some(idx) = under_way.remove(&reply.header.id) else { continue };
-            // On a busy machine it may give up on a server that is slow; what is bogus stays so.
-            if reply.rcode() == Rcode::SERVFAIL && attempts[idx] == 1 {
+            // On a busy machine it may give up on a server that is slow.
+            if reply.rcode() == Rcode::SERVFAIL && attempts[idx] == 1 && !is_judged(&reply) {
                 waiting.push_back(idx);
                 continue;
             }
@@ -126,6 +128,14 @@ impl Drop for Resolver {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// Whether the resolver had what it asked for and found it wrong: the codes of RFC 8914 section 4.6 to 4.13, which are about
+/// proofs. Code 9, no DNSKEY, is left out: it is what the resolver says as well if it could not get that record set in time.
+fn is_judged(reply: &Message) -> bool {
+    let options = reply.edns.iter().flat_map(|edns| &edns.options);
+    let mut codes = options.filter(|option| option.code == EXTENDED_ERROR).filter_map(|option| option.value.first_chunk());
+    codes.any(|code| matches!(u16::from_be_bytes(*code), 5..=8 | 10..=12))
 }
 
 /// Asks one question over TCP, with these EDNS flags.
@@ -183,6 +193,7 @@ fn configuration(dir: &Path, control: &Path, addr: SocketAddr, server: SocketAdd
     edns-buffer-size: 1232
     max-udp-size: 4096
     val-bogus-ttl: 0
+    ede: yes
     msg-cache-size: 4m
     rrset-cache-size: 4m
     key-cache-size: 4m

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -12,6 +13,8 @@ use super::world::{Edit, SERVER, Zone, text};
 
 /// How long a write may take until it is served, in seconds.
 const WAIT_SECS: u32 = 60;
+/// A connection that was idle for longer is not used again: the server ends it after some time.
+const IDLE_MAX: Duration = Duration::from_secs(5);
 
 /// A running server.
 pub(crate) struct Server {
@@ -25,8 +28,12 @@ pub(crate) struct Server {
 pub(crate) struct Door {
     /// The token.
     token: String,
+    /// The address of the API.
+    addr: String,
     /// The connection.
     stream: BufReader<TcpStream>,
+    /// When it was last used.
+    used: Instant,
 }
 
 impl Server {
@@ -40,9 +47,8 @@ impl Server {
 
     /// A connection.
     pub(crate) fn door(&self) -> Door {
-        let stream = TcpStream::connect(self.up.url.trim_start_matches("http://")).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Door { token: self.token.clone(), stream: BufReader::new(stream) }
+        let addr = self.up.url.trim_start_matches("http://").to_owned();
+        Door { token: self.token.clone(), stream: connect(&addr), addr, used: Instant::now() }
     }
 }
 
@@ -93,6 +99,9 @@ impl Door {
             self.token,
             body.len()
         );
+        if self.used.elapsed() > IDLE_MAX {
+            self.stream = connect(&self.addr);
+        }
         self.stream.get_mut().write_all(request.as_bytes()).unwrap();
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -102,12 +111,23 @@ impl Door {
         let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let mut reply = vec![0; field("content-length:").map_or(0, |len| len.parse().unwrap())];
         self.stream.read_exact(&mut reply).unwrap();
+        self.used = Instant::now();
+        if field("connection:") == Some("close") {
+            self.stream = connect(&self.addr);
+        }
         let reply = String::from_utf8_lossy(&reply);
         let status = head.split(' ').nth(1).unwrap_or_default();
         let is_done = matches!(status, "200" | "201" | "204") && field("petrel-served:") != Some("no");
         assert!(is_done, "{method} {path}: {head}{reply}\n{body}");
         serde_json::from_str(&reply).unwrap_or_default()
     }
+}
+
+/// A connection to the API.
+fn connect(addr: &str) -> BufReader<TcpStream> {
+    let stream = TcpStream::connect(addr).unwrap();
+    stream.set_nodelay(true).unwrap();
+    BufReader::new(stream)
 }
 
 /// The name of a zone as the API has it.

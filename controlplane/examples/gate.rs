@@ -40,6 +40,7 @@ fn measure(zone: &Zone, verifier: Verifier, jobs: usize, rounds: usize, out: &mu
         remaining_secs_min: REMAINING_SECS_MIN,
         keys: &[],
         unannounced: &[],
+        has_ns: true,
         verifier,
         jobs: NonZeroUsize::new(jobs).unwrap_or(NonZeroUsize::MIN),
     };

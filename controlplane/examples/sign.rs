@@ -120,7 +120,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if let Some(verifier) = pair.verifier() {
         let (at_unix_secs, remaining_secs_min) = (now_unix_secs, REMAINING_SECS_MIN);
-        let gate = Gate { at_unix_secs, remaining_secs_min, keys: &entries, unannounced: &[], verifier, jobs };
+        let gate =
+            Gate { at_unix_secs, remaining_secs_min, keys: &entries, unannounced: &[], has_ns: true, verifier, jobs };
         let begun = Instant::now();
         let passed = gate.pass(&signed.zone)?;
         figure(&mut out, "gate_s", begun)?;

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use snapshot::dns::name::Name;
+use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::Zone;
 use tracing::{error, warn};
 
@@ -294,6 +295,7 @@ impl Dnssec {
         };
         let before = self.remembered(signatory.domain).map(|remembered| remembered.zone);
         let published: &dyn Published = before.as_deref().map_or(served, |before| before);
+        let has_ns = has_ns(&zone);
         let sign = |plan: &Plan<'_>| sign::sign(&zone, plan, published, jobs);
         let signed = if jobs.get() > 1 { signatory.with_plan_in_bulk(sign) } else { signatory.with_plan(sign) }?;
         drop(zone);
@@ -303,7 +305,7 @@ impl Dnssec {
             None => gate.pass(&signed.zone),
         };
         let begun = Instant::now();
-        let passed = signatory.judged(jobs, judge).inspect_err(|_| {
+        let passed = signatory.judged(jobs, has_ns, judge).inspect_err(|_| {
             // A signature that was used again may be what is wrong: the next attempt does without.
             self.forget(signatory.domain);
         })?;
@@ -409,22 +411,24 @@ impl Signatory {
         })
     }
 
-    /// Asks the gate.
+    /// Asks the gate about a zone or a part of one; `has_ns` if it names servers before it is signed.
     ///
     /// # Errors
     /// What the gate finds.
     pub fn gate(
         &self,
         jobs: NonZeroUsize,
+        has_ns: bool,
         pass: impl FnOnce(&Gate<'_>) -> Result<Passed, Refused>,
     ) -> Result<(), Refused> {
-        self.judged(jobs, pass).map(drop)
+        self.judged(jobs, has_ns, pass).map(drop)
     }
 
     /// As [`Signatory::gate`]; what the gate knows.
     fn judged(
         &self,
         jobs: NonZeroUsize,
+        has_ns: bool,
         pass: impl FnOnce(&Gate<'_>) -> Result<Passed, Refused>,
     ) -> Result<Passed, Refused> {
         let gate = Gate {
@@ -432,6 +436,7 @@ impl Signatory {
             remaining_secs_min: REMAINING_SECS_MIN,
             keys: &self.dnskeys(|duties| duties.signs_keys),
             unannounced: &self.dnskeys(|duties| !duties.is_announced),
+            has_ns,
             verifier: Verifier::AwsLc,
             jobs,
         };
@@ -448,6 +453,11 @@ impl Signatory {
     fn dnskeys(&self, does: impl Fn(&Duties) -> bool) -> Vec<&[u8]> {
         self.pens.iter().filter(|(_, duties)| does(duties)).map(|(key, _)| &*key.rdata).collect()
     }
+}
+
+/// Whether a zone names servers at its apex.
+fn has_ns(zone: &Zone) -> bool {
+    zone.owner(zone.apex()).is_some_and(|owner| owner.rrset(Rtype::NS).is_some())
 }
 
 /// Since when nothing older is used, at this time, both in seconds since 1970.

@@ -37,10 +37,10 @@ pub struct DomainArgs {
     /// The least TTL in new domains [default: 3600].
     #[arg(long, value_name = "SECONDS")]
     pub minimum_ttl: Option<u32>,
-    /// Sign new domains, with this proof of what they lack [default: off].
+    /// Sign new domains, with this proof of what they lack [default: nsec].
     #[arg(long, value_name = "HOW", value_enum)]
     pub dnssec: Option<Dnssec>,
-    /// Publish domains of these accounts only after it is proved that they are theirs [default: off].
+    /// Publish domains of these accounts only after it is proved that they are theirs [default: nsec].
     #[arg(long = "verify", value_name = "WHOSE", value_enum)]
     pub verify: Option<Whose>,
     /// Zone, served by us with a wildcard for our addresses, below which name servers are made up that prove a domain.
@@ -66,10 +66,10 @@ pub enum Whose {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dnssec {
-    /// Not at all. Clients of deSEC's API may take away the NS records of a zone, and no signed zone is published without.
-    #[default]
+    /// Not at all.
     Off,
     /// With NSEC: answers about what does not exist are the cheapest to make, to send and to verify.
+    #[default]
     Nsec,
     /// With NSEC3.
     Nsec3,

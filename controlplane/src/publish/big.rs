@@ -469,7 +469,7 @@ fn change_signed(
         touched.extend(moved.into_iter().map(Touched::data));
     }
     let published: &dyn Published = before.as_deref().map_or(&(), |before| before);
-    let (overlay, part, chain) = signatory.with_plan(|plan| {
+    let (overlay, part, chain, has_ns) = signatory.with_plan(|plan| {
         let signed = SignedRows::new(rows, plan, published, hashes.clone().unwrap_or_default())?;
         touched.extend(signed.touched_besides(keys.iter().cloned()).map_err(OverlayFailure::Read)?);
         let mut gone = None;
@@ -482,9 +482,10 @@ fn change_signed(
         let overlay = overlay.change(&signed, &touched)?;
         let part = signed.part().map_err(OverlayFailure::Read)?;
         let chain = gone.map(|gone| (gone, signed.hashes().clone()));
-        Ok::<_, OverlayFailure>((overlay, part, chain))
+        let has_ns = signed.has_ns().map_err(OverlayFailure::Read)?;
+        Ok::<_, OverlayFailure>((overlay, part, chain, has_ns))
     })?;
-    signatory.gate(NonZeroUsize::MIN, |gate| match (&hashes, &chain) {
+    signatory.gate(NonZeroUsize::MIN, has_ns, |gate| match (&hashes, &chain) {
         (Some(before), Some((gone, _))) => gate.pass_splice(&part, &Splice { before, gone }),
         _ => gate.pass_part(&part),
     })?;

@@ -83,6 +83,15 @@ impl<'s> SignedRows<'s> {
         Ok(besides)
     }
 
+    /// Whether the zone names servers.
+    ///
+    /// # Errors
+    /// What reading can end with.
+    pub(super) fn has_ns(&self) -> Result<bool, ReadError> {
+        let apex = self.rows.apex.as_ref();
+        Ok(self.plain(apex)?.owner(apex).is_some_and(|records| records.rrset(Rtype::NS).is_some()))
+    }
+
     /// All owners that were read, signed, as a part of the zone.
     ///
     /// # Errors

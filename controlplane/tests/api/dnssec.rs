@@ -168,3 +168,25 @@ fn csync_is_data_of_the_owner() {
     let export = home.bench.get(home.token.who(), "/api/v1/domains/d.example/zonefile/");
     assert!(export.text.contains("CSYNC\t66 3 A NS AAAA"), "{}", export.text);
 }
+
+#[test]
+fn a_signed_domain_goes_on_without_name_servers() {
+    let (home, _) = Home::new();
+    let serial = || {
+        let directory = Directory::open(&home.bench.dir().join("snapshots")).unwrap();
+        directory.load(None).unwrap().unwrap().view.zones()[0].serial
+    };
+    for denial in ["nsec", "nsec3", "opt-out"] {
+        home.ask("POST", &json!({ "denial": denial }));
+        // Clients that replace a zone take everything away first.
+        for records in [json!([]), json!(["ns.example."])] {
+            let before = serial();
+            let rrset = json!([{"subname": "", "type": "NS", "ttl": 3600, "records": records}]).to_string();
+            let path = "/api/v1/domains/d.example/rrsets/";
+            let changed = home.bench.call(home.token.who(), "PATCH", path, Some(&rrset));
+            assert_eq!(changed.status, 200, "{}", changed.text);
+            let shown = home.ask("GET", &Value::Null).json();
+            assert!(shown.get("refused").is_none() && serial() > before, "{denial} {records}: {shown}");
+        }
+    }
+}

@@ -99,6 +99,7 @@ fn a_key_that_is_not_announced_signs_the_zone_and_only_who_knows_it_takes_that()
                 remaining_secs_min: REMAINING_SECS_MIN,
                 keys: &[keys[0].dnskey],
                 unannounced,
+                has_ns: true,
                 verifier: Verifier::Ring,
                 jobs: NonZeroUsize::MIN,
             };

@@ -20,6 +20,7 @@ const GATE: Gate<'_> = Gate {
     remaining_secs_min: REMAINING_SECS_MIN,
     keys: &[],
     unannounced: &[],
+    has_ns: true,
     verifier: Verifier::Ring,
     jobs: NonZeroUsize::MIN,
 };

@@ -247,7 +247,7 @@ pub(crate) struct Up {
     #[arg(long, value_name = "PREFIX")]
     pub(crate) ecs: Vec<String>,
     /// Sign new domains, with this proof of what they lack.
-    #[arg(long, value_name = "HOW", value_parser = ["off", "nsec", "nsec3"], default_value = "off")]
+    #[arg(long, value_name = "HOW", value_parser = ["off", "nsec", "nsec3"], default_value = "nsec")]
     pub(crate) dnssec: String,
     /// Passing a gate that stops the zones given.
     #[command(flatten)]

@@ -130,7 +130,15 @@ fn judge(view: &View) -> usize {
     let at_unix_secs = u64::try_from(crate::clock::now_us() / 1_000_000).unwrap();
     let jobs = NonZeroUsize::MIN;
     let verifier = Verifier::RustCrypto;
-    let gate = Gate { at_unix_secs, remaining_secs_min: 14 * 86_400, keys: &[], unannounced: &[], verifier, jobs };
+    let gate = Gate {
+        at_unix_secs,
+        remaining_secs_min: 14 * 86_400,
+        keys: &[],
+        unannounced: &[],
+        has_ns: true,
+        verifier,
+        jobs,
+    };
     let zones = std::iter::once(None).chain((0..).map(Some)).map_while(|at| zone_of(view, at));
     zones.map(|zone| gate.pass(&zone).map(drop).unwrap_or_else(|refused| panic!("{refused}"))).count()
 }

@@ -106,7 +106,6 @@ impl Bench {
                 let zone = &mut self.world.zones[number];
                 zone.denial = denial;
                 zone.ds = self.door.sign(zone, denial).or(zone.ds.take());
-                self.resolver.forget(&zone.apex);
                 self.about(number, 2 * NAME_COUNT, random)
             }
         }
@@ -118,7 +117,6 @@ impl Bench {
         if !edits.is_empty() {
             self.door.edit(zone, edits);
         }
-        self.resolver.forget(&zone.apex);
         let mut questions = Questions::new(&self.world);
         for edit in edits {
             questions.changed(zone, &edit.name, edit.rtype, random);
@@ -126,17 +124,18 @@ impl Bench {
         questions.all()
     }
 
-    /// Questions about a zone, of which nothing is remembered.
+    /// Questions about a zone.
     fn about(&self, number: usize, count: usize, random: &mut Random) -> Vec<Question> {
         let zone = &self.world.zones[number];
-        self.resolver.forget(&zone.apex);
         let mut questions = Questions::new(&self.world);
         questions.zone(zone, count, random);
         questions.all()
     }
 
-    /// Asks, and compares the answers with what they should be.
+    /// Asks, and compares the answers with what they should be. Nothing is remembered of earlier questions: of a DNAME and the
+    /// CNAME that came with it, Unbound may have dropped the one and use the other, which has no signature.
     fn judge(&mut self, questions: &[Question]) {
+        self.resolver.forget(&self.world.zones[TOP].apex);
         let replies = self.resolver.ask(questions);
         assert_eq!(replies.len(), questions.len());
         for (question, reply) in questions.iter().zip(&replies) {

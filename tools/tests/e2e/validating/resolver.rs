@@ -134,7 +134,8 @@ impl Drop for Resolver {
 /// proofs. Code 9, no DNSKEY, is left out: it is what the resolver says as well if it could not get that record set in time.
 fn is_judged(reply: &Message) -> bool {
     let options = reply.edns.iter().flat_map(|edns| &edns.options);
-    let mut codes = options.filter(|option| option.code == EXTENDED_ERROR).filter_map(|option| option.value.first_chunk());
+    let mut codes =
+        options.filter(|option| option.code == EXTENDED_ERROR).filter_map(|option| option.value.first_chunk());
     codes.any(|code| matches!(u16::from_be_bytes(*code), 5..=8 | 10..=12))
 }
 

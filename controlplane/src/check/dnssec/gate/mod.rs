@@ -4,7 +4,7 @@
 //! It judges by the rules of `dnsctl check`, but what is a warning there because somebody may have wanted it is a fault
 //! here, where only a fault of ours can have caused it. Nobody forces this gate. It is not about what the records say
 //! ([`check`](crate::check::check)) or how many there are ([`gate`](crate::gate)). Invariant: a zone that passes has one
-//! SOA, NS, the DNSKEY that are expected, a complete chain of denial, and for each RRset that must be signed a good
+//! SOA, the NS and DNSKEY that are expected, a complete chain of denial, and for each RRset that must be signed a good
 //! signature of each algorithm, and no signature that is not good; each is valid at the given time and so long after it as
 //! is asked for.
 
@@ -39,6 +39,9 @@ pub struct Gate<'g> {
     /// RDATA of DNSKEY of keys that sign the zone and are not in it, while its algorithm changes (RFC 6781 section 4.1.4):
     /// what they sign is verified too, and whoever does not know them does not look at it.
     pub unannounced: &'g [&'g [u8]],
+    /// Whether the zone names servers: then it must have them. A zone whose owner takes them away is served without, signed or
+    /// not: clients replace a zone that way.
+    pub has_ns: bool,
     /// Who verifies: not who signed.
     pub verifier: Verifier,
     /// How many threads may be used.
@@ -152,7 +155,7 @@ impl Gate<'_> {
         };
         let mut signed = Signed { before, ..Signed::of(zone, measure) };
         signed.keys.add_unannounced(self.unannounced, self.verifier);
-        check_apex(zone, &mut findings);
+        check_apex(zone, self.has_ns, &mut findings);
         self.check_keys(&signed, &mut findings);
         let mut tally = Tally::default();
         if !signed.keys.is_empty() {
@@ -200,7 +203,7 @@ impl Gate<'_> {
 }
 
 /// The apex has what makes it one.
-fn check_apex(zone: &Zone, findings: &mut Findings) {
+fn check_apex(zone: &Zone, has_ns: bool, findings: &mut Findings) {
     let apex = zone.apex();
     let rrset = |rtype| zone.owner(apex).and_then(|owner| owner.rrset(rtype));
     match rrset(Rtype::SOA).map(|soa| (distinct_count(&soa), line(&soa))) {
@@ -208,7 +211,7 @@ fn check_apex(zone: &Zone, findings: &mut Findings) {
         Some((_, line)) => findings.insecure("multiple-soas", line, apex, format!("{apex} has several SOA records")),
         None => findings.insecure("no-soa", 0, apex, format!("{apex} has no SOA")),
     }
-    if rrset(Rtype::NS).is_none() {
+    if has_ns && rrset(Rtype::NS).is_none() {
         findings.insecure("no-ns", 0, apex, format!("{apex} has no NS"));
     }
 }

@@ -50,6 +50,7 @@ fn judged(
         remaining_secs_min: REMAINING_SECS_MIN,
         keys: &[],
         unannounced: &[],
+        has_ns: true,
         verifier: Verifier::AwsLc,
         jobs: NonZeroUsize::MIN,
     };

@@ -16,6 +16,7 @@ fn gate() -> Gate<'static> {
         remaining_secs_min: REMAINING_SECS_MIN,
         keys: &[],
         unannounced: &[],
+        has_ns: true,
         verifier: Verifier::RustCrypto,
         jobs: NonZeroUsize::MIN,
     }
@@ -319,6 +320,10 @@ fn the_apex_has_what_makes_it_one() {
     let apex = name("@");
     check_refused("no-soa", |bench| bench.remove(&apex, Rtype::SOA));
     check_refused("no-ns", |bench| bench.remove(&apex, Rtype::NS));
+    let mut bench = Bench::new(Chain::Nsec);
+    bench.remove(&apex, Rtype::NS);
+    let refused = Gate { has_ns: false, ..gate() }.pass(&bench.zone()).expect_err("its NSEC has NS still");
+    assert_eq!(refused.rule(), "nsec-types");
     check_refused("multiple-soas", |bench| {
         bench.records.extend(read("@ SOA ns1 hostmaster 2 7200 900 1209600 300"));
         bench.sign(&apex, Rtype::SOA);

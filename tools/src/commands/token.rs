@@ -23,7 +23,12 @@ pub(crate) fn run(args: &Token, dir: Option<&Path>, output: &mut Output<'_>) -> 
     let remote = Remote::of(&args.reach, dir)?;
     let shown = match &args.verb {
         TokenVerb::Add(new) => {
-            let made = remote.json(&Ask::with(Method::POST, &list_path(&remote), &body_of(new)))?;
+            let path = list_path(&remote)?;
+            if new.read_only && path == OWN {
+                let text = "only an operator makes tokens that may only read: say for whom, with --account";
+                return Err(Failure::Usage(text.into()));
+            }
+            let made = remote.json(&Ask::with(Method::POST, &path, &body_of(new)))?;
             Shown { text: format!("{}\n", secret_of(&made)?), value: made }
         }
         TokenVerb::List => {
@@ -33,16 +38,17 @@ pub(crate) fn run(args: &Token, dir: Option<&Path>, output: &mut Output<'_>) -> 
                 ("created", "created"),
                 ("last_used", "last used"),
                 ("is_valid", "valid"),
+                ("read_only", "only reads"),
                 ("allowed_subnets", "from"),
             ]);
-            Shown::table(remote.list(&list_path(&remote))?, &fields, "no tokens")
+            Shown::table(remote.list(&list_path(&remote)?)?, &fields, "no tokens")
         }
         TokenVerb::Rotate { id } => {
             let path = format!("/api/admin/tokens/{}/rotate/", segment(id));
             let made = remote.json(&Ask::with(Method::POST, &path, &json!({})))?;
             Shown { text: format!("{}\n", secret_of(&made)?), value: made }
         }
-        TokenVerb::Audit => audit(remote.list(&list_path(&remote))?),
+        TokenVerb::Audit => audit(remote.list(&list_path(&remote)?)?),
         TokenVerb::Rm { id } => {
             let parent = if remote.is_local() { "/api/admin/tokens/" } else { OWN };
             remote.json(&Ask::delete(&format!("{parent}{}/", segment(id))))?;
@@ -52,12 +58,20 @@ pub(crate) fn run(args: &Token, dir: Option<&Path>, output: &mut Output<'_>) -> 
     output.report(&shown)
 }
 
-/// The list of the account that is meant.
-fn list_path(remote: &Remote) -> String {
-    match remote.account() {
-        Some(email) => format!("/api/admin/accounts/{}/tokens/", segment(email)),
-        None => OWN.to_owned(),
+/// The list of the account that is meant. An operator's own is asked for as those of others are: it tells more.
+///
+/// # Errors
+/// Those of the control plane.
+fn list_path(remote: &Remote) -> Result<String, Failure> {
+    let of_account = |email: &str| format!("/api/admin/accounts/{}/tokens/", segment(email));
+    if let Some(email) = remote.account() {
+        return Ok(of_account(email));
     }
+    if !remote.is_local() {
+        return Ok(OWN.to_owned());
+    }
+    let own = remote.json(&Ask::get("/api/v1/auth/account/"))?;
+    Ok(own["email"].as_str().map_or_else(|| OWN.to_owned(), of_account))
 }
 
 /// What the API is told of a new token.

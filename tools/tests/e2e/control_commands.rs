@@ -55,6 +55,13 @@ fn accounts_and_tokens_are_made_limited_and_stopped() {
 
 /// The commands about tokens.
 fn tokens(up: &Up) {
+    let reader = up.json(&["token", "add", "reader", "--read-only"]);
+    assert_eq!(reader["read_only"], true, "{reader}");
+    let reads = reader["token"].as_str().unwrap();
+    check(&up.with_token(reads, &["domain", "list"]), 0, "");
+    check(&up.with_token(reads, &["domain", "add", "r.example.org"]), 1, "");
+    check(&up.with_token(reads, &["token", "add", "more", "--read-only"]), 2, "--account");
+    check(&up.ctl(&["token", "list"]), 0, "only reads");
     let own = ["--account", "a@example.org"];
     let made = up.json(&[&["token", "add", "acme", "--allow", "127.0.0.0/8", "--max-age", "3600"], &own[..]].concat());
     let (id, secret) = (made["id"].as_str().unwrap(), made["token"].as_str().unwrap());

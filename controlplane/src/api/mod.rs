@@ -175,6 +175,11 @@ impl Api {
         }
     }
 
+    /// Whether the time can be believed: what waits for a time is not begun at one that may be wrong.
+    fn timely(&self) -> Result<(), Refusal> {
+        self.dnssec.clock().trusted().map(drop).map_err(|doubt| Refusal::conflict(&format!("{doubt}.")))
+    }
+
     /// Who a call acts as, for a domain's account or its own.
     fn actor(&self, call: &Call<Api>, via: &'static str) -> Result<Actor, Refusal> {
         let caller = call.caller()?;

@@ -480,6 +480,9 @@ impl Api {
         wanted: Wanted,
     ) -> Result<Vec<NewKey>, crate::http::reply::Refusal> {
         use crate::http::reply::Refusal;
+        if standing.rollover.change.is_some() {
+            return Err(Refusal::conflict(&RollError::Unserved.to_string()));
+        }
         self.successors(&standing.domain, &standing.keys, wanted).map_err(|error| match error {
             RollingError::Roll(error) => Refusal::conflict(&error.to_string()),
             RollingError::Key(dnssec::DnssecError::Make(error)) => Refusal::field("algorithm", error.to_string()),

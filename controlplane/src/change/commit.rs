@@ -156,9 +156,9 @@ pub(super) fn carry_out(
         let denial_ttl_secs = |soa: &Soa| soa.ttl_secs.min(soa.minimum_secs);
         let is_whole = domain.denial != Denial::Off && denial_ttl_secs(&domain.soa) != denial_ttl_secs(&former.soa);
         book(txn, actor, &domain, plan, &edits, Some(&*nodes).filter(|_| !is_whole), &delta)?;
-        // Rollovers wait until caches have forgotten what was signed with the old key.
-        let lowered = edits.iter().filter_map(Edit::lowered_ttl_secs).max();
-        if let Some(ttl_secs) = lowered.filter(|_| domain.denial != Denial::Off) {
+        // Rollovers wait until caches have forgotten what was signed with the old key, and the first DS until they have what
+        // was not signed at all.
+        if let Some(ttl_secs) = edits.iter().filter_map(Edit::lowered_ttl_secs).max() {
             txn.note_ttl(&domain, ttl_secs, actor.now_us)?;
         }
     }

@@ -151,6 +151,9 @@ pub enum RollError {
     /// It is under way.
     #[error("a rollover is under way; see it through, or stop it before.")]
     UnderWay,
+    /// Waits begin when a step is served: another one would take the place of what is waited for.
+    #[error("not all data planes serve the last step yet; wait until they do, as the status of the keys tells.")]
+    Unserved,
     /// The parent was not asked for anything yet.
     #[error(
         "the zone is signed since a short time only; wait until its keys are active, as the status of the keys tells."

@@ -8,7 +8,7 @@ use controlplane::store::domains::{Denial, Domain, SerialPolicy, Soa, SoaMode};
 use controlplane::store::keys::{DsTimes, NewKey, Rollover, State};
 use controlplane::store::{AccountId, ChangeId, DomainId, Txn};
 
-use crate::harness::Bench;
+use crate::harness::{Bench, Full};
 
 /// How many domains cannot go on, and how many can: more of each than one look takes on.
 const HALF: i64 = 300;
@@ -104,6 +104,33 @@ fn domains_whose_step_nobody_serves_keep_no_others_from_theirs() {
     });
     bench.keep_rolling();
     until_all_that_can_are(&bench, State::Submitted);
+}
+
+#[test]
+fn no_rollover_takes_the_place_of_a_step_that_nobody_serves_yet() {
+    let bench = Bench::start();
+    let account = bench.account("rolls@mail.example");
+    let (token, account) = (bench.token(&account, Full), account.id);
+    let id = bench.store.write_blocking(move |txn: &Txn<'_>| {
+        let mut domain = domain(account, "d.example".into());
+        domain.id = txn.add_domain(&domain)?.unwrap();
+        for (tag, role) in [(1, "ksk"), (2, "zsk")] {
+            let key = NewKey { role: role.into(), ..csk(tag, State::Active) };
+            assert!(txn.add_key(account, domain.id, &key, now_us() - LONG_US)?);
+        }
+        Ok::<_, controlplane::store::StoreError>(domain.id)
+    });
+    let id = id.unwrap();
+    let roll = |keytype: &str| {
+        let body = format!("{{\"keytype\":\"{keytype}\"}}");
+        bench.call(token.who(), "POST", "/api/zones/d.example/keys/roll", Some(&body))
+    };
+    assert_eq!(roll("ksk").status, 200);
+    let early = roll("zsk");
+    assert!(early.status == 409 && early.text.contains("not all data planes serve"), "{}", early.text);
+    let step = bench.store.read(|reader| reader.rollover(id)).unwrap().change.unwrap();
+    bench.store.write_blocking(move |txn| controlplane::change::begin_step(txn, id, step, now_us())).unwrap();
+    assert_eq!(roll("zsk").status, 200);
 }
 
 #[test]

@@ -107,6 +107,7 @@ impl Api {
         keys: Vec<NewKey>,
         former: Vec<i64>,
     ) -> Result<Reply, Refusal> {
+        self.timely()?;
         let domain = call.domain()?;
         let (id, actor, precondition) = (domain.id, self.actor(call, "operations")?, self.precondition(call, domain)?);
         let offered = keys.clone();

@@ -294,6 +294,7 @@ async fn set(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
 
 /// POST: begins a rollover.
 async fn roll(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
+    app.timely()?;
     let body = object(call.json())?;
     let role = match field::text(body, "keytype")? {
         None => None,
@@ -314,6 +315,7 @@ async fn roll(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
 
 /// DELETE: ends what is under way by going back.
 async fn stop(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
+    app.timely()?;
     let (domain, actor) = (call.domain()?.id, app.actor(&call, "operations")?);
     let (domain, change) = app.change(move |txn: &Txn<'_>| change::stop_roll(txn, &actor, domain)).await?;
     app.keys_reply(&call, &domain, change).await
@@ -321,6 +323,7 @@ async fn stop(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
 
 /// POST: the parent is asked to remove all DS.
 async fn withdraw(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
+    app.timely()?;
     let (domain, actor) = (call.domain()?.id, app.actor(&call, "operations")?);
     let (domain, change) = app.change(move |txn: &Txn<'_>| change::withdraw_ds(txn, &actor, domain)).await?;
     app.keys_reply(&call, &domain, Some(change)).await
@@ -328,6 +331,7 @@ async fn withdraw(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
 
 /// POST: the parent has the DS of a key, and no other of the zone.
 async fn ds_seen(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
+    app.timely()?;
     let body = object(call.json())?;
     let number = |field: &str, max: u64| match body.get(field) {
         None | Some(Value::Null) => Ok(None),

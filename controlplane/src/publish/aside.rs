@@ -174,16 +174,16 @@ fn compile(store: &Store, signer: Option<&Dnssec>, snapshots: &Path, domain: Dom
         let row = reader.domain(domain)?.ok_or(ZoneError::Gone)?;
         zone::prepare(reader, &row, signer)
     })?;
-    if !prepared.is_signed() {
-        return prepared.compile(&());
+    if !prepared.is_signed() || prepared.is_remembered() {
+        return prepared.compile(());
     }
     let served = Directory::open(snapshots).and_then(|directory| ServedZone::load(&directory, prepared.apex()));
     match served {
-        Ok(Some(served)) if store.read(|reader| served.is_of(reader, domain))? => prepared.compile(&served),
-        Ok(_) => prepared.compile(&()),
+        Ok(Some(served)) if store.read(|reader| served.is_of(reader, domain))? => prepared.compile(served),
+        Ok(_) => prepared.compile(()),
         Err(error) => {
             debug!("all of {} is signed anew: {}", prepared.apex(), explain(&error));
-            prepared.compile(&())
+            prepared.compile(())
         }
     }
 }

@@ -66,7 +66,7 @@ pub(super) struct Prepared<'d> {
 
 /// Reads a domain whole, signs it if it shall be, and compiles it. O(records).
 pub(super) fn compile(reader: &Reader<'_>, domain: &Domain, signer: Option<&Dnssec>) -> Result<Segment, ZoneError> {
-    prepare(reader, domain, signer)?.compile(&())
+    prepare(reader, domain, signer)?.compile(())
 }
 
 /// Reads a domain whole. O(records).
@@ -97,13 +97,20 @@ impl Prepared<'_> {
         self.signing.is_some()
     }
 
+    /// Whether its signatures are remembered: then nothing is taken from what is served.
+    pub(super) fn is_remembered(&self) -> bool {
+        self.signing.as_ref().is_some_and(|(signer, _)| signer.remembers(self.domain))
+    }
+
     /// Signs it if it shall be, and compiles it; signatures over what is `served` so already are used again. O(records).
-    pub(super) fn compile(self, served: &dyn Published) -> Result<Segment, ZoneError> {
+    pub(super) fn compile(self, served: impl Published) -> Result<Segment, ZoneError> {
         let unservable = |error: BuildError| ZoneError::Unservable(error.to_string());
         let Some((signer, signatory)) = self.signing else {
             return Segment::build(&self.zone).map_err(unservable);
         };
-        let zone = signer.sign(self.zone, &signatory, served)?;
+        let zone = signer.sign(self.zone, &signatory, &served)?;
+        // As large as what is built now.
+        drop(served);
         let segment = Segment::build(&zone).map_err(unservable)?;
         signer.remember(self.domain, zone);
         Ok(segment)

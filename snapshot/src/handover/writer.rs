@@ -366,7 +366,8 @@ impl Writer {
     fn accept(&self, pack: PackFile, draft: &mut Draft) -> Result<Fresh, HandoverError> {
         let (digest, name) = (pack.digest, layout::pack_name(pack.digest));
         let reference = PackRef { digest, bytes: pack.bytes.len() as u64, zones: pack.zones };
-        let there = self.directory.load_pack(&reference);
+        // All that is published waits for these reads: at the writer's own priority.
+        let there = self.directory.load_pack_file(&name, digest, reference.bytes);
         // A damaged pack of this name is replaced. Published generations may name it, so it stays in any case.
         let is_missing = matches!(&there, Err(HandoverError::Io { source, .. })
             if source.kind() == std::io::ErrorKind::NotFound);
@@ -410,7 +411,8 @@ impl Writer {
             let pack = match (fresh.iter().find(|fresh| fresh.number == number), draft.index.pack(number)) {
                 (Some(fresh), _) => &fresh.pack,
                 (None, Some(pack)) => {
-                    loaded = self.directory.load_pack(&pack)?;
+                    let name = layout::pack_name(pack.digest);
+                    loaded = self.directory.load_pack_file(&name, pack.digest, pack.bytes)?;
                     &loaded
                 }
                 (None, None) => continue,

@@ -79,12 +79,17 @@ fn say(line: &str) -> io::Result<()> {
 /// How many threads answer requests; what blocks is done elsewhere.
 const WORKER_COUNT: usize = 2;
 
+/// On how many keys the sealing key is tried: one may be damaged.
+const KEYS_TRIED: usize = 8;
+
 /// Everything between a good configuration and the end.
 fn serve_until_told(config: Config) -> io::Result<()> {
     let stop = stop_on_signals()?;
     let store = Arc::new(Store::open(&config.state).map_err(|cause| store_error(&config.state, &cause))?);
     let has_keys = store.read(|reader| reader.has_keys()).map_err(|cause| store_error(&config.state, &cause))?;
-    let mut dnssec = Dnssec::open(&config.seal, has_keys).map_err(io::Error::other)?;
+    let latest =
+        store.read(|reader| reader.latest_keys(KEYS_TRIED)).map_err(|cause| store_error(&config.state, &cause))?;
+    let mut dnssec = Dnssec::open(&config.seal, has_keys).map_err(io::Error::other)?.tried_on(&latest);
     if let Some(settings) = config.device.clone() {
         dnssec = dnssec.with_device(Device::start(settings)?);
     }

@@ -10,10 +10,10 @@ use utoipa::ToSchema;
 use super::import::query_flag;
 use super::preview::{self, Preview};
 use super::verify::Missing;
-use super::{Api, Caller, aside, gates, now_us};
+use super::{Api, Caller, aside, gates, now_us, refusal};
 use crate::change::{self, NewDomain};
 use crate::config::Dnssec;
-use crate::dnssec::{self, DnssecError};
+use crate::dnssec;
 use crate::http::call::Call;
 use crate::http::page::{Direction, Paging, Position};
 use crate::http::reply::{Refusal, Reply};
@@ -171,13 +171,7 @@ impl Api {
     /// A key for a new domain; see [`Api::settle_keys`].
     pub(super) fn new_key(&self, domain: &str) -> Result<NewKey, Refusal> {
         // A device may take its time.
-        aside(|| self.dnssec.new_key(domain)).map_err(|error| {
-            tracing::error!("a key for {domain}: {error}");
-            match error {
-                DnssecError::Device(_) => Refusal::detail(503, "No key can be made at the moment; try again later."),
-                _ => Refusal::internal(),
-            }
-        })
+        aside(|| self.dnssec.new_key(domain)).map_err(|error| refusal::of_key(domain, error))
     }
 
     /// Gives new keys back to the device that made them, unless a domain has them now.

@@ -4,7 +4,9 @@ use axum::http::header::RETRY_AFTER;
 use tracing::error;
 
 use crate::change;
+use crate::dnssec::DnssecError;
 use crate::http::reply::Refusal;
+use crate::keys::SealError;
 use crate::store::StoreError;
 
 impl From<StoreError> for Refusal {
@@ -58,5 +60,22 @@ pub(super) fn of_change(refused: change::Refusal) -> Refusal {
         // Handlers that ask for a dry run take this for a success before it gets here.
         R::DryRun(_) => Refusal::detail(409, text),
         R::Store(error) => of_store(&error),
+    }
+}
+
+/// A domain gets no key.
+pub(super) fn of_key(domain: &str, error: DnssecError) -> Refusal {
+    match error {
+        DnssecError::Make(error) => Refusal::field("algorithm", error.to_string()),
+        DnssecError::TagTaken(_) => Refusal::conflict(&format!("{error}.")),
+        DnssecError::Device(_) | DnssecError::Seal(SealError::NoKey(_)) => {
+            error!("a key for {domain}: {error}");
+            let text = "No key can be made or kept at the moment: the operator finds why in the status of the server.";
+            Refusal::detail(503, text)
+        }
+        other => {
+            error!("a key for {domain}: {other}");
+            Refusal::internal()
+        }
     }
 }

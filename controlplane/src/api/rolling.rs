@@ -485,7 +485,7 @@ impl Api {
         }
         self.successors(&standing.domain, &standing.keys, wanted).map_err(|error| match error {
             RollingError::Roll(error) => Refusal::conflict(&error.to_string()),
-            RollingError::Key(dnssec::DnssecError::Make(error)) => Refusal::field("algorithm", error.to_string()),
+            RollingError::Key(error) => super::refusal::of_key(&standing.domain.name, error),
             RollingError::Algorithm(_) => Refusal::field("algorithm", error.to_string()),
             RollingError::Store(error) => super::refusal::of_store(&error),
             other => {

@@ -3,10 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tracing::error;
+
+use super::Dnssec;
 use super::effort::{Kind, Measured};
-use crate::keys::SigningKey;
+use crate::keys::{KeyNumber, Seal, SigningKey};
 use crate::roll::Duties;
 use crate::sign::{Key, Signer, SignerError};
+use crate::store::domains::Domain;
+use crate::store::keys::StoredKey;
 
 /// A failure that takes longer is no refusal at once.
 const PATIENCE_SHOWN: Duration = Duration::from_millis(100);
@@ -66,5 +71,21 @@ impl Opened {
             signs_zone: duties.signs_zone,
             signer,
         }
+    }
+}
+
+impl Dnssec {
+    /// The same, if its secret opens any of these keys: nothing is sealed with another one, as its keys would be lost as soon as
+    /// the right one is back.
+    #[must_use]
+    pub fn tried_on(self, keys: &[(Domain, StoredKey)]) -> Dnssec {
+        let is_sealed = |(_, stored): &&(Domain, StoredKey)| KeyNumber::from_kept(&stored.key.sealed).is_none();
+        let mut failures = keys.iter().filter(is_sealed).map(|(domain, stored)| self.opened(domain, stored).err());
+        let Some(Some(first)) = failures.next() else { return self };
+        if failures.any(|failure| failure.is_none()) {
+            return self;
+        }
+        error!("signed domains keep what is served, and their changes wait: the sealing key opens no key; {first}");
+        Dnssec { seal: Seal::missing(format!("the one that was found opens none of the keys; {first}")), ..self }
     }
 }

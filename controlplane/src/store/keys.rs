@@ -269,6 +269,19 @@ impl Reader<'_> {
         Ok(self.row(sql, params![domain.0, now_us], |row| row.get(0))?.unwrap_or(0))
     }
 
+    /// Up to `limit` keys with their domains, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn latest_keys(&self, limit: usize) -> Result<Vec<(Domain, StoredKey)>, StoreError> {
+        let sql =
+            "SELECT id, role, algorithm, tag, public, sealed, state, since, ds_seen, ds_gone, ds_ttl, created, domain
+            FROM keys ORDER BY id DESC LIMIT ?1";
+        let found = self.rows(sql, [limit_of(limit)], |row| Ok((DomainId(row.get(12)?), key(row)?)))?;
+        let with_domain = |(id, key)| Ok(self.domain(id)?.map(|domain| (domain, key)));
+        found.into_iter().filter_map(|found| with_domain(found).transpose()).collect()
+    }
+
     /// Whether any domain has a key.
     ///
     /// # Errors

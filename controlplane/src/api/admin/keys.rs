@@ -13,9 +13,9 @@ use super::super::Api;
 use super::super::domains::object;
 use super::super::fields::{Fields, REQUIRED};
 use super::super::operations::keys::Keys;
+use super::super::refusal;
 use super::ACCESS;
 use crate::change;
-use crate::dnssec::DnssecError;
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Count, Operation, Resource, Route, Style, Success};
@@ -80,13 +80,7 @@ async fn import(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let mut taken = app.tags_of_others(&domain)?;
     taken.extend(app.read(|reader| reader.keys(domain.id))?.iter().map(|key| key.key.tag));
     let kept = app.dnssec.keep_key(&domain.name, role, &pair, State::Generated, &taken);
-    let kept = kept.map_err(|error| match error {
-        DnssecError::TagTaken(_) => Refusal::conflict(&format!("{error}.")),
-        other => {
-            tracing::error!("a key for {}: {other}", domain.name);
-            Refusal::internal()
-        }
-    })?;
+    let kept = kept.map_err(|error| refusal::of_key(&domain.name, error))?;
     let (id, actor) = (domain.id, app.actor(&call, "admin")?);
     let domain = app.change(move |txn: &Txn<'_>| change::import_key(txn, &actor, id, kept)).await?;
     Ok(Reply::json(201, &app.keys_view(&domain)?))

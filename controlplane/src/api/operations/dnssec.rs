@@ -5,13 +5,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::Api;
 use super::super::domains::{Key, object};
-use super::super::refusal::of_change;
+use super::super::refusal::{self, of_change};
 use super::super::rolling::Standing;
+use super::super::{Api, aside};
 use super::{field, keys};
 use crate::change;
-use crate::dnssec::DnssecError;
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
 use crate::keys::{Algorithm, Role};
@@ -132,13 +131,7 @@ impl Api {
         let mut made = Vec::new();
         for role in roles {
             let key = self.dnssec.make_key(&domain.name, *role, algorithm, State::Active, &taken);
-            let key = key.map_err(|error| match error {
-                DnssecError::Make(error) => Refusal::field("algorithm", error.to_string()),
-                other => {
-                    tracing::error!("a key for {}: {other}", domain.name);
-                    Refusal::internal()
-                }
-            })?;
+            let key = key.map_err(|error| refusal::of_key(&domain.name, error))?;
             taken.push(key.tag);
             made.push(key);
         }
@@ -217,8 +210,9 @@ pub(super) async fn enable(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
         }
         app.may_have_others(domain).await?;
     }
-    let made =
-        app.first_keys(domain, roles.unwrap_or(&[Role::Csk]), algorithm.unwrap_or(Algorithm::EcdsaP256Sha256))?;
+    let (roles, algorithm) = (roles.unwrap_or(&[Role::Csk]), algorithm.unwrap_or(Algorithm::EcdsaP256Sha256));
+    // A device may take its time.
+    let made = aside(|| app.first_keys(domain, roles, algorithm))?;
     app.sign(&call, denial, made, stored.iter().map(|key| key.id).collect()).await
 }
 

@@ -480,11 +480,14 @@ impl Api {
         wanted: Wanted,
     ) -> Result<Vec<NewKey>, crate::http::reply::Refusal> {
         use crate::http::reply::Refusal;
+        let rolling: Vec<roll::Key> = standing.keys.iter().filter_map(roll::Key::of).collect();
+        let conflict = |error: RollError| Refusal::conflict(&error.to_string());
+        roll::start(&rolling, wanted).map_err(conflict)?;
         if standing.rollover.change.is_some() {
-            return Err(Refusal::conflict(&RollError::Unserved.to_string()));
+            return Err(conflict(RollError::Unserved));
         }
         self.successors(&standing.domain, &standing.keys, wanted).map_err(|error| match error {
-            RollingError::Roll(error) => Refusal::conflict(&error.to_string()),
+            RollingError::Roll(error) => conflict(error),
             RollingError::Key(error) => super::refusal::of_key(&standing.domain.name, error),
             RollingError::Algorithm(_) => Refusal::field("algorithm", error.to_string()),
             RollingError::Store(error) => super::refusal::of_store(&error),

@@ -73,11 +73,11 @@ pub fn begin_roll(
     made: Vec<NewKey>,
 ) -> Result<(Domain, ChangeId), Refusal> {
     let mut domain = signed_domain(txn, actor, domain)?;
+    let keys = rolling_keys(txn, domain.id)?;
+    let successors = roll::start(&keys, wanted)?;
     if txn.rollover(domain.id)?.change.is_some() {
         return Err(RollError::Unserved.into());
     }
-    let keys = rolling_keys(txn, domain.id)?;
-    let successors = roll::start(&keys, wanted)?;
     is_only_algorithm(txn, &domain, &keys, &successors)?;
     let mut moves = Vec::new();
     let mut made = made.into_iter();

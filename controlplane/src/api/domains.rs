@@ -181,13 +181,8 @@ impl Api {
     }
 
     /// Gives new keys back to the device that made them, unless a domain has them now.
-    pub(super) fn settle_keys(&self, offered: &[NewKey], domain: Option<&Domain>) {
-        if !self.dnssec.has_device() {
-            return;
-        }
-        let kept = domain.and_then(|domain| self.store.read(|reader| reader.keys(domain.id)).ok()).unwrap_or_default();
-        let is_spare = |key: &&NewKey| !kept.iter().any(|row| row.key.sealed == key.sealed);
-        aside(|| offered.iter().filter(is_spare).for_each(|key| self.dnssec.discard(key)));
+    pub(super) fn settle_keys(&self, offered: &[NewKey]) {
+        offered.iter().for_each(|key| self.dnssec.discard(key));
     }
 
     /// A domain with our name servers and these RRsets.
@@ -309,7 +304,7 @@ async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let offered = new.keys.clone();
     let actor = change::Actor { account: account.id, limits, ..app.actor(&call, "rest")? };
     let created = app.make(&place, actor, dry_run, |txn, actor| change::create(txn, actor, new)).await;
-    app.settle_keys(&offered, created.as_ref().ok().filter(|_| !dry_run).map(|created| &created.domain));
+    app.settle_keys(&offered);
     let created = created?;
     if let Some(new) = shown {
         return Ok(Reply::json(200, &Preview::of(&created, &new, report, place.replaced.as_ref())));

@@ -265,7 +265,7 @@ async fn revive(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
         made => made,
     });
     let made = made.await;
-    app.settle_keys(&offered, made.as_ref().ok().map(|made| &made.domain));
+    app.settle_keys(&offered);
     let made = made?;
     let view = app.new_view(&made.domain)?;
     Ok(app.served_all(&call, Reply::json(201, &view), &[made.domain.change, made.change]).await)

@@ -450,7 +450,7 @@ impl Api {
         let made = aside(|| self.successors(domain, keys, wanted))?;
         let (actor, id, offered) = (self.roller(domain), domain.id, made.clone());
         let begun = self.store.write(move |txn| change::begin_roll(txn, &actor, id, wanted, made)).await;
-        self.settle_keys(&offered, begun.as_ref().ok().map(|(domain, _)| domain));
+        self.settle_keys(&offered);
         begun?;
         info!(zone = %domain.name, "a {role} of {} is rolled", domain.name);
         Ok(())

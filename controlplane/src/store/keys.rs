@@ -314,7 +314,7 @@ impl Txn<'_> {
     /// the parent was never asked for there is no DS.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; [`StoreError::Removed`] if the device that made it was told meanwhile to remove it.
     pub fn add_key(&self, account: AccountId, domain: DomainId, key: &NewKey, now_us: i64) -> Result<bool, StoreError> {
         self.room()?;
         let NewKey { role, algorithm, tag, public, sealed, state } = key;
@@ -336,10 +336,13 @@ impl Txn<'_> {
                 now_us.saturating_add(AGE_US_MIN)
             ],
         )?;
+        if added > 0 {
+            self.claim_object(sealed)?;
+        }
         Ok(added > 0)
     }
 
-    /// Brings a key into a state; `None` removes it for good.
+    /// Brings a key into a state; `None` removes it for good, and a device that has it may forget it after a while.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -349,7 +352,10 @@ impl Txn<'_> {
                 let sql = "UPDATE keys SET state = ?2, since = ?3, look = ?4 WHERE id = ?1";
                 self.execute(sql, params![id, state, now_us, now_us.saturating_add(AGE_US_MIN)])
             }
-            None => self.execute("DELETE FROM keys WHERE id = ?1", [id]),
+            None => {
+                self.drop_objects(Some(id), None, now_us)?;
+                self.execute("DELETE FROM keys WHERE id = ?1", [id])
+            }
         }?;
         Ok(())
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::Api;
 use super::super::domains::{Key, object};
 use super::super::refusal::of_change;
 use super::super::rolling::Standing;
+use super::super::{Api, aside};
 use super::{field, keys};
 use crate::change;
 use crate::dnssec::DnssecError;
@@ -116,7 +116,7 @@ impl Api {
             change::set_signing(txn, &actor, id, denial, keys)
         };
         let signed = self.change(sign).await;
-        self.settle_keys(&offered, signed.as_ref().ok().map(|(domain, _)| domain));
+        self.settle_keys(&offered);
         let (domain, change) = signed?;
         let served = self.served(call, Reply::empty(200), change).await;
         // Only now it is known what the gate thinks of it.
@@ -130,7 +130,7 @@ impl Api {
         let mut taken = self.tags_of_others(domain)?;
         let mut made = Vec::new();
         for role in roles {
-            let key = self.dnssec.make_key(&domain.name, *role, algorithm, State::Active, &taken);
+            let key = aside(|| self.dnssec.make_key(&domain.name, *role, algorithm, State::Active, &taken));
             let key = key.map_err(|error| match error {
                 DnssecError::Make(error) => Refusal::field("algorithm", error.to_string()),
                 other => {

@@ -307,7 +307,7 @@ async fn roll(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let made = aside(|| app.new_successors(&standing, wanted))?;
     let offered = made.clone();
     let begun = app.change(move |txn: &Txn<'_>| change::begin_roll(txn, &actor, id, wanted, made)).await;
-    app.settle_keys(&offered, begun.as_ref().ok().map(|(domain, _)| domain));
+    app.settle_keys(&offered);
     let (domain, change) = begun?;
     app.keys_reply(&call, &domain, Some(change)).await
 }

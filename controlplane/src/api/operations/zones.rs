@@ -163,7 +163,7 @@ pub(super) async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
     // What a zone made here holds besides its SOA and NS records is yet to come.
     let place = app.place(&call, &account, &new.name, None).await?;
     let created = app.make(&place, actor, false, |txn, actor| change::create(txn, actor, new)).await;
-    app.settle_keys(&offered, created.as_ref().ok().map(|created| &created.domain));
+    app.settle_keys(&offered);
     let created = created?;
     let reply = Reply::json(201, &app.zone(&created.domain));
     Ok(app.served_all(&call, reply, &[created.domain.change, created.change]).await)

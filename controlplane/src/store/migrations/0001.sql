@@ -165,6 +165,8 @@ CREATE TABLE keys (
     FOREIGN KEY (domain, account) REFERENCES domains (id, account) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX keys_active ON keys (role, look, id) WHERE state = 'active';
+-- Those that a device has: what stands for their secret begins with 2.
+CREATE INDEX keys_held ON keys (sealed) WHERE substr(sealed, 1, 1) = x'02';
 
 -- Rollovers of keys: `next` is when a domain's keys are looked at again, NULL if nothing is under way; `change` is the last
 -- step until it is served. After so many seconds keys are rolled by themselves; NULL: as the server says, 0: never. Caches may
@@ -195,6 +197,17 @@ CREATE TABLE released_keys (
     sealed    BLOB    NOT NULL,
     state     TEXT    NOT NULL,
     PRIMARY KEY (change, tag)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX released_keys_held ON released_keys (sealed) WHERE substr(sealed, 1, 1) = x'02';
+
+-- What a device has, or may have, and no domain needs, by what stands for its secret in `keys`. It was to be `made` at that
+-- time, in microseconds since 1970, and no domain has it yet; or `dropped` by its domain; or it is `going` for good, and is
+-- tried to be removed from that time on.
+CREATE TABLE device_objects (
+    sealed BLOB    PRIMARY KEY,
+    name   TEXT    NOT NULL,
+    at     INTEGER NOT NULL,
+    stage  TEXT    NOT NULL CHECK (stage IN ('made', 'dropped', 'going'))
 ) STRICT, WITHOUT ROWID;
 
 -- When the first signature ends of what is published of a signed domain, in seconds since 1970.

@@ -36,7 +36,7 @@ use crate::store::domains::{Denial, Domain};
 use crate::store::keys::{NewKey, State, StoredKey};
 
 pub use effort::Work;
-pub use shown::{ds_of, requests_of, shown_key, shown_keys};
+pub use shown::{ds_of, faults_of, requests_of, shown_key, shown_keys, wants_removal};
 
 use effort::{Kind, Measured};
 use opened::{InBulk, Opened};

@@ -10,6 +10,7 @@ mod apply;
 mod commit;
 mod domain;
 mod edits;
+mod owned;
 mod prove;
 mod quota;
 mod republish;
@@ -38,8 +39,9 @@ use crate::store::{AccountId, ChangeId, DomainId, StoreError};
 
 pub use apply::node_of;
 pub use commit::{commit, domain_etag, etag, expect};
-pub use domain::{Created, NewDomain, create, delete, expire, kept_until, unproved_since, withdraw};
+pub use domain::{Created, NewDomain, create, delete, expire, kept_until, signed_parent, unproved_since, withdraw};
 pub use edits::{Content, Edit, State, soa_of};
+pub use owned::{asks_for_removal, held_by};
 pub use prove::{Grounds, prove};
 pub use republish::{Republish, republish};
 pub use rolling::{

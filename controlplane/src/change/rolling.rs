@@ -8,12 +8,16 @@ use snapshot::dns::rtype::Rtype;
 
 use super::commit::{Plan, authorise, book, record};
 use super::signing::renew;
-use super::{Actor, Refusal};
+use super::{Actor, Refusal, owned};
 use crate::roll::{self, Due, Key, Move, RollError, Sight, Successor, Waits, Wanted};
 use crate::store::domains::{Denial, Domain};
 use crate::store::keys::{NewKey, Rollover, State};
 use crate::store::usage::Delta;
 use crate::store::{ChangeId, DomainId, Reader, StoreError, Txn};
+
+/// When a step is looked at again that records of the owner stand in the way of, in microseconds; a change of these has it
+/// looked at as well.
+const HELD_AGAIN_US: i64 = 600 * 1_000_000;
 
 /// What a look at the parent found of one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,8 +123,8 @@ pub fn withdraw_ds(txn: &Txn<'_>, actor: &Actor, domain: DomainId) -> Result<(Do
     step(txn, actor, &mut domain, &keys, &moves, "the parent is asked to remove all DS".to_owned(), By::Request)
 }
 
-/// Notes what is known of the parent, and makes the step that is due, if one is. Without one, the next look is when the next
-/// is, or after `poll_us` where only the parent can tell; `None`: nobody looks at it.
+/// Notes what is known of the parent, and makes the step that is due, if one is, unless records of the owner stand in its way.
+/// Without one, the next look is when the next is, or after `poll_us` where only the parent can tell; `None`: nobody looks at it.
 ///
 /// # Errors
 /// [`Refusal::Store`].
@@ -141,12 +145,17 @@ pub fn advance_roll(
     let keys = noted(txn, domain.id, seen, actor.now_us)?;
     // The keys may have gone on since the caller looked, and what was seen of the parent may be what a step waited for.
     let waits = if waits.zone_secs == 0 { &waits_for(txn, &domain, &keys, waits, actor.now_us)? } else { waits };
-    if let Some(wait) = roll::advance(&keys, waits, actor.now_us) {
-        let (_, change) = step(txn, &actor, &mut domain, &keys, &wait.moves, wait.text, By::Itself)?;
-        return Ok(Some(change));
+    let all = roll::waits_of(&keys, waits);
+    for wait in all.iter().filter(|wait| wait.is_due(actor.now_us)) {
+        if owned::held_by(txn, &domain, &wait.moves)?.is_empty() {
+            let text = wait.text.clone();
+            let (_, change) = step(txn, &actor, &mut domain, &keys, &wait.moves, text, By::Itself)?;
+            return Ok(Some(change));
+        }
     }
-    let looks = roll::waits_of(&keys, waits).into_iter().filter_map(|wait| match wait.due {
+    let looks = all.into_iter().filter_map(|wait| match wait.due {
         Due::At(_) if wait.moves.is_empty() => None,
+        Due::At(at_us) if at_us <= actor.now_us => Some(actor.now_us.saturating_add(HELD_AGAIN_US)),
         Due::At(at_us) => Some(at_us),
         Due::Seen(_) | Due::Gone(_) => poll_us.map(|poll_us| actor.now_us.saturating_add(poll_us)),
     });
@@ -256,6 +265,12 @@ fn step(
     text: String,
     by: By,
 ) -> Result<(Domain, ChangeId), Refusal> {
+    if by == By::Request {
+        let faults = owned::held_by(txn, domain, moves)?;
+        if !faults.is_empty() {
+            return Err(Refusal::Rules(faults));
+        }
+    }
     make_moves(txn, keys, moves, actor.now_us)?;
     renew(txn, actor, domain)?;
     let plan = Plan { note: Some(text), ..Plan::named("roll") };

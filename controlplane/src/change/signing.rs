@@ -4,7 +4,7 @@ use snapshot::dns::rtype::Rtype;
 
 use super::commit::{Plan, authorise, book, record};
 use super::rolling::{make_moves, rolling_keys};
-use super::{Actor, Refusal};
+use super::{Actor, Refusal, owned};
 use crate::roll::{self, Key, Move};
 use crate::store::domains::{Denial, Domain};
 use crate::store::keys::{NewKey, Rollover, State, StoredKey};
@@ -16,7 +16,8 @@ use crate::store::{ChangeId, DomainId, Txn};
 /// anything of the zone without signatures, if it may have been served so.
 ///
 /// # Errors
-/// [`Refusal::NoDomain`] if it is gone; [`Refusal::Forbidden`] if the token may not write DNSKEY records at the apex.
+/// [`Refusal::NoDomain`] if it is gone; [`Refusal::Forbidden`] if the token may not write DNSKEY records at the apex;
+/// [`Refusal::Rules`] if it cannot be signed with the records that it has there.
 pub fn set_signing(
     txn: &Txn<'_>,
     actor: &Actor,
@@ -57,8 +58,8 @@ pub fn set_signing(
     }
     domain.denial = denial;
     domain.touched_us = actor.now_us;
-    if let Some(rrset) = txn.rrset(domain.id, &[], Rtype::DNSKEY)? {
-        fits_keys(txn, &domain, rrset.enabled().map(|record| &*record.rdata))?;
+    if was_off {
+        owned::fits(txn, &domain, &[])?;
     }
     renew(txn, actor, &mut domain)?;
     if was_off {
@@ -112,33 +113,5 @@ pub(super) fn renew(txn: &Txn<'_>, actor: &Actor, domain: &mut Domain) -> Result
     domain.serial = super::serial::next(domain.serial, domain.serial_policy, actor.now_us);
     domain.published_us = Some(domain.changed_us);
     (domain.changed_us, domain.signed_us) = (actor.now_us, actor.now_us);
-    Ok(())
-}
-
-/// Makes sure that a signed domain can have these DNSKEY records of its owner beside its keys: where an algorithm is
-/// announced, everything must be signed with it (RFC 4035 section 2.2), and with theirs we cannot.
-pub(super) fn fits_keys<'r>(
-    txn: &Txn<'_>,
-    domain: &Domain,
-    theirs: impl Iterator<Item = &'r [u8]>,
-) -> Result<(), Refusal> {
-    if domain.denial == Denial::Off {
-        return Ok(());
-    }
-    // While the algorithm changes, only the one that stays is good for theirs.
-    let keys = rolling_keys(txn, domain.id)?;
-    let is_first = roll::is_first(&keys);
-    let stays = |key: &&Key| match key.state {
-        State::Active | State::Ending => true,
-        State::Ready => is_first,
-        _ => false,
-    };
-    let ours: Vec<u8> = keys.iter().filter(stays).map(|key| key.algorithm).collect();
-    for algorithm in theirs.filter_map(|rdata| rdata.get(3)) {
-        if !ours.contains(algorithm) {
-            let text = format!("a DNSKEY of algorithm {algorithm} needs signatures that this server cannot make.");
-            return Err(Refusal::Rules(vec![text]));
-        }
-    }
     Ok(())
 }

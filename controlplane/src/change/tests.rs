@@ -1,6 +1,7 @@
 //! Changes of RRsets and domains, each on a real database.
 
 mod doors;
+mod owned;
 mod quota;
 
 use serde_json::json;

@@ -37,6 +37,8 @@ mod names;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod owned;
+#[cfg(test)]
 mod policies;
 #[cfg(test)]
 mod quota;

@@ -106,6 +106,9 @@ fn card(signing: Value) -> Shown {
             lines.push_str(&format!("{word} {}\n", name.as_str().unwrap_or_default()));
         }
     }
+    if let Some(note) = signing["note"].as_str() {
+        lines.push_str(&format!("note: {note}\n"));
+    }
     let mut shown = Shown::card(signing, &fields[..count]);
     shown.text.push_str(&printable(&lines));
     shown

@@ -118,6 +118,9 @@ fn shown(keys: Value) -> Shown {
             None => format!("next: {what}\n"),
         });
     }
+    if let Some(note) = keys["note"].as_str() {
+        text.push_str(&format!("note: {}\n", printable(note)));
+    }
     Shown { value: keys, text }
 }
 

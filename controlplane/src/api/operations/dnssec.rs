@@ -46,7 +46,14 @@ pub(super) struct Signing {
     /// Why its newest content is not served, or nothing is signed, if so: what the gate found, or a clock that is not believed.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
+    /// What else asks the parent for something, if anything does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
 }
+
+/// What is said where the owner asks the parent to remove all DS.
+const REMOVAL: &str = "the owner asks the parent to remove all DS records, with the CDS 0 0 0 00 or CDNSKEY 0 3 0 AA== record at \
+                       the apex, and so for none of the keys here; remove that record to take it back";
 
 /// What a client sends to have a zone signed.
 #[derive(Debug, serde::Deserialize, ToSchema)]
@@ -79,7 +86,13 @@ impl Api {
             keys: self.keys_of(domain)?,
             ds_from: self.ds_from(domain)?,
             refused: self.publisher.refusal_of(&domain.name).or_else(doubt),
+            note: self.removal_note(domain)?,
         })
+    }
+
+    /// What is said if the owner asks the parent to remove all DS.
+    pub(super) fn removal_note(&self, domain: &Domain) -> Result<Option<&'static str>, Refusal> {
+        Ok(self.read(|reader| change::asks_for_removal(reader, domain))?.then_some(REMOVAL))
     }
 
     /// From when the parent may have the first DS of a domain that was served without signatures; `None` once it may.

@@ -47,6 +47,9 @@ pub(in crate::api) struct Keys {
     zsk_lifetime: u32,
     /// The same for a KSK or CSK.
     ksk_lifetime: u32,
+    /// What else asks the parent for something, if anything does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
 }
 
 /// A key.
@@ -237,7 +240,8 @@ impl Api {
             next.push(Next { at: None, what });
         }
         let parent = self.last_look(domain);
-        next.extend(roll::waits_of(&rolling, &waits).into_iter().map(|wait| {
+        for wait in roll::waits_of(&rolling, &waits) {
+            let held = self.read(|reader| change::held_by(reader, domain, &wait.moves))?;
             let (at, what) = match wait.due {
                 Due::At(at_us) => (Some(Timestamp::from_micros(at_us).to_string()), wait.text),
                 Due::Seen(tag) => {
@@ -247,8 +251,13 @@ impl Api {
                     (None, format!("waits until the parent has no DS of key {tag}, to {}; {parent}", wait.text))
                 }
             };
-            Next { at, what }
-        }));
+            if held.is_empty() {
+                next.push(Next { at, what });
+            } else {
+                let what = format!("held up by records of the zone's owner: {} Then: {what}", held.join(" "));
+                next.push(Next { at: None, what });
+            }
+        }
         let settings = &self.settings.keys;
         let is_signed = domain.denial != Denial::Off;
         Ok(Keys {
@@ -258,6 +267,7 @@ impl Api {
             next: if is_signed { next } else { Vec::new() },
             zsk_lifetime: rollover.zsk_secs.unwrap_or(settings.zsk_secs) / DAY_SECS,
             ksk_lifetime: rollover.ksk_secs.unwrap_or(settings.ksk_secs) / DAY_SECS,
+            note: self.removal_note(domain)?,
         })
     }
 

@@ -49,6 +49,8 @@ mod secrets;
 #[cfg(test)]
 mod signal;
 #[cfg(test)]
+mod signed_files;
+#[cfg(test)]
 mod smoke;
 #[cfg(test)]
 mod tenants;

@@ -43,8 +43,8 @@ pub use edits::{Content, Edit, State, soa_of};
 pub use prove::{Grounds, prove};
 pub use republish::{Republish, republish};
 pub use rolling::{
-    Seen, advance_roll, begin_roll, begin_step, import_key, note_parent, rolling_keys, set_lifetimes, stop_roll,
-    waits_for, withdraw_ds,
+    Seen, advance_roll, begin_roll, begin_step, import_key, is_keyless, note_no_ds, note_parent, rolling_keys,
+    set_lifetimes, stop_roll, waits_for, withdraw_ds,
 };
 pub use signal::{Due, Signal, due_children, due_records, heal, signals_of};
 pub use signing::{give_up_keys, resign, set_signing};

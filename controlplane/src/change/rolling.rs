@@ -177,10 +177,40 @@ pub fn note_parent(
         let sight = if key.tag == tag { Sight::Everywhere } else { Sight::Nowhere };
         Seen { id: key.id, sight, ttl_secs }
     };
-    noted(txn, domain.id, &keys.iter().map(seen).collect::<Vec<_>>(), actor.now_us)?;
-    let rollover = txn.rollover(domain.id)?;
-    txn.put_rollover(&domain, &Rollover { next_us: Some(actor.now_us), ..rollover })?;
+    take_word(txn, actor, &domain, &keys.iter().map(seen).collect::<Vec<_>>())?;
     Ok(domain)
+}
+
+/// Takes the word of the operator that no server of the parent has a DS of any key of ours. While the parent is asked for one,
+/// that says only that none was seen: it may come at any moment.
+///
+/// # Errors
+/// As [`begin_roll`].
+pub fn note_no_ds(txn: &Txn<'_>, actor: &Actor, domain: DomainId) -> Result<Domain, Refusal> {
+    let domain = signed_domain(txn, actor, domain)?;
+    let seen = |key: &Key| Seen { id: key.id, sight: Sight::Nowhere, ttl_secs: None };
+    let seen: Vec<Seen> = rolling_keys(txn, domain.id)?.iter().map(seen).collect();
+    take_word(txn, actor, &domain, &seen)?;
+    Ok(domain)
+}
+
+/// Notes what the operator says of the parent, and has the keys looked at now.
+fn take_word(txn: &Txn<'_>, actor: &Actor, domain: &Domain, seen: &[Seen]) -> Result<(), Refusal> {
+    noted(txn, domain.id, seen, actor.now_us)?;
+    let rollover = txn.rollover(domain.id)?;
+    Ok(txn.put_rollover(domain, &Rollover { next_us: Some(actor.now_us), ..rollover })?)
+}
+
+/// Whether a domain is to be signed, and the database lacks the keys for it: what is in service was signed with others, and
+/// whatever is signed with none of those is bogus. So it is until there are keys for the zone and for the keys.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn is_keyless(reader: &Reader<'_>, domain: &Domain) -> Result<bool, StoreError> {
+    let keys = rolling_keys(reader, domain.id)?;
+    let is_any = |does: fn(&Key) -> bool| keys.iter().any(does);
+    let is_whole = is_any(|key| key.duties().signs_zone) && is_any(|key| key.duties().signs_keys);
+    Ok(domain.denial != Denial::Off && !is_whole)
 }
 
 /// Notes that all serve the last step of a domain: the waits after it begin now.
@@ -222,8 +252,7 @@ pub fn set_lifetimes(
 pub fn import_key(txn: &Txn<'_>, actor: &Actor, domain: DomainId, key: NewKey) -> Result<Domain, Refusal> {
     let domain = owned_domain(txn, actor, domain)?;
     // Nor does anything depend on the keys of a domain that lost those that it was signed with.
-    let is_lost = rolling_keys(txn, domain.id)?.iter().all(|key| key.state == State::Generated);
-    let is_idle = domain.denial == Denial::Off || is_lost;
+    let is_idle = domain.denial == Denial::Off || is_keyless(txn, &domain)?;
     let state = if is_idle { State::Active } else { State::Generated };
     if state == State::Active {
         let is_replaced = |old: &Key| old.role.name() == key.role || old.role.name() == "csk" || key.role == "csk";
@@ -231,9 +260,11 @@ pub fn import_key(txn: &Txn<'_>, actor: &Actor, domain: DomainId, key: NewKey) -
             txn.move_key(old.id, Some(State::Generated), actor.now_us)?;
         }
     }
-    if !txn.add_key(domain.account, domain.id, &NewKey { state, ..key }, actor.now_us)? {
+    let key = NewKey { state, ..key };
+    if !txn.add_key(domain.account, domain.id, &key, actor.now_us)? {
         return Err(Refusal::Rules(vec!["a key with this tag is there already.".to_owned()]));
     }
+    txn.note_imported(domain.id, key.tag)?;
     Ok(domain)
 }
 

@@ -7,7 +7,7 @@ use super::rolling::{make_moves, rolling_keys};
 use super::{Actor, Refusal};
 use crate::roll::{self, Key, Move};
 use crate::store::domains::{Denial, Domain};
-use crate::store::keys::{NewKey, Rollover, State, StoredKey};
+use crate::store::keys::{DsTimes, NewKey, Rollover, State, StoredKey};
 use crate::store::usage::Delta;
 use crate::store::{ChangeId, DomainId, Txn};
 
@@ -29,7 +29,8 @@ pub fn set_signing(
     if domain.denial == denial {
         return Ok((domain, None));
     }
-    if denial != Denial::Off && txn.keys(domain.id)?.is_empty() {
+    let has_new_keys = denial != Denial::Off && txn.keys(domain.id)?.is_empty();
+    if has_new_keys {
         for key in keys {
             txn.add_key(domain.account, domain.id, &key, actor.now_us)?;
         }
@@ -44,6 +45,11 @@ pub fn set_signing(
             Some(_) => keys.iter().filter(is_ending).map(|key| Move { id: key.id, to: Some(State::Active) }).collect(),
         };
         make_moves(txn, &keys, &moves, actor.now_us)?;
+        if has_new_keys && domain.unproved.is_none() {
+            // Their DS was never asked for yet, so nobody has it.
+            let ds = DsTimes { gone_us: Some(actor.now_us), ..DsTimes::default() };
+            keys.iter().try_for_each(|key| txn.note_ds(key.id, &ds))?;
+        }
         txn.begin_all_states(domain.id, actor.now_us)?;
     }
     let note = Some(format!("{} to {}", domain.denial.as_str(), denial.as_str()));

@@ -220,7 +220,7 @@ fn fault_13_edits_of_signed_zones_wait_for_the_device_and_others_do_not() {
             let made = post("/api/v1/domains/", json!({ "name": name }));
             assert!(made.status == 201 && is_served(&made), "{}", made.text);
         }
-        bench.call(token.who(), "DELETE", "/api/zones/plain.example/dnssec", None);
+        bench.call(token.who(), "DELETE", "/api/zones/plain.example/dnssec?force=true", None);
         let edit = |name: &str, number: u8| {
             let body = json!({"subname": format!("n{number}"), "type": "A", "ttl": 3600, "records": ["192.0.2.1"]});
             post(&format!("/api/v1/domains/{name}/rrsets/?wait=4"), body)

@@ -12,7 +12,9 @@ use utoipa::ToSchema;
 use super::super::Api;
 use super::super::aside;
 use super::super::domains::object;
+use super::super::history::flag;
 use super::super::rolling::{Standing, seen};
+use super::dnssec::own_parent_has_ds;
 use super::field;
 use crate::change::{self, Seen};
 use crate::dnssec;
@@ -114,6 +116,15 @@ struct SeenDs {
     force: Option<bool>,
 }
 
+/// What a client sends to say that the parent has no DS of this zone.
+#[derive(Debug, serde::Deserialize, ToSchema)]
+#[schema(as = KeyGoneDs)]
+#[expect(dead_code, reason = "the body is read field by field for its error messages; this is its description")]
+struct GoneDs {
+    /// Whether to believe it although a look at the parent says otherwise.
+    force: Option<bool>,
+}
+
 /// What a client sends to say when keys are rolled by themselves.
 #[derive(Debug, serde::Deserialize, ToSchema)]
 #[schema(as = KeyLifetimes)]
@@ -126,7 +137,7 @@ struct Lifetimes {
 }
 
 /// The rows.
-pub(in crate::api) static ROUTES: [Route<Api>; 4] = [
+pub(in crate::api) static ROUTES: [Route<Api>; 5] = [
     Route::new(
         "/api/zones/{name}/keys",
         &[
@@ -192,6 +203,19 @@ pub(in crate::api) static ROUTES: [Route<Api>; 4] = [
             .replies(&[Success::json::<Keys>(200), Success::json::<Keys>(202)])
             .refuses(&[409, 507])
             .summary("Says that all servers of the parent have the DS of a key, and of no other")],
+    )
+    .style(Style::Operations),
+    Route::new(
+        "/api/zones/{name}/keys/ds-gone",
+        &[Operation::post(|app, call| Box::pin(ds_gone(app, call)))
+            .access(Access::With(Permission::Write))
+            .scopes(&[Scope::DnsApiPerDomainExpensive])
+            .resource(Resource::PartOfDomain)
+            .body::<GoneDs>(Count::One)
+            .query(&["wait"])
+            .replies(&[Success::json::<Keys>(200), Success::json::<Keys>(202)])
+            .refuses(&[409, 507])
+            .summary("Says that no server of the parent has a DS of the zone")],
     )
     .style(Style::Operations),
 ];
@@ -276,6 +300,14 @@ impl Api {
         let refused = |error| Refusal::conflict(&format!("the parent cannot be looked at: {error}."));
         parent.map(|parent| Some(seen(&domain.name, &standing.keys, &parent))).map_err(refused)
     }
+
+    /// Whether the parent may have a DS of a domain, as far as it can be looked at.
+    async fn has_ds(&self, standing: &Standing) -> Result<bool, Refusal> {
+        match self.look_for_ds(standing).await? {
+            Some(found) => Ok(found.iter().any(|seen| seen.sight != Sight::Nowhere)),
+            None => Ok(self.read(|reader| own_parent_has_ds(reader, &standing.domain.name))? == Some(true)),
+        }
+    }
 }
 
 /// GET.
@@ -358,6 +390,26 @@ async fn ds_seen(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     // The step that waits for this is taken with it, before another look at the parent says otherwise.
     let note = move |txn: &Txn<'_>| {
         change::note_parent(txn, &actor, id, tag, ttl_secs)?;
+        let change = change::advance_roll(txn, &actor, id, &[], &waits, poll_us)?;
+        Ok((txn.domain(id)?.ok_or(change::Refusal::NoDomain)?, change))
+    };
+    let (domain, change) = app.change(note).await?;
+    app.keys_reply(&call, &domain, change).await
+}
+
+/// POST: the parent has no DS of the zone.
+async fn ds_gone(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
+    let is_forced = flag(object(call.json())?, "force")?;
+    let (domain, actor) = (call.domain()?.clone(), app.actor(&call, "operations")?);
+    let id = domain.id;
+    let standing = app.read(|reader| app.standing(reader, domain))?;
+    if !is_forced && app.has_ds(&standing).await? {
+        let text = "not all servers of the parent are without a DS of the zone; force says that they are.";
+        return Err(Refusal::conflict(text));
+    }
+    let (waits, poll_us) = (standing.waits, app.poll_us());
+    let note = move |txn: &Txn<'_>| {
+        change::note_no_ds(txn, &actor, id)?;
         let change = change::advance_roll(txn, &actor, id, &[], &waits, poll_us)?;
         Ok((txn.domain(id)?.ok_or(change::Refusal::NoDomain)?, change))
     };

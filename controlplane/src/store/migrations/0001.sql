@@ -143,7 +143,7 @@ CREATE INDEX records_rrset ON records (rrset);
 -- DNSSEC keys: the public part is what DNSKEY has, the secret is sealed with a key that is not in this file. What a key
 -- does follows from its role and its state; `since` is when the state came to be served. `ds_seen` is since when all servers
 -- of the parent have its DS, `ds_gone` since when none has, `ds_ttl` the greatest TTL in seconds that its DS was seen with.
--- `look` is when it is looked at again whether a key in use is old.
+-- `look` is when it is looked at again whether a key in use is old. `imported` is 1 for a key that was made elsewhere.
 CREATE TABLE keys (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
     domain    INTEGER NOT NULL,
@@ -161,6 +161,7 @@ CREATE TABLE keys (
     ds_ttl    INTEGER CHECK (ds_ttl >= 0),
     created   INTEGER NOT NULL,
     look      INTEGER NOT NULL,
+    imported  INTEGER NOT NULL DEFAULT 0 CHECK (imported IN (0, 1)),
     UNIQUE (domain, tag),
     FOREIGN KEY (domain, account) REFERENCES domains (id, account) ON DELETE CASCADE
 ) STRICT;
@@ -184,7 +185,8 @@ CREATE TABLE rollovers (
 ) STRICT;
 CREATE INDEX rollovers_next ON rollovers (next, domain) WHERE next IS NOT NULL;
 
--- The keys of domains that were deleted, by the change-set of the deletion: what is taken back has the same DS records.
+-- The keys of domains that were deleted, by the change-set of the deletion: what is taken back has the same DS records, and
+-- as much is known of them.
 CREATE TABLE released_keys (
     change    INTEGER NOT NULL,
     denial    TEXT    NOT NULL,
@@ -194,6 +196,10 @@ CREATE TABLE released_keys (
     public    BLOB    NOT NULL,
     sealed    BLOB    NOT NULL,
     state     TEXT    NOT NULL,
+    ds_seen   INTEGER,
+    ds_gone   INTEGER,
+    ds_ttl    INTEGER,
+    imported  INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (change, tag)
 ) STRICT, WITHOUT ROWID;
 

@@ -286,6 +286,37 @@ fn only_keys_of_the_zone_in_service_are_taken_by_a_domain_that_lost_its_own() {
     assert_eq!(home.states(), ["csk 15 active"]);
 }
 
+/// A key for Ed25519 in PEM (RFC 8410 section 7), the secret of which is this octet again and again.
+fn pem_of(octet: u8) -> String {
+    let head = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+    let text = data_encoding::BASE64.encode(&[&head[..], &[octet; 32]].concat());
+    format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
+}
+
+#[test]
+fn a_domain_that_lost_two_keys_waits_for_both() {
+    let home = Home::new();
+    let dnssec = "/api/zones/d.example/dnssec";
+    let import = |octet: u8, keytype: &str| {
+        home.import(&json!({"private": pem_of(octet), "keytype": keytype, "algorithm": "15"})).status
+    };
+    home.bench.call(home.token.who(), "DELETE", &format!("{dnssec}?force=true"), None);
+    let behind = rusqlite::Connection::open(home.bench.store.path()).unwrap();
+    behind.execute("DELETE FROM keys", []).unwrap();
+    assert_eq!((import(1, "ksk"), import(2, "zsk")), (201, 201));
+    home.bench.call(home.token.who(), "POST", dnssec, Some("{}"));
+    assert_eq!((home.states(), home.refused()), (vec!["ksk 15 ready".into(), "zsk 15 ready".into()], Value::Null));
+    behind.execute("DELETE FROM keys", []).unwrap();
+    assert_eq!((import(3, "ksk"), import(1, "zsk"), import(1, "ksk"), import(3, "zsk")), (409, 409, 201, 409));
+    let body = json!({"subname": "www", "type": "A", "ttl": 3600, "records": ["192.0.2.1"]}).to_string();
+    assert_eq!(home.bench.post(home.token.who(), "/api/v1/domains/d.example/rrsets/", &body).status, 201);
+    assert!(home.refused().is_string(), "nothing is published with one of two keys");
+    assert_eq!(import(2, "zsk"), 201);
+    assert_eq!(home.states(), ["ksk 15 active", "zsk 15 active"]);
+    home.bench.call(home.token.who(), "DELETE", "/api/v1/domains/d.example/rrsets/www/A/", None);
+    assert_eq!(home.refused(), Value::Null);
+}
+
 #[test]
 fn what_is_known_of_the_parent_outlives_a_deletion_that_is_taken_back() {
     let home = Home::new();

@@ -6,6 +6,7 @@
 //! signed that the gate has not passed, which verifies with another implementation than the one that signed.
 
 mod effort;
+mod objects;
 mod opened;
 mod remembered;
 mod shown;
@@ -20,25 +21,26 @@ use std::time::Instant;
 use snapshot::dns::name::Name;
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::Zone;
-use tracing::{error, warn};
+use tracing::error;
 
 use crate::check::dnssec::Verifier;
 use crate::check::dnssec::gate::{Gate, Passed, REMAINING_SECS_MIN, Refused};
 use crate::clock::{Clock, Doubt, Trusted};
 use crate::keys::{
-    Algorithm, Binding, Device, DeviceError, Dnskey, KeyError, KeyNumber, KeyPair, OpenError, Role, Seal, SealError,
+    Algorithm, Binding, Device, DeviceError, Dnskey, KeyError, KeyPair, OpenError, Role, Seal, SealError,
     SealFileError, SigningKey,
 };
 use crate::roll::{self, Duties};
 use crate::sign::{self, Announce, Before, Denial as Chain, Key, Plan, Published, SignError, Times};
-use crate::store::DomainId;
 use crate::store::domains::{Denial, Domain};
 use crate::store::keys::{NewKey, State, StoredKey};
+use crate::store::{DomainId, Store, StoreError};
 
 pub use effort::Work;
-pub use shown::{ds_of, requests_of, shown_key, shown_keys};
+pub use shown::{ds_of, faults_of, requests_of, shown_key, shown_keys, wants_removal};
 
 use effort::{Kind, Measured};
+use objects::Objects;
 use opened::{InBulk, Opened};
 use remembered::SignedZones;
 
@@ -75,6 +77,9 @@ pub enum DnssecError {
     /// The device makes none.
     #[error("no key can be made: {0}")]
     Device(#[from] DeviceError),
+    /// It cannot be noted that the device is to make one.
+    #[error("no key can be made: {0}")]
+    Store(#[from] StoreError),
     /// A key cannot be sealed.
     #[error("the new key cannot be sealed: {0}")]
     Seal(#[from] SealError),
@@ -136,7 +141,7 @@ pub struct Dnssec {
     /// What seals and opens keys.
     seal: Seal,
     /// What keeps new keys instead, if there is one.
-    device: Option<Arc<Device>>,
+    objects: Option<Objects>,
     /// Keys that were opened, by their number in the database.
     opened: Mutex<HashMap<i64, Arc<Opened>>>,
     /// Zones as they were signed last, for the signatures over what stays the same.
@@ -173,9 +178,9 @@ impl Dnssec {
             found => found?,
         };
         let (opened, signed, ends) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let (device, clock) = (None, Clock::default());
+        let (objects, clock) = (None, Clock::default());
         let measured = Arc::default();
-        Ok(Dnssec { seal, device, opened, signed, keys_ttl_secs: KEYS_TTL_SECS, clock, ends, measured })
+        Ok(Dnssec { seal, objects, opened, signed, keys_ttl_secs: KEYS_TTL_SECS, clock, ends, measured })
     }
 
     /// With another TTL of DNSKEY, CDS, CDNSKEY and NSEC3PARAM.
@@ -196,22 +201,31 @@ impl Dnssec {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).drain().collect()
     }
 
-    /// The same, with new keys made in a device and kept there.
+    /// The same, with new keys made in a device and kept there, and `store` to note which.
     #[must_use]
-    pub fn with_device(self, device: Device) -> Dnssec {
-        Dnssec { device: Some(Arc::new(device)), ..self }
-    }
-
-    /// Whether new keys are made in a device.
-    #[must_use]
-    pub fn has_device(&self) -> bool {
-        self.device.is_some()
+    pub fn with_device(self, device: Device, store: Arc<Store>) -> Dnssec {
+        Dnssec { objects: Some(Objects::new(device, store)), ..self }
     }
 
     /// What keeps new keys, if it is a device.
     #[must_use]
     pub fn device(&self) -> Option<&Device> {
-        self.device.as_deref()
+        self.objects.as_ref().map(|objects| &*objects.device)
+    }
+
+    /// How many times a key of no use could not be removed from the device since the start.
+    #[must_use]
+    pub fn removal_failures(&self) -> u64 {
+        self.objects.as_ref().map_or(0, Objects::failures)
+    }
+
+    /// Removes some of the keys from the device that no domain has needed for `keep_us`, and that were made and came to no use
+    /// an hour ago; how many are gone. Blocks, for seconds if the device is slow.
+    ///
+    /// # Errors
+    /// [`StoreError`]; trouble with the device is none, and it is tried again.
+    pub fn sweep_device(&self, now_us: i64, keep_us: i64) -> Result<usize, StoreError> {
+        self.objects.as_ref().map_or(Ok(0), |objects| objects.sweep(now_us, keep_us))
     }
 
     /// A new key that signs everything of a domain, sealed or in the device. Who does not use it gives it back to [`Dnssec::discard`].
@@ -223,7 +237,7 @@ impl Dnssec {
     }
 
     /// A new key of a domain, sealed or in the device, with a tag that is none of these. Who does not use it gives it back to
-    /// [`Dnssec::discard`].
+    /// [`Dnssec::discard`]. Writes what a device is to make before it does, so that it blocks.
     ///
     /// # Errors
     /// [`DnssecError`].
@@ -237,8 +251,8 @@ impl Dnssec {
     ) -> Result<NewKey, DnssecError> {
         let mut latest = 0;
         for _ in 0..DRAWS_MAX {
-            let key = match &self.device {
-                Some(device) => held_key(device, domain, role, algorithm, state)?,
+            let key = match &self.objects {
+                Some(objects) => objects.make(domain, (role, algorithm, state), self.clock.likely_us())?,
                 None => self.sealed_key(domain, role, &KeyPair::generate(algorithm)?, state)?,
             };
             if !taken.contains(&key.tag) {
@@ -273,12 +287,10 @@ impl Dnssec {
         Ok(new_key(&pair.dnskey(role), role, sealed, state))
     }
 
-    /// Forgets a key of [`Dnssec::make_key`] that came to no use: a device has room for so many.
+    /// Gives back a key of [`Dnssec::make_key`]: the device that has it removes it soon, unless a domain has it by now.
     pub fn discard(&self, key: &NewKey) {
-        if let (Some(device), Some(number)) = (&self.device, KeyNumber::from_kept(&key.sealed))
-            && let Err(error) = device.destroy(number)
-        {
-            warn!("key {number} stays in the device, of no use to anybody: {error}");
+        if let Some(objects) = &self.objects {
+            objects.decline(key);
         }
     }
 
@@ -351,7 +363,8 @@ impl Dnssec {
         let role = Role::from_name(role).ok_or_else(|| unknown(domain, stored))?;
         let algorithm = Algorithm::from_number(*algorithm).ok_or_else(|| unknown(domain, stored))?;
         let binding = Binding { apex: apex_of(&domain.name)?, tag: *tag, algorithm };
-        let pair = SigningKey::open(sealed, &binding, &self.seal, self.device.as_ref());
+        let device = self.objects.as_ref().map(|objects| &objects.device);
+        let pair = SigningKey::open(sealed, &binding, &self.seal, device);
         let pair = pair.map_err(|cause| DnssecError::Open { binding: binding.clone(), cause })?;
         // One key in 65,536 has the same tag; parents and validators know the public one.
         if pair.public() != stored.key.public {
@@ -501,18 +514,6 @@ fn dnskey_of(stored: &StoredKey) -> Option<(Role, Dnskey)> {
     let NewKey { role, algorithm, public, .. } = &stored.key;
     let role = Role::from_name(role)?;
     Some((role, Dnskey { flags: role.flags(), algorithm: *algorithm, public: public.clone() }))
-}
-
-/// A new key in the device, for the database.
-fn held_key(
-    device: &Arc<Device>,
-    domain: &str,
-    role: Role,
-    algorithm: Algorithm,
-    state: State,
-) -> Result<NewKey, DnssecError> {
-    let held = device.generate(algorithm, &format!("{domain}. {algorithm}"))?;
-    Ok(new_key(&held.dnskey(role), role, held.number().kept(), state))
 }
 
 /// A key for the database, whose secret is kept so.

@@ -1,5 +1,5 @@
-//! Gates: content that arrives whole and loses much of what was there is probably a mistake. It is refused, unless somebody
-//! forces the gate and says why.
+//! Gates: content that arrives whole and loses much of what was there, or its signatures, is probably a mistake. It is refused,
+//! unless somebody forces the gate and says why.
 //!
 //! Here are the rule, the names of the gates and what forces them, for whoever compiles or imports; who loses what is for
 //! them to find out. A change that names what it removes passes no gate. Invariant: nothing else decides what is too much.
@@ -22,6 +22,8 @@ pub enum Gate {
     Shrink,
     /// All zones of a publication together lose much.
     ShrinkTotal,
+    /// What was signed elsewhere is imported without its signatures.
+    Unsign,
 }
 
 /// Why a gate is forced: one line that is not blank.
@@ -58,7 +60,7 @@ pub fn is_shrink(before: u64, gone: u64) -> bool {
 
 impl Gate {
     /// All of them.
-    pub const ALL: [Gate; 2] = [Gate::Shrink, Gate::ShrinkTotal];
+    pub const ALL: [Gate; 3] = [Gate::Shrink, Gate::ShrinkTotal, Gate::Unsign];
 
     /// What refusals call it and whoever forces it writes.
     #[must_use]
@@ -66,6 +68,7 @@ impl Gate {
         match self {
             Gate::Shrink => "shrink",
             Gate::ShrinkTotal => "shrink-total",
+            Gate::Unsign => "unsign",
         }
     }
 

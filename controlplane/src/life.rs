@@ -91,7 +91,7 @@ fn serve_until_told(config: Config) -> io::Result<()> {
         store.read(|reader| reader.latest_keys(KEYS_TRIED)).map_err(|cause| store_error(&config.state, &cause))?;
     let mut dnssec = Dnssec::open(&config.seal, has_keys).map_err(io::Error::other)?.tried_on(&latest);
     if let Some(settings) = config.device.clone() {
-        dnssec = dnssec.with_device(Device::start(settings)?);
+        dnssec = dnssec.with_device(Device::start(settings)?, Arc::clone(&store));
     }
     let dnssec = Arc::new(dnssec.with_keys_ttl(config.domains.keys.ttl_secs));
     let known = store.read(|reader| Ok((reader.clock_mark()?, reader.clock_anchor()?)));
@@ -139,6 +139,8 @@ async fn serve(config: Config, store: Arc<Store>, app: Arc<Api>, stop: watch::Re
     let resigned = tokio::spawn(api::signing::keep(Arc::clone(&app), config.alarm, stop.clone()));
     let rolled = tokio::spawn(api::rolling::keep(Arc::clone(&app), stop.clone()));
     let signals = tokio::spawn(api::signal::keep(Arc::clone(&app), stop.clone()));
+    let keep_days = config.device.as_ref().map_or(0, |device| device.keep_days);
+    let swept = tokio::spawn(api::objects::keep(Arc::clone(&app), keep_days, stop.clone()));
     let server = Server::new(app, &tables, settings);
     let keep = tokio::spawn(api::throttles::keep(store, Arc::clone(server.shared()), stop.clone()));
     info!("serving http://{addr}");
@@ -152,6 +154,7 @@ async fn serve(config: Config, store: Arc<Store>, app: Arc<Api>, stop: watch::Re
     drop(resigned.await);
     drop(rolled.await);
     drop(signals.await);
+    drop(swept.await);
     for poll in polls {
         drop(poll.await);
     }

@@ -7,10 +7,11 @@ use serde_json::{Map, Value};
 use snapshot::dns::rtype::Rtype;
 use utoipa::ToSchema;
 
+use super::gates::{self, Signatures};
 use super::import::query_flag;
 use super::preview::{self, Preview};
 use super::verify::Missing;
-use super::{Api, Caller, aside, gates, now_us, refusal};
+use super::{Api, Caller, aside, now_us, refusal};
 use crate::change::{self, NewDomain};
 use crate::config::Dnssec;
 use crate::dnssec;
@@ -94,7 +95,7 @@ pub(super) static ROUTES: [Route<Api>; 3] = [
                 .scopes(&[Scope::DnsApiExpensive])
                 .body::<NewDomainBody>(Count::One)
                 .large()
-                .query(&["dry_run", preview::REPLACE, "wait"])
+                .query(&["dry_run", preview::REPLACE, preview::REFUSE_SIGNED, "wait"])
                 .replies(&[Success::json::<View>(201), Success::json::<View>(202), Success::json::<Preview>(200)])
                 .refuses(&[409])
                 .summary("Makes a domain"),
@@ -175,13 +176,8 @@ impl Api {
     }
 
     /// Gives new keys back to the device that made them, unless a domain has them now.
-    pub(super) fn settle_keys(&self, offered: &[NewKey], domain: Option<&Domain>) {
-        if !self.dnssec.has_device() {
-            return;
-        }
-        let kept = domain.and_then(|domain| self.store.read(|reader| reader.keys(domain.id)).ok()).unwrap_or_default();
-        let is_spare = |key: &&NewKey| !kept.iter().any(|row| row.key.sealed == key.sealed);
-        aside(|| offered.iter().filter(is_spare).for_each(|key| self.dnssec.discard(key)));
+    pub(super) fn settle_keys(&self, offered: &[NewKey]) {
+        offered.iter().for_each(|key| self.dnssec.discard(key));
     }
 
     /// A domain with our name servers and these RRsets.
@@ -199,6 +195,18 @@ impl Api {
             drafts,
             local_suffixes: self.settings.local_suffixes.clone(),
         })
+    }
+
+    /// What is to be said of a new domain below one that is signed here and does not delegate it.
+    pub(super) fn not_delegated(&self, domain: &Domain) -> Result<Option<String>, Refusal> {
+        let parent = self.read(|reader| change::signed_parent(reader, &domain.name))?;
+        Ok(parent.map(|parent| {
+            let name = &domain.name;
+            format!(
+                "{parent} is signed here and has no NS records at {name}, so it proves that there is no such zone, and validators \
+                 take the names of {name} for bogus: add NS records there, and DS records if {name} is signed"
+            )
+        }))
     }
 
     /// How a new domain is signed, and with what.
@@ -298,18 +306,26 @@ async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     }
     let content = content.unwrap_or_default();
     let report = content.report();
+    let is_signed = app.settings.dnssec != Dnssec::Off;
+    let signatures = Signatures { dnssec: content.dnssec, is_signed };
+    if !dry_run && query_flag(&call, preview::REFUSE_SIGNED)? {
+        signatures.pass(force.as_ref())?;
+    }
     let new = app.new_domain(name, content.drafts)?;
     let shown = dry_run.then(|| new.clone());
     let offered = new.keys.clone();
     let actor = change::Actor { account: account.id, limits, ..app.actor(&call, "rest")? };
     let created = app.make(&place, actor, dry_run, |txn, actor| change::create(txn, actor, new)).await;
-    app.settle_keys(&offered, created.as_ref().ok().filter(|_| !dry_run).map(|created| &created.domain));
+    app.settle_keys(&offered);
     let created = created?;
     if let Some(new) = shown {
-        return Ok(Reply::json(200, &Preview::of(&created, &new, report, place.replaced.as_ref())));
+        let found = (place.replaced.as_ref(), signatures);
+        return Ok(Reply::json(200, &Preview::of(&created, &new, report, found)));
     }
     let view = app.new_view(&created.domain)?;
-    Ok(app.served_all(&call, Reply::json(201, &view), &[created.domain.change, created.change]).await)
+    let notes: Vec<String> = signatures.note().into_iter().chain(app.not_delegated(&created.domain)?).collect();
+    let reply = Reply::json(201, &view).note((!notes.is_empty()).then(|| notes.join("; ")).as_deref());
+    Ok(app.served_all(&call, reply, &[created.domain.change, created.change]).await)
 }
 
 /// What a new domain holds besides the name servers.

@@ -8,6 +8,7 @@ use super::Api;
 use crate::gate::{Force, Gate, Reason, is_shrink};
 use crate::http::call::Call;
 use crate::http::reply::Refusal;
+use crate::zonetext::DnssecRecords;
 
 /// How many names there are, and how many of them go.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,6 +43,47 @@ impl Names {
             409,
             json!({ "detail": detail, "gate": gate.name(), "names": { "before": before, "gone": gone } }),
         )
+    }
+}
+
+/// What a zone file has from whoever signed it, for a domain that is or would be signed here, or is not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Signatures {
+    /// What is left out of the file.
+    pub(super) dnssec: DnssecRecords,
+    /// Whether the domain is signed here.
+    pub(super) is_signed: bool,
+}
+
+impl Signatures {
+    /// The gate that has to be forced, if one has: to whoever has a DS of the domain it would be bogus.
+    pub(super) fn gate(self) -> Option<Gate> {
+        (self.dnssec.is_signed() && !self.is_signed).then_some(Gate::Unsign)
+    }
+
+    /// Refuses what goes through a gate that is not forced: 409 with the name of the gate.
+    pub(super) fn pass(self, force: Option<&Force>) -> Result<(), Refusal> {
+        let Some(gate) = self.gate().filter(|gate| !force.is_some_and(|force| force.opens(*gate))) else {
+            return Ok(());
+        };
+        let detail = format!(
+            "The file is signed, and its {} DNSSEC records are not taken over; the domain is not signed here, so that \
+             whoever has a DS of it would find it bogus. Import its keys (dnsctl key import) and sign it here (dnsctl dnssec \
+             enable) first, or force the gate with a reason if its parent has no DS of it.",
+            self.dnssec.count
+        );
+        Err(Refusal::json(409, json!({ "detail": detail, "gate": gate.name() })))
+    }
+
+    /// What is to be said of an import that was done; nothing if nothing of that kind was in the file.
+    pub(super) fn note(self) -> Option<String> {
+        let Signatures { dnssec: DnssecRecords { count, .. }, is_signed } = self;
+        let rest = if is_signed {
+            "the domain is signed here, so the DS records at its parent must be of its keys here (dnsctl dnssec ds)"
+        } else {
+            "the domain is not signed here"
+        };
+        (count > 0).then(|| format!("{count} DNSSEC records of the file were left out: {rest}"))
     }
 }
 

@@ -115,7 +115,7 @@ pub(super) static ROUTES: [Route<Api>; 5] = [
             .scopes(&[Scope::DnsApiCheap])
             .query(&["domain", "before", "limit"])
             .replies(&[Success::list::<DeletedView>(200)])
-            .summary("Deleted domains of the account that can be made again, the last deleted first")],
+            .summary("Deletions of the account's domains that can be taken back, newest first")],
     ),
     Route::new(
         "/api/v1/restore/{change}/",
@@ -144,7 +144,7 @@ async fn list(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     })
 }
 
-/// GET of the domains that can be made again.
+/// GET of the deletions that can be taken back.
 async fn deleted(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let account = account_of(&app, &call, call.caller()?)?;
     let (before, limit) = page_of(&call)?;
@@ -265,7 +265,7 @@ async fn revive(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
         made => made,
     });
     let made = made.await;
-    app.settle_keys(&offered, made.as_ref().ok().map(|made| &made.domain));
+    app.settle_keys(&offered);
     let made = made?;
     let view = app.new_view(&made.domain)?;
     Ok(app.served_all(&call, Reply::json(201, &view), &[made.domain.change, made.change]).await)

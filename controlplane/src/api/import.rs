@@ -1,8 +1,8 @@
 //! Import of a zone file into a domain that is there: the domain becomes what the file says, or takes what the file adds.
 //!
 //! The difference is found on a state that is read beforehand, so that the one writer is not held up by what does not
-//! change, and is committed only if that state still holds. Invariant: a file that would remove much is taken only with a
-//! reason, which stays in the history.
+//! change, and is committed only if that state still holds. Invariant: a file that would remove much, or was signed elsewhere
+//! where we do not sign, is taken only with a reason, which stays in the history.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use snapshot::dns::rtype::Rtype;
 use utoipa::ToSchema;
 
 use super::domains::object;
-use super::gates::{self, Names};
+use super::gates::{self, Names, Signatures};
 use super::history::flag;
 use super::{Api, refusal};
 use crate::change::{self, Change, Committed, Edits, Precondition, Target};
@@ -22,7 +22,7 @@ use crate::http::call::{Body, Call};
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Count, Operation, Resource, Route, Scope, Success, Takes};
 use crate::rrset::{Draft, Rules};
-use crate::store::domains::Domain;
+use crate::store::domains::{Denial, Domain};
 use crate::store::rrsets::Record;
 use crate::store::{ChangeId, DomainId, Reader, StoreError};
 use crate::zonetext::diff::{Diff, Mode, Rrset, RrsetValue};
@@ -152,6 +152,10 @@ async fn import(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
         return Err(refuse(messages));
     }
     let report = read.report();
+    let signatures = Signatures { dnssec: read.dnssec, is_signed: domain.denial != Denial::Off };
+    if !dry_run {
+        signatures.pass(force.as_ref())?;
+    }
     let drafts = Arc::new(read.drafts);
     let mut attempt = 1;
     loop {
@@ -170,9 +174,10 @@ async fn import(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
             Err(refused) => return Err(refusal::of_change(refused)),
             Ok(committed) => {
                 let change = committed.change.filter(|_| !dry_run);
-                let gates = plan.names.gate().map(Gate::name).into_iter().collect();
+                let gates = [plan.names.gate(), signatures.gate()].into_iter().flatten().map(Gate::name).collect();
                 let view = shown(plan.diff, report, (mode, dry_run), gates, (committed.domain.serial, change));
-                return Ok(app.served(&call, Reply::json(200, &view), change).await);
+                let reply = Reply::json(200, &view).note(signatures.note().filter(|_| !dry_run).as_deref());
+                return Ok(app.served(&call, reply, change).await);
             }
         }
     }

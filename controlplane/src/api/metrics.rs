@@ -36,7 +36,7 @@ pub(super) fn figures(api: &Api) -> Vec<Figure> {
         gauge("publish_refused_zones", "Zones that keep older content.", progress.refused.len() as u64),
     ];
     figures.extend(of_signing(api));
-    figures.extend(api.dnssec.device().into_iter().flat_map(of_device));
+    figures.extend(api.dnssec.device().into_iter().flat_map(|device| of_device(api, device)));
     if is_published {
         let help = "Seconds since the last publication.";
         figures.push(gauge("publish_age_seconds", help, u64::try_from(age_secs).unwrap_or(0)));
@@ -64,14 +64,25 @@ fn of_signing(api: &Api) -> Vec<Figure> {
 }
 
 /// What the device does that keeps keys, and whether it can.
-fn of_device(device: &Device) -> Vec<Figure> {
+fn of_device(api: &Api, device: &Device) -> Vec<Figure> {
     let counter = |name, help, value| Figure { name, help, is_counter: true, value };
     let (counts, is_in_trouble) = (device.counts(), device.trouble().is_some());
     let help = "Whether the device that keeps keys cannot be used.";
-    vec![
+    let failures = api.dnssec.removal_failures();
+    let mut figures = vec![
         counter("device_operations_total", "Tasks of the device that keeps keys.", counts.operations),
         counter("device_failures_total", "Those that failed or took too long.", counts.failures),
         counter("device_microseconds_total", "Time they took, of all sessions together.", counts.busy_us),
         Figure { name: "device_trouble", help, is_counter: false, value: u64::from(is_in_trouble) },
-    ]
+        counter("device_removal_failures_total", "Keys of no use that could not be removed from it.", failures),
+    ];
+    let waiting = api.store.read(|reader| reader.count_dropped_objects());
+    let help = "Keys of no use that wait to be removed from it.";
+    figures.extend(waiting.ok().map(|value: u64| Figure {
+        name: "device_keys_to_remove",
+        help,
+        is_counter: false,
+        value,
+    }));
+    figures
 }

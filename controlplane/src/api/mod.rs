@@ -18,6 +18,7 @@ mod history;
 mod import;
 mod looks;
 mod metrics;
+pub mod objects;
 mod operations;
 mod policies;
 mod preview;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::gates::Names;
+use super::gates::{Names, Signatures};
 use super::{Api, import, refusal};
 use crate::change::{self, Actor, Created, Grounds, NewDomain};
 use crate::gate::{Force, Gate};
@@ -24,6 +24,9 @@ use crate::zonetext::diff::{Diff, Mode};
 
 /// The query parameter that asks for it in as many words.
 pub(super) const REPLACE: &str = "replace_file_zone";
+/// The query parameter with which a zone file that is signed makes no domain that is not: without it, signatures are left out
+/// silently, as clients of this API expect.
+pub(super) const REFUSE_SIGNED: &str = "refuse_signed";
 
 /// What a new domain would be.
 #[derive(Debug, Serialize, ToSchema)]
@@ -175,8 +178,14 @@ impl Replaced {
 
 impl Preview {
     /// Of a domain that would come with these RRsets.
-    pub(super) fn of(created: &Created, new: &NewDomain, report: Report, replaced: Option<&Replaced>) -> Preview {
-        let gates = replaced.and_then(Replaced::gate).map(Gate::name).into_iter().collect();
+    pub(super) fn of(
+        created: &Created,
+        new: &NewDomain,
+        report: Report,
+        (replaced, signatures): (Option<&Replaced>, Signatures),
+    ) -> Preview {
+        let gates = [replaced.and_then(Replaced::gate), signatures.gate()];
+        let gates = gates.into_iter().flatten().map(Gate::name).collect();
         let diff = Diff::of_import(Vec::new(), &new.drafts, Mode::Create);
         Preview {
             name: created.domain.name.clone(),

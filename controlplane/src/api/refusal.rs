@@ -68,6 +68,7 @@ pub(super) fn of_key(domain: &str, error: DnssecError) -> Refusal {
     match error {
         DnssecError::Make(error) => Refusal::field("algorithm", error.to_string()),
         DnssecError::TagTaken(_) => Refusal::conflict(&format!("{error}.")),
+        DnssecError::Store(error) => of_store(&error),
         DnssecError::Device(_) | DnssecError::Seal(SealError::NoKey(_)) => {
             error!("a key for {domain}: {error}");
             let text = "No key can be made or kept at the moment: the operator finds why in the status of the server.";

@@ -404,7 +404,7 @@ impl Api {
     /// What came of the last look at the parent of a domain, for people.
     pub(super) fn last_look(&self, domain: &Domain) -> String {
         if self.settings.keys.parent.is_none() {
-            return "nobody looks at the parent here, so whoever does has to say it (ds-seen)".to_owned();
+            return "nobody looks at the parent here, so whoever does has to say it (ds-seen, ds-gone)".to_owned();
         }
         let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((at_us, trouble)) = looked.get(&domain.id) else {
@@ -450,7 +450,7 @@ impl Api {
         let made = aside(|| self.successors(domain, keys, wanted))?;
         let (actor, id, offered) = (self.roller(domain), domain.id, made.clone());
         let begun = self.store.write(move |txn| change::begin_roll(txn, &actor, id, wanted, made)).await;
-        self.settle_keys(&offered, begun.as_ref().ok().map(|(domain, _)| domain));
+        self.settle_keys(&offered);
         begun?;
         info!(zone = %domain.name, "a {role} of {} is rolled", domain.name);
         Ok(())
@@ -548,7 +548,7 @@ mod tests {
         let public = BASE64.decode(public).unwrap();
         let (role, state) = ("csk".to_owned(), State::Submitted);
         let key = NewKey { role, algorithm: 13, tag: 55648, public, sealed: Vec::new(), state };
-        StoredKey { id: 1, key, since_us: 0, ds: DsTimes::default(), created_us: 0 }
+        StoredKey { id: 1, key, since_us: 0, ds: DsTimes::default(), created_us: 0, is_imported: false }
     }
 
     /// Its DS with SHA-256, in that RFC.

@@ -7,12 +7,13 @@ use snapshot::dns::rtype::Rtype;
 
 use super::apply::{Applied, apply, node_of};
 use super::quota::{Cause, Cost, charge};
-use super::signing::fits_keys;
-use super::{Actor, Change, Committed, Edit, Edits, NS_LOCKED, Precondition, Refusal, Target, Verb, serial, signal};
+use super::{
+    Actor, Change, Committed, Edit, Edits, NS_LOCKED, Precondition, Refusal, Target, Verb, owned, serial, signal,
+};
 use crate::auth;
 use crate::geo;
 use crate::rrset::bulk::Bulk;
-use crate::rrset::structure::{Origin, Present, cname_conflict, structure};
+use crate::rrset::structure::{Origin, Present, StructureError, cname_conflict, structure};
 use crate::rrset::{Content, Draft};
 use crate::store::changes::{ChangeSet, Node};
 use crate::store::domains::{Denial, Domain, Soa};
@@ -95,6 +96,25 @@ impl Plan {
         matches!(self.kind, "edit" | "import")
     }
 
+    /// Whether it brings back what was there, which may be from before a rule was made.
+    fn brings_back(&self) -> bool {
+        matches!(self.kind, "undo" | "restore" | "recover")
+    }
+
+    /// What the owner of a signed domain has beside our keys, if targets change that. What comes back with a whole domain is for the
+    /// gate to judge: the rest of it must not be lost for that.
+    fn owned_before(
+        &self,
+        txn: &Reader<'_>,
+        domain: &Domain,
+        targets: &[Target],
+    ) -> Result<Option<Vec<Rrset>>, Refusal> {
+        // Nothing has changed yet of a domain that was made again in this transaction.
+        let is_made_again = self.kind == "recover" || (self.kind == "restore" && domain.published_us.is_none());
+        let is_judged = domain.denial != Denial::Off && !is_made_again && owned::is_touched(targets);
+        Ok(if is_judged { Some(owned::at_apex(txn, domain.id)?) } else { None })
+    }
+
     /// An edit of RRsets.
     const EDIT: Plan = Plan::named("edit");
 }
@@ -124,17 +144,15 @@ pub(super) fn carry_out(
     plan: &Plan,
 ) -> Result<Committed, Refusal> {
     let changes_soa = plan.soa.as_ref().is_some_and(|soa| *soa != domain.soa);
-    structure_of(&targets, actor)?;
-    for (_, records) in targets
-        .iter()
-        .filter(|it| it.subname.is_empty() && it.rtype == Rtype::DNSKEY)
-        .filter_map(|it| it.state.as_ref())
-    {
-        fits_keys(txn, &domain, records.iter().filter(|record| record.enabled).map(|record| &*record.rdata))?;
-    }
+    structure_of(&targets, actor, plan)?;
+    let own = plan.owned_before(txn, &domain, &targets)?;
     let former = domain.clone();
     let Applied { rrsets, mut edits, nodes, delta } = apply(txn, actor, &mut domain, targets, plan)?;
     domain.touched_us = domain.touched_us.max(actor.now_us);
+    if let Some(before) = own {
+        owned::fits(txn, &domain, &before)?;
+        owned::look_again(txn, &domain, actor.now_us)?;
+    }
     let mut change = None;
     if !edits.is_empty() || changes_soa {
         if let Some(soa) = &plan.soa {
@@ -392,10 +410,16 @@ pub(super) fn exclusivity(txn: &Reader<'_>, domain: &Domain, targets: &[Target])
 }
 
 /// The rules of single RRsets.
-pub(super) fn structure_of(targets: &[Target], actor: &Actor) -> Result<(), Refusal> {
+pub(super) fn structure_of(targets: &[Target], actor: &Actor, plan: &Plan) -> Result<(), Refusal> {
+    let is_old = |error: &StructureError| plan.brings_back() && error.is_of_request();
     for Target { subname, rtype, state } in targets {
         let Some((_, records)) = state else { continue };
-        structure(subname, *rtype, records.len()).map_err(|errors| Refusal::Rules(texts(&errors)))?;
+        if let Err(mut errors) = structure(subname, *rtype, records.len()) {
+            errors.retain(|error| !is_old(error));
+            if !errors.is_empty() {
+                return Err(Refusal::Rules(texts(&errors)));
+            }
+        }
         if records.len() > actor.limits.record_count_max {
             let max = actor.limits.record_count_max;
             return Err(Refusal::Rules(vec![format!("An RRset may have at most {max} records.")]));

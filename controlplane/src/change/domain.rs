@@ -2,10 +2,10 @@
 
 use snapshot::dns::rtype::Rtype;
 
-use super::apply::apply;
+use super::apply::{apply, node_of};
 use super::commit::{Plan, authorise, book, carry_out, exclusivity, living_token, record, structure_of};
 use super::quota::{self, Cause, Cost, charge};
-use super::{Actor, Committed, NS_LOCKED, Refusal, Target, prove, serial, signal, signing};
+use super::{Actor, Committed, NS_LOCKED, Refusal, Target, owned, prove, serial, signal, signing};
 use crate::auth;
 use crate::naming::{self, Neighbours, Suffixes};
 use crate::rrset::canonical::canonical;
@@ -15,7 +15,7 @@ use crate::store::domains::{Denial, Domain, Released, SerialPolicy, Soa, SoaMode
 use crate::store::keys::NewKey;
 use crate::store::rrsets::Record;
 use crate::store::usage::Delta;
-use crate::store::{AccountId, ChangeId, DomainId, Reader, Txn};
+use crate::store::{AccountId, ChangeId, DomainId, Reader, StoreError, Txn};
 
 /// For how long the name of a deleted domain is kept from other tenants, in microseconds: resolvers may still be led here
 /// by a delegation that somebody forgot (RFC 9499 "lame delegation").
@@ -115,9 +115,11 @@ pub fn create(txn: &Txn<'_>, actor: &Actor, new: NewDomain) -> Result<Created, R
     }
     targets.extend(new.drafts.into_iter().filter_map(target_of));
     exclusivity(txn, &domain, &targets)?;
-    structure_of(&targets, actor)?;
     let plan = Plan::named("create");
+    structure_of(&targets, actor, &plan)?;
     let applied = apply(txn, actor, &mut domain, targets, &plan)?;
+    // Zone files bring no keys, but whatever else makes domains may.
+    owned::fits(txn, &domain, &[])?;
     let delta = Delta { domains: 1, ..applied.delta };
     book(txn, actor, &domain, &plan, &applied.edits, None, &delta)?;
     txn.update_domain(&domain)?;
@@ -217,6 +219,35 @@ pub fn withdraw(txn: &Txn<'_>, actor: &Actor) -> Result<Option<ChangeId>, Refusa
 #[must_use]
 pub fn kept_until(deleted_us: i64) -> i64 {
     deleted_us.saturating_add(RELEASE_TIME_US)
+}
+
+/// The signed domain right above a name, if it has no zone cut at the name or above it: then it proves that there is none, and
+/// what the domain of that name answers is bogus (RFC 4035 section 5.2).
+///
+/// # Errors
+/// [`StoreError`].
+pub fn signed_parent(reader: &Reader<'_>, name: &str) -> Result<Option<String>, StoreError> {
+    let mut rest = name;
+    while let Some((_, ancestor)) = rest.split_once('.') {
+        rest = ancestor;
+        let Some(parent) = reader.domain_by_name(ancestor)?.filter(|parent| parent.unproved.is_none()) else {
+            continue;
+        };
+        if parent.denial == Denial::Off {
+            return Ok(None);
+        }
+        let mut below = name.strip_suffix(ancestor).unwrap_or_default().trim_end_matches('.');
+        while !below.is_empty() {
+            let Ok(node) = node_of(below) else { return Ok(None) };
+            let ns = reader.rrset(parent.id, &node, Rtype::NS)?;
+            if ns.is_some_and(|ns| ns.enabled().next().is_some()) {
+                return Ok(None);
+            }
+            below = below.split_once('.').map_or("", |(_, below)| below);
+        }
+        return Ok(Some(parent.name));
+    }
+    Ok(None)
 }
 
 /// Whether a tenant may have this name, given everybody's domains.

@@ -10,6 +10,7 @@ mod apply;
 mod commit;
 mod domain;
 mod edits;
+mod owned;
 mod prove;
 mod quota;
 mod republish;
@@ -38,13 +39,14 @@ use crate::store::{AccountId, ChangeId, DomainId, StoreError};
 
 pub use apply::node_of;
 pub use commit::{commit, domain_etag, etag, expect};
-pub use domain::{Created, NewDomain, create, delete, expire, kept_until, unproved_since, withdraw};
+pub use domain::{Created, NewDomain, create, delete, expire, kept_until, signed_parent, unproved_since, withdraw};
 pub use edits::{Content, Edit, State, soa_of};
+pub use owned::{asks_for_removal, held_by};
 pub use prove::{Grounds, prove};
 pub use republish::{Republish, republish};
 pub use rolling::{
-    Seen, advance_roll, begin_roll, begin_step, import_key, note_parent, rolling_keys, set_lifetimes, stop_roll,
-    waits_for, withdraw_ds,
+    Seen, advance_roll, begin_roll, begin_step, import_key, is_keyless, note_no_ds, note_parent, rolling_keys,
+    set_lifetimes, stop_roll, waits_for, withdraw_ds,
 };
 pub use signal::{Due, Signal, due_children, due_records, heal, signals_of};
 pub use signing::{give_up_keys, resign, set_signing};

@@ -8,12 +8,16 @@ use snapshot::dns::rtype::Rtype;
 
 use super::commit::{Plan, authorise, book, record};
 use super::signing::renew;
-use super::{Actor, Refusal};
+use super::{Actor, Refusal, owned};
 use crate::roll::{self, Due, Key, Move, RollError, Sight, Successor, Waits, Wanted};
 use crate::store::domains::{Denial, Domain};
 use crate::store::keys::{NewKey, Rollover, State};
 use crate::store::usage::Delta;
 use crate::store::{ChangeId, DomainId, Reader, StoreError, Txn};
+
+/// When a step is looked at again that records of the owner stand in the way of, in microseconds; a change of these has it
+/// looked at as well.
+const HELD_AGAIN_US: i64 = 600 * 1_000_000;
 
 /// What a look at the parent found of one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,8 +126,8 @@ pub fn withdraw_ds(txn: &Txn<'_>, actor: &Actor, domain: DomainId) -> Result<(Do
     step(txn, actor, &mut domain, &keys, &moves, "the parent is asked to remove all DS".to_owned(), By::Request)
 }
 
-/// Notes what is known of the parent, and makes the step that is due, if one is. Without one, the next look is when the next
-/// is, or after `poll_us` where only the parent can tell; `None`: nobody looks at it.
+/// Notes what is known of the parent, and makes the step that is due, if one is, unless records of the owner stand in its way.
+/// Without one, the next look is when the next is, or after `poll_us` where only the parent can tell; `None`: nobody looks at it.
 ///
 /// # Errors
 /// [`Refusal::Store`].
@@ -144,12 +148,17 @@ pub fn advance_roll(
     let keys = noted(txn, domain.id, seen, actor.now_us)?;
     // The keys may have gone on since the caller looked, and what was seen of the parent may be what a step waited for.
     let waits = if waits.zone_secs == 0 { &waits_for(txn, &domain, &keys, waits, actor.now_us)? } else { waits };
-    if let Some(wait) = roll::advance(&keys, waits, actor.now_us) {
-        let (_, change) = step(txn, &actor, &mut domain, &keys, &wait.moves, wait.text, By::Itself)?;
-        return Ok(Some(change));
+    let all = roll::waits_of(&keys, waits);
+    for wait in all.iter().filter(|wait| wait.is_due(actor.now_us)) {
+        if owned::held_by(txn, &domain, &wait.moves)?.is_empty() {
+            let text = wait.text.clone();
+            let (_, change) = step(txn, &actor, &mut domain, &keys, &wait.moves, text, By::Itself)?;
+            return Ok(Some(change));
+        }
     }
-    let looks = roll::waits_of(&keys, waits).into_iter().filter_map(|wait| match wait.due {
+    let looks = all.into_iter().filter_map(|wait| match wait.due {
         Due::At(_) if wait.moves.is_empty() => None,
+        Due::At(at_us) if at_us <= actor.now_us => Some(actor.now_us.saturating_add(HELD_AGAIN_US)),
         Due::At(at_us) => Some(at_us),
         Due::Seen(_) | Due::Gone(_) => poll_us.map(|poll_us| actor.now_us.saturating_add(poll_us)),
     });
@@ -180,10 +189,40 @@ pub fn note_parent(
         let sight = if key.tag == tag { Sight::Everywhere } else { Sight::Nowhere };
         Seen { id: key.id, sight, ttl_secs }
     };
-    noted(txn, domain.id, &keys.iter().map(seen).collect::<Vec<_>>(), actor.now_us)?;
-    let rollover = txn.rollover(domain.id)?;
-    txn.put_rollover(&domain, &Rollover { next_us: Some(actor.now_us), ..rollover })?;
+    take_word(txn, actor, &domain, &keys.iter().map(seen).collect::<Vec<_>>())?;
     Ok(domain)
+}
+
+/// Takes the word of the operator that no server of the parent has a DS of any key of ours. While the parent is asked for one,
+/// that says only that none was seen: it may come at any moment.
+///
+/// # Errors
+/// As [`begin_roll`].
+pub fn note_no_ds(txn: &Txn<'_>, actor: &Actor, domain: DomainId) -> Result<Domain, Refusal> {
+    let domain = signed_domain(txn, actor, domain)?;
+    let seen = |key: &Key| Seen { id: key.id, sight: Sight::Nowhere, ttl_secs: None };
+    let seen: Vec<Seen> = rolling_keys(txn, domain.id)?.iter().map(seen).collect();
+    take_word(txn, actor, &domain, &seen)?;
+    Ok(domain)
+}
+
+/// Notes what the operator says of the parent, and has the keys looked at now.
+fn take_word(txn: &Txn<'_>, actor: &Actor, domain: &Domain, seen: &[Seen]) -> Result<(), Refusal> {
+    noted(txn, domain.id, seen, actor.now_us)?;
+    let rollover = txn.rollover(domain.id)?;
+    Ok(txn.put_rollover(domain, &Rollover { next_us: Some(actor.now_us), ..rollover })?)
+}
+
+/// Whether a domain is to be signed, and the database lacks the keys for it: what is in service was signed with others, and
+/// whatever is signed with none of those is bogus. So it is until there are keys for the zone and for the keys.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn is_keyless(reader: &Reader<'_>, domain: &Domain) -> Result<bool, StoreError> {
+    let keys = rolling_keys(reader, domain.id)?;
+    let is_any = |does: fn(&Key) -> bool| keys.iter().any(does);
+    let is_whole = is_any(|key| key.duties().signs_zone) && is_any(|key| key.duties().signs_keys);
+    Ok(domain.denial != Denial::Off && !is_whole)
 }
 
 /// Notes that all serve the last step of a domain: the waits after it begin now.
@@ -225,8 +264,7 @@ pub fn set_lifetimes(
 pub fn import_key(txn: &Txn<'_>, actor: &Actor, domain: DomainId, key: NewKey) -> Result<Domain, Refusal> {
     let domain = owned_domain(txn, actor, domain)?;
     // Nor does anything depend on the keys of a domain that lost those that it was signed with.
-    let is_lost = rolling_keys(txn, domain.id)?.iter().all(|key| key.state == State::Generated);
-    let is_idle = domain.denial == Denial::Off || is_lost;
+    let is_idle = domain.denial == Denial::Off || is_keyless(txn, &domain)?;
     let state = if is_idle { State::Active } else { State::Generated };
     if state == State::Active {
         let is_replaced = |old: &Key| old.role.name() == key.role || old.role.name() == "csk" || key.role == "csk";
@@ -234,9 +272,11 @@ pub fn import_key(txn: &Txn<'_>, actor: &Actor, domain: DomainId, key: NewKey) -
             txn.move_key(old.id, Some(State::Generated), actor.now_us)?;
         }
     }
-    if !txn.add_key(domain.account, domain.id, &NewKey { state, ..key }, actor.now_us)? {
+    let key = NewKey { state, ..key };
+    if !txn.add_key(domain.account, domain.id, &key, actor.now_us)? {
         return Err(Refusal::Rules(vec!["a key with this tag is there already.".to_owned()]));
     }
+    txn.note_imported(domain.id, key.tag)?;
     Ok(domain)
 }
 
@@ -259,6 +299,12 @@ fn step(
     text: String,
     by: By,
 ) -> Result<(Domain, ChangeId), Refusal> {
+    if by == By::Request {
+        let faults = owned::held_by(txn, domain, moves)?;
+        if !faults.is_empty() {
+            return Err(Refusal::Rules(faults));
+        }
+    }
     make_moves(txn, keys, moves, actor.now_us)?;
     renew(txn, actor, domain)?;
     let plan = Plan { note: Some(text), ..Plan::named("roll") };

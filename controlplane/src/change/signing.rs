@@ -4,10 +4,10 @@ use snapshot::dns::rtype::Rtype;
 
 use super::commit::{Plan, authorise, book, record};
 use super::rolling::{make_moves, rolling_keys};
-use super::{Actor, Refusal};
+use super::{Actor, Refusal, owned};
 use crate::roll::{self, Key, Move};
 use crate::store::domains::{Denial, Domain};
-use crate::store::keys::{NewKey, Rollover, State, StoredKey};
+use crate::store::keys::{DsTimes, NewKey, Rollover, State, StoredKey};
 use crate::store::usage::Delta;
 use crate::store::{ChangeId, DomainId, Txn};
 
@@ -16,7 +16,8 @@ use crate::store::{ChangeId, DomainId, Txn};
 /// anything of the zone without signatures, if it may have been served so.
 ///
 /// # Errors
-/// [`Refusal::NoDomain`] if it is gone; [`Refusal::Forbidden`] if the token may not write DNSKEY records at the apex.
+/// [`Refusal::NoDomain`] if it is gone; [`Refusal::Forbidden`] if the token may not write DNSKEY records at the apex;
+/// [`Refusal::Rules`] if it cannot be signed with the records that it has there.
 pub fn set_signing(
     txn: &Txn<'_>,
     actor: &Actor,
@@ -29,7 +30,8 @@ pub fn set_signing(
     if domain.denial == denial {
         return Ok((domain, None));
     }
-    if denial != Denial::Off && txn.keys(domain.id)?.is_empty() {
+    let has_new_keys = denial != Denial::Off && txn.keys(domain.id)?.is_empty();
+    if has_new_keys {
         for key in keys {
             txn.add_key(domain.account, domain.id, &key, actor.now_us)?;
         }
@@ -44,6 +46,11 @@ pub fn set_signing(
             Some(_) => keys.iter().filter(is_ending).map(|key| Move { id: key.id, to: Some(State::Active) }).collect(),
         };
         make_moves(txn, &keys, &moves, actor.now_us)?;
+        if has_new_keys && domain.unproved.is_none() {
+            // Their DS was never asked for yet, so nobody has it.
+            let ds = DsTimes { gone_us: Some(actor.now_us), ..DsTimes::default() };
+            keys.iter().try_for_each(|key| txn.note_ds(key.id, &ds))?;
+        }
         txn.begin_all_states(domain.id, actor.now_us)?;
     }
     let note = Some(format!("{} to {}", domain.denial.as_str(), denial.as_str()));
@@ -57,8 +64,8 @@ pub fn set_signing(
     }
     domain.denial = denial;
     domain.touched_us = actor.now_us;
-    if let Some(rrset) = txn.rrset(domain.id, &[], Rtype::DNSKEY)? {
-        fits_keys(txn, &domain, rrset.enabled().map(|record| &*record.rdata))?;
+    if was_off {
+        owned::fits(txn, &domain, &[])?;
     }
     renew(txn, actor, &mut domain)?;
     if was_off {
@@ -112,33 +119,5 @@ pub(super) fn renew(txn: &Txn<'_>, actor: &Actor, domain: &mut Domain) -> Result
     domain.serial = super::serial::next(domain.serial, domain.serial_policy, actor.now_us);
     domain.published_us = Some(domain.changed_us);
     (domain.changed_us, domain.signed_us) = (actor.now_us, actor.now_us);
-    Ok(())
-}
-
-/// Makes sure that a signed domain can have these DNSKEY records of its owner beside its keys: where an algorithm is
-/// announced, everything must be signed with it (RFC 4035 section 2.2), and with theirs we cannot.
-pub(super) fn fits_keys<'r>(
-    txn: &Txn<'_>,
-    domain: &Domain,
-    theirs: impl Iterator<Item = &'r [u8]>,
-) -> Result<(), Refusal> {
-    if domain.denial == Denial::Off {
-        return Ok(());
-    }
-    // While the algorithm changes, only the one that stays is good for theirs.
-    let keys = rolling_keys(txn, domain.id)?;
-    let is_first = roll::is_first(&keys);
-    let stays = |key: &&Key| match key.state {
-        State::Active | State::Ending => true,
-        State::Ready => is_first,
-        _ => false,
-    };
-    let ours: Vec<u8> = keys.iter().filter(stays).map(|key| key.algorithm).collect();
-    for algorithm in theirs.filter_map(|rdata| rdata.get(3)) {
-        if !ours.contains(algorithm) {
-            let text = format!("a DNSKEY of algorithm {algorithm} needs signatures that this server cannot make.");
-            return Err(Refusal::Rules(vec![text]));
-        }
-    }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Changes of RRsets and domains, each on a real database.
 
 mod doors;
+mod objects;
+mod owned;
 mod quota;
 
 use serde_json::json;

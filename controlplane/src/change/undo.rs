@@ -125,6 +125,7 @@ pub fn revive(
         (new.denial, new.keys) = (denial, keys);
     }
     let Created { domain, change: made } = create(txn, actor, new)?;
+    txn.recall_keys(domain.id, change)?;
     let targets = edits_of(&set)?.into_iter().map(|edit| target(edit.subname, &edit.rtype, edit.before));
     let mut targets = targets.collect::<Result<Vec<_>, _>>()?;
     if actor.house.locks_ns(&domain.name) {

@@ -15,6 +15,8 @@ use crate::keys::DeviceSettings;
 
 /// The permissions that a PIN file must not give. The group bits of a credential of systemd show its access list.
 const FORBIDDEN: u32 = 0o007;
+/// For how many days it has keys that no domain needs any more, if nothing is said.
+const KEEP_DAYS: u32 = 30;
 
 /// The arguments.
 #[derive(Debug, Clone, Default, Args)]
@@ -28,6 +30,11 @@ pub struct DeviceArgs {
     /// File with its user PIN, in one line.
     #[arg(long = "pkcs11-pin-file", value_name = "FILE")]
     pub pin_file: Option<PathBuf>,
+    /// After how many days a key that no domain needs any more is removed from that device: a backup of the database that is
+    /// restored needs the keys of its time, and so does a deletion that is taken back, so no fewer than backups are kept; 0
+    /// removes them at once [default: 30].
+    #[arg(long = "pkcs11-keep", value_name = "DAYS")]
+    pub keep_days: Option<u32>,
 }
 
 /// The table `[pkcs11]` of the file.
@@ -40,14 +47,17 @@ pub(super) struct FileDevice {
     token: Option<String>,
     /// As `--pkcs11-pin-file`.
     pin_file: Option<PathBuf>,
+    /// As `--pkcs11-keep`.
+    keep: Option<u32>,
 }
 
 /// Merges arguments and file.
 pub(super) fn settings(args: DeviceArgs, file: FileDevice) -> Result<Option<DeviceSettings>, ConfigError> {
     let parts = (args.module.or(file.module), args.label.or(file.token), args.pin_file.or(file.pin_file));
+    let keep_days = args.keep_days.or(file.keep).unwrap_or(KEEP_DAYS);
     let settings = match parts {
         (None, None, None) => return Ok(None),
-        (Some(module), Some(label), Some(pin_file)) => DeviceSettings { module, label, pin_file },
+        (Some(module), Some(label), Some(pin_file)) => DeviceSettings { module, label, pin_file, keep_days },
         _ => return Err(ConfigError::HalfDevice),
     };
     mode_of(&settings.module)?;

@@ -25,8 +25,10 @@ const PETREL_CHANGE: HeaderName = HeaderName::from_static("petrel-change");
 const PETREL_SERVED: HeaderName = HeaderName::from_static("petrel-served");
 /// Why a change is not served, where its zone cannot be published as it is.
 const PETREL_REFUSED: HeaderName = HeaderName::from_static("petrel-refused");
-/// The most octets of that.
-const REFUSED_LEN_MAX: usize = 1000;
+/// What is to be said of something that was done.
+const PETREL_NOTE: HeaderName = HeaderName::from_static("petrel-note");
+/// The most octets of either.
+const TEXT_LEN_MAX: usize = 1000;
 
 /// A request that was done.
 #[derive(Debug)]
@@ -107,8 +109,16 @@ impl Reply {
     /// `Petrel-Refused`: why the zone cannot be published as it is, with `?` for what no header can hold.
     #[must_use]
     pub fn refused(self, cause: &str) -> Reply {
-        let plain = |char: char| if char.is_ascii_graphic() || char == ' ' { char } else { '?' };
-        self.header(PETREL_REFUSED, &cause.chars().take(REFUSED_LEN_MAX).map(plain).collect::<String>())
+        self.header(PETREL_REFUSED, &plain(cause))
+    }
+
+    /// `Petrel-Note`, if there is something to be said, with `?` for what no header can hold.
+    #[must_use]
+    pub fn note(self, note: Option<&str>) -> Reply {
+        match note {
+            Some(note) => self.header(PETREL_NOTE, &plain(note)),
+            None => self,
+        }
     }
 
     /// `Link`, if there is one.
@@ -127,6 +137,12 @@ impl Reply {
         *response.headers_mut() = self.headers;
         response
     }
+}
+
+/// A text as a header can hold it.
+fn plain(text: &str) -> String {
+    let plain = |char: char| if char.is_ascii_graphic() || char == ' ' { char } else { '?' };
+    text.chars().take(TEXT_LEN_MAX).map(plain).collect()
 }
 
 /// A request that was not done.

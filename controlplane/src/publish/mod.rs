@@ -28,12 +28,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
-use snapshot::handover::{HandoverError, LockError};
+use snapshot::dns::name::NameRef;
+use snapshot::dns::rtype::Rtype;
+use snapshot::handover::{Directory, HandoverError, LockError};
 use snapshot::image::Segment;
 use tokio::sync::watch;
 
 use crate::dnssec::Dnssec;
 use crate::geo::Watch;
+use crate::sign::Published;
 use crate::store::{ChangeId, Store, StoreError};
 
 pub use files::FilesUnknown;
@@ -152,6 +155,8 @@ pub struct Publisher {
     tables: Sender<Option<Segment>>,
     /// What reads them, if anything does.
     watch: Option<Watch>,
+    /// The snapshot directory.
+    snapshots: PathBuf,
 }
 
 impl Publisher {
@@ -215,6 +220,23 @@ impl Publisher {
     pub fn refusal_of_change(&self, change: ChangeId) -> Option<String> {
         let progress = self.progress.borrow();
         progress.held.refused(change).and_then(|zone| progress.refused.get(zone)).cloned()
+    }
+
+    /// RDATA of the DNSKEY records of a zone in service; none if it is not signed, or not in service. Reads the directory.
+    ///
+    /// # Errors
+    /// [`HandoverError`].
+    pub fn dnskeys_served(&self, apex: NameRef<'_>) -> Result<Vec<Vec<u8>>, HandoverError> {
+        let zone = served::ServedZone::load(&Directory::open(&self.snapshots)?, apex)?;
+        let mut rdatas = Vec::new();
+        zone.iter().for_each(|zone| {
+            zone.records(apex, &mut |record| {
+                if record.rtype == Rtype::DNSKEY {
+                    rdatas.push(record.rdata.to_vec());
+                }
+            });
+        });
+        Ok(rdatas)
     }
 
     /// Why the database is not trusted, if it is not: nothing is published then, and nothing should be written.

@@ -137,7 +137,8 @@ pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher,
     }
     let worker = spawn("publish", move || worker.run(found, &wakes, &stopping, is_stopped));
     let worker = worker.map_err(StartError::Thread)?;
-    Ok(Publisher { progress: watching, quarantine, files, threads: Threads { stop, worker }, tables, watch: None })
+    let (threads, snapshots) = (Threads { stop, worker }, settings.snapshots.clone());
+    Ok(Publisher { progress: watching, quarantine, files, threads, tables, watch: None, snapshots })
 }
 
 /// A plane that was not asked yet.

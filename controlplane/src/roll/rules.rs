@@ -44,8 +44,15 @@ pub fn waits_of(keys: &[Key], waits: &Waits) -> Vec<Wait> {
 /// The moves that may be made now; none if there is nothing but to wait.
 #[must_use]
 pub fn advance(keys: &[Key], waits: &Waits, now_us: i64) -> Option<Wait> {
-    let is_due = |wait: &Wait| matches!(wait.due, Due::At(at_us) if at_us <= now_us);
-    waits_of(keys, waits).into_iter().find(|wait| is_due(wait) && !wait.moves.is_empty())
+    waits_of(keys, waits).into_iter().find(|wait| wait.is_due(now_us))
+}
+
+impl Wait {
+    /// Whether its moves may be made now.
+    #[must_use]
+    pub fn is_due(&self, now_us: i64) -> bool {
+        matches!(self.due, Due::At(at_us) if at_us <= now_us) && !self.moves.is_empty()
+    }
 }
 
 /// Whether a step waits for the greatest TTL in the zone, which is dear to find.

@@ -1,6 +1,7 @@
 //! Rules about the shape of a name: which RRsets may be where, and beside which.
 //!
-//! It knows types and counts, no records. Refused is only what no server could serve; names below a delegation or a DNAME are not.
+//! It knows types and counts, no records. Refused is only what no server could serve, and what asks a parent where none looks; names
+//! below a delegation or a DNAME are not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,9 +20,22 @@ pub enum StructureError {
     /// The type cannot be at the apex (RFC 1912 section 2.4, RFC 4034 section 5).
     #[error("{0} RRset cannot have empty subname.")]
     Apex(Rtype),
-    /// The type is at the apex only (RFC 4035 section 2.1).
+    /// The type is at the apex only (RFC 4035 section 2.1, RFC 7344 section 4.1).
     #[error("{0} RRset must have empty subname.")]
     BelowApex(Rtype),
+}
+
+impl StructureError {
+    /// Whether it is about CDS or CDNSKEY below an apex, where they are of no use to anybody, but can be served.
+    #[must_use]
+    pub fn is_of_request(&self) -> bool {
+        matches!(self, StructureError::BelowApex(rtype) if is_request(*rtype))
+    }
+}
+
+/// Whether a type asks the parent of its zone for something.
+fn is_request(rtype: Rtype) -> bool {
+    matches!(rtype, Rtype::CDS | Rtype::CDNSKEY)
 }
 
 /// Checks an RRset that has records.
@@ -37,7 +51,10 @@ pub fn structure(subname: &str, rtype: Rtype, record_count: usize) -> Result<(),
     if is_apex && matches!(rtype, Rtype::CNAME | Rtype::DS) {
         errors.push(StructureError::Apex(rtype));
     }
-    if !is_apex && rtype == Rtype::DNSKEY {
+    // What a name server says of other domains is below names of its own (RFC 9615 section 4.1).
+    let is_signal = subname.get(..8).is_some_and(|label| label.eq_ignore_ascii_case("_dsboot."));
+    let is_of_apex = rtype == Rtype::DNSKEY || (is_request(rtype) && !is_signal);
+    if !is_apex && is_of_apex {
         errors.push(StructureError::BelowApex(rtype));
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
@@ -108,6 +125,11 @@ mod tests {
             ("sub", Rtype::DS, 2, vec![]),
             ("", Rtype::DNSKEY, 2, vec![]),
             ("sub", Rtype::DNSKEY, 1, vec!["DNSKEY RRset must have empty subname."]),
+            ("", Rtype::CDS, 2, vec![]),
+            ("sub", Rtype::CDS, 1, vec!["CDS RRset must have empty subname."]),
+            ("sub", Rtype::CDNSKEY, 1, vec!["CDNSKEY RRset must have empty subname."]),
+            ("_dsboot.example.co._signal", Rtype::CDS, 2, vec![]),
+            ("_DSBOOT.example.co", Rtype::CDNSKEY, 1, vec![]),
             ("*", Rtype::NS, 3, vec![]),
         ] {
             let found = structure(subname, rtype, record_count).err().unwrap_or_default();

@@ -16,9 +16,9 @@ use super::{Announce, Denial, Plan, Set};
 use crate::check::dnssec::rdata::Dnskey;
 
 /// The CDS that asks for the removal of all DS (RFC 8078 section 4).
-const CDS_REMOVAL: &[u8] = &[0, 0, 0, 0, 0];
+pub const CDS_REMOVAL: &[u8] = &[0, 0, 0, 0, 0];
 /// The CDNSKEY that does.
-const CDNSKEY_REMOVAL: &[u8] = &[0, 0, 3, 0, 0];
+pub const CDNSKEY_REMOVAL: &[u8] = &[0, 0, 3, 0, 0];
 /// The types that are made here; what the zone has of them is merged, or left out for ZONEMD.
 const MADE_TYPES: [Rtype; 4] = [Rtype::DNSKEY, Rtype::CDS, Rtype::CDNSKEY, Rtype::ZONEMD];
 

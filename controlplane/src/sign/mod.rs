@@ -23,7 +23,7 @@ use snapshot::dns::name::Name;
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Zone, ZoneTooLarge};
 
-pub use apex::{Rdatas, apex_sets, requests};
+pub use apex::{CDNSKEY_REMOVAL, CDS_REMOVAL, Rdatas, apex_sets, requests};
 pub use hashes::{Hash, Hashes};
 pub use published::{Before, Published};
 pub use rrsig::{Made, MadeRecord};

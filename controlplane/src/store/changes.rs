@@ -52,10 +52,10 @@ pub struct Waiting {
     pub nodes: Option<Vec<Node>>,
 }
 
-/// A domain that was deleted, and has not been made again.
+/// A deletion of a domain whose name nobody has now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deleted {
-    /// Its last deletion.
+    /// The change-set.
     pub change: ChangeId,
     /// Its name.
     pub name: String,
@@ -220,8 +220,8 @@ impl Reader<'_> {
         self.rows(sql, params![account.0, before_of(before), name, int_of(limit)], change_set)
     }
 
-    /// Up to `limit` domains of an account whose last deletion is before `before`, the last deleted first, of those whose name
-    /// nobody has now; only the one of this name if one is given.
+    /// Up to `limit` deletions of an account's domains before `before`, newest first, of those whose name nobody has now; only
+    /// those of this name if one is given. A name that was made and deleted several times has as many.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -236,8 +236,6 @@ impl Reader<'_> {
             FROM change_sets c
             WHERE c.account = ?1 AND c.kind = 'delete' AND c.id < ?2 AND (?3 IS NULL OR c.name = ?3)
                 AND NOT EXISTS (SELECT 1 FROM domains d WHERE d.name = c.name)
-                AND NOT EXISTS (SELECT 1 FROM change_sets l
-                    WHERE l.account = c.account AND l.kind = 'delete' AND l.name = c.name AND l.id > c.id)
             ORDER BY c.id DESC LIMIT ?4";
         self.rows(sql, params![account.0, before_of(before), name, int_of(limit)], |row| {
             Ok(Deleted { change: ChangeId(row.get(0)?), name: row.get(1)?, at_us: row.get(2)?, is_signed: row.get(3)? })

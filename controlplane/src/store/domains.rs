@@ -509,6 +509,7 @@ impl Txn<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn remove_domain(&self, domain: &Domain, at_us: i64) -> Result<(), StoreError> {
+        self.drop_objects(None, Some(domain.id), at_us)?;
         self.execute("DELETE FROM domains WHERE id = ?1", [domain.id.0])?;
         if domain.unproved.is_some() {
             return Ok(());

@@ -140,6 +140,7 @@ impl Txn<'_> {
             WHERE max(since, ifnull(ds_seen, 0), ifnull(ds_gone, 0)) > ?1";
         self.execute(sql, [now_us])?;
         self.execute("UPDATE rollovers SET next = ?1 WHERE next > ?1", [now_us])?;
+        self.execute("UPDATE device_objects SET at = ?1 WHERE at > ?1", [now_us])?;
         Ok(())
     }
 

@@ -121,6 +121,8 @@ pub struct StoredKey {
     pub ds: DsTimes,
     /// When it was made, in microseconds since 1970.
     pub created_us: i64,
+    /// Whether it was made elsewhere: nobody can make it again.
+    pub is_imported: bool,
 }
 
 /// How far the rollovers of a domain are, and when they begin by themselves.
@@ -178,7 +180,8 @@ fn key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
         state: row.get(6)?,
     };
     let ds = DsTimes { seen_us: row.get(8)?, gone_us: row.get(9)?, ttl_secs: row.get(10)? };
-    Ok(StoredKey { id: row.get(0)?, key, since_us: row.get(7)?, ds, created_us: row.get(11)? })
+    let (since_us, created_us, is_imported) = (row.get(7)?, row.get(11)?, row.get(12)?);
+    Ok(StoredKey { id: row.get(0)?, key, since_us, ds, created_us, is_imported })
 }
 
 /// A limit as SQLite counts.
@@ -192,7 +195,8 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn keys(&self, domain: DomainId) -> Result<Vec<StoredKey>, StoreError> {
-        let sql = "SELECT id, role, algorithm, tag, public, sealed, state, since, ds_seen, ds_gone, ds_ttl, created
+        let sql = "SELECT id, role, algorithm, tag, public, sealed, state, since, ds_seen, ds_gone, ds_ttl, created,
+                imported
             FROM keys WHERE domain = ?1 ORDER BY id";
         self.rows(sql, [domain.0], key)
     }
@@ -316,10 +320,35 @@ impl Txn<'_> {
     /// [`StoreError`].
     pub fn release_keys(&self, domain: &Domain) -> Result<(), StoreError> {
         self.execute(
-            "INSERT INTO released_keys (change, denial, role, algorithm, tag, public, sealed, state)
-             SELECT ?2, ?3, role, algorithm, tag, public, sealed, state FROM keys WHERE domain = ?1",
+            "INSERT INTO released_keys (change, denial, role, algorithm, tag, public, sealed, state,
+                ds_seen, ds_gone, ds_ttl, imported)
+             SELECT ?2, ?3, role, algorithm, tag, public, sealed, state, ds_seen, ds_gone, ds_ttl, imported
+             FROM keys WHERE domain = ?1",
             params![domain.id.0, domain.change.0, domain.denial.as_str()],
         )?;
+        Ok(())
+    }
+
+    /// Has the keys of a domain that is made again be what they were when this change-set deleted it, as to their DS and where
+    /// they are from: the parent may have kept what it had.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn recall_keys(&self, domain: DomainId, deletion: ChangeId) -> Result<(), StoreError> {
+        let sql = "UPDATE keys SET (ds_seen, ds_gone, ds_ttl, imported) =
+                (SELECT r.ds_seen, r.ds_gone, r.ds_ttl, r.imported FROM released_keys r
+                    WHERE r.change = ?2 AND r.tag = keys.tag)
+            WHERE domain = ?1 AND EXISTS (SELECT 1 FROM released_keys r WHERE r.change = ?2 AND r.tag = keys.tag)";
+        self.execute(sql, params![domain.0, deletion.0])?;
+        Ok(())
+    }
+
+    /// Notes that the key of a domain with this tag was made elsewhere.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn note_imported(&self, domain: DomainId, tag: u16) -> Result<(), StoreError> {
+        self.execute("UPDATE keys SET imported = 1 WHERE domain = ?1 AND tag = ?2", params![domain.0, tag])?;
         Ok(())
     }
 
@@ -327,7 +356,7 @@ impl Txn<'_> {
     /// the parent was never asked for there is no DS.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; [`StoreError::Removed`] if the device that made it was told meanwhile to remove it.
     pub fn add_key(&self, account: AccountId, domain: DomainId, key: &NewKey, now_us: i64) -> Result<bool, StoreError> {
         self.room()?;
         let NewKey { role, algorithm, tag, public, sealed, state } = key;
@@ -349,10 +378,13 @@ impl Txn<'_> {
                 now_us.saturating_add(AGE_US_MIN)
             ],
         )?;
+        if added > 0 {
+            self.claim_object(sealed)?;
+        }
         Ok(added > 0)
     }
 
-    /// Brings a key into a state; `None` removes it for good.
+    /// Brings a key into a state; `None` removes it for good, and a device that has it may forget it after a while.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -362,7 +394,10 @@ impl Txn<'_> {
                 let sql = "UPDATE keys SET state = ?2, since = ?3, look = ?4 WHERE id = ?1";
                 self.execute(sql, params![id, state, now_us, now_us.saturating_add(AGE_US_MIN)])
             }
-            None => self.execute("DELETE FROM keys WHERE id = ?1", [id]),
+            None => {
+                self.drop_objects(Some(id), None, now_us)?;
+                self.execute("DELETE FROM keys WHERE id = ?1", [id])
+            }
         }?;
         Ok(())
     }

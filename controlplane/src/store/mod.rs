@@ -12,6 +12,7 @@ pub mod domains;
 pub mod housekeeping;
 pub mod keys;
 mod lock;
+pub mod objects;
 pub mod policies;
 mod readers;
 mod replace;
@@ -120,6 +121,9 @@ pub enum StoreError {
         /// Ours.
         own: u64,
     },
+    /// A key was to be kept that nobody seemed to want any more.
+    #[error("the device was told to remove the new key: it took too long")]
+    Removed,
     /// SQLite said something else.
     #[error("the database says: {}", describe(.0))]
     Sqlite(rusqlite::Error),

@@ -11,8 +11,8 @@ use snapshot::dns::zone::Record;
 use snapshot::dns::zonefile::{Options, Problem, Reader};
 
 use super::import::ImportError;
-use super::report::{Ignored, Reason, Tally};
-use super::{RDATA_LEN_MAX, RECORD_COUNT_MAX, unicode};
+use super::report::{DnssecRecords, Ignored, Reason, Tally};
+use super::{RDATA_LEN_MAX, RECORD_COUNT_MAX, is_dnssec, unicode};
 
 /// Stands for no TTL at all: the reader makes larger ones than RFC 2181 section 8 allows to 0, so none is this.
 const NO_TTL: u32 = u32::MAX;
@@ -30,6 +30,8 @@ pub(super) struct Collected {
     pub(super) rdata: Vec<u8>,
     /// What was left out.
     pub(super) ignored: Tally<Ignored>,
+    /// What of that was made by whoever signed the file.
+    pub(super) dnssec: DnssecRecords,
 }
 
 /// An owner.
@@ -172,6 +174,9 @@ impl Collector<'_> {
             return Err(ImportError::CnameAndOther);
         }
         if (self.is_managed)(record.rtype, is_apex) {
+            if is_dnssec(record.rtype) {
+                self.made.dnssec.add(record.rtype, is_apex);
+            }
             self.ignore(record, Reason::Managed);
             return Ok(());
         }

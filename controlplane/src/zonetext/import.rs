@@ -10,7 +10,7 @@ use snapshot::dns::rtype::Rtype;
 use thiserror::Error;
 
 use super::collect::{Collected, Stored, collect};
-use super::report::{Applied, Clamped, Ignored, Rejected, Report, Tally};
+use super::report::{Applied, Clamped, DnssecRecords, Ignored, Rejected, Report, Tally};
 use super::{RDATA_LEN_MAX, RECORD_COUNT_MAX, is_managed};
 use crate::rrset::canonical::{RecordError, canonical};
 use crate::rrset::content::{ContentError, unique};
@@ -52,6 +52,8 @@ pub struct Import {
     pub ttls: Clamped,
     /// Records that were left out.
     pub ignored: Tally<Ignored>,
+    /// What of them was made by whoever signed the file.
+    pub dnssec: DnssecRecords,
     /// RRsets that break a rule. Unless there are none, nothing is to be applied.
     pub rejected: Tally<Rejected>,
 }
@@ -127,7 +129,8 @@ impl Customs {
 /// [`ImportError`] for the first mistake of the file.
 pub fn import_as(text: &[u8], rules: &Rules<'_>, customs: &Customs) -> Result<Import, ImportError> {
     let mut collected = collect(text, rules.domain, customs.is_left_out)?;
-    let mut import = Import { ignored: std::mem::take(&mut collected.ignored), ..Import::default() };
+    let ignored = std::mem::take(&mut collected.ignored);
+    let mut import = Import { ignored, dnssec: collected.dnssec, ..Import::default() };
     for (group_idx, records) in (0..).zip(collected.records.chunk_by(|a, b| a.group_idx == b.group_idx)) {
         match draft(&collected, group_idx, records, (rules, customs)) {
             Ok(draft) => {

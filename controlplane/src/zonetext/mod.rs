@@ -17,7 +17,7 @@ mod unicode;
 
 pub use export::{Exported, Header, export};
 pub use import::{Customs, Import, ImportError, import, import_as};
-pub use report::{Applied, Clamped, Ignored, Reason, Rejected, Report, Tally};
+pub use report::{Applied, Clamped, DnssecRecords, Ignored, Reason, Rejected, Report, Tally};
 
 /// How many records a zone file may have, ignored ones not counted.
 pub const RECORD_COUNT_MAX: usize = 1_500_000;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use snapshot::dns::rtype::Rtype;
 
 /// How many items of a kind a report shows; beyond it counts.
 const SHOWN_COUNT_MAX: usize = 100;
@@ -37,6 +38,17 @@ pub struct Ignored {
     pub rtype: String,
     /// Why.
     pub reason: Reason,
+}
+
+/// The records of a zone file that whoever signed it has made, which are left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DnssecRecords {
+    /// How many.
+    pub count: usize,
+    /// Whether there is a DNSKEY at the apex.
+    has_key: bool,
+    /// Whether there is an RRSIG at the apex.
+    has_signature: bool,
 }
 
 /// Why a record is left out.
@@ -83,6 +95,21 @@ pub struct Report {
     pub ignored: Tally<Ignored>,
     /// What is wrong.
     pub rejected: Tally<Rejected>,
+}
+
+impl DnssecRecords {
+    /// Takes in a record.
+    pub(super) fn add(&mut self, rtype: Rtype, is_apex: bool) {
+        self.count += 1;
+        self.has_key |= is_apex && rtype == Rtype::DNSKEY;
+        self.has_signature |= is_apex && rtype == Rtype::RRSIG;
+    }
+
+    /// Whether the file is of a zone that is signed.
+    #[must_use]
+    pub fn is_signed(self) -> bool {
+        self.has_key && self.has_signature
+    }
 }
 
 impl<T> Tally<T> {

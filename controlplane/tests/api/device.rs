@@ -16,7 +16,7 @@ use controlplane::keys::{
 use ring::signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use serde_json::json;
 
-use crate::harness::{Answer, Bench, Full};
+use crate::harness::{Answer, Bench, Full, Who};
 
 /// Where distributions have the module.
 const MODULES: [&str; 3] =
@@ -40,12 +40,20 @@ impl Soft {
     /// How it is reached.
     fn settings(&self) -> DeviceSettings {
         let module = MODULES.iter().map(PathBuf::from).find(|path| path.exists()).unwrap();
-        DeviceSettings { module, label: LABEL.to_owned(), pin_file: self.dir.join("pin") }
+        DeviceSettings { module, label: LABEL.to_owned(), pin_file: self.dir.join("pin"), keep_days: 30 }
     }
 
     /// It, in use.
     fn start(&self) -> Arc<Device> {
         Arc::new(Device::start(self.settings()).unwrap())
+    }
+
+    /// How many objects it has, by their files.
+    fn object_count(&self) -> usize {
+        let slots = fs::read_dir(self.dir.join("tokens")).unwrap();
+        let files = slots.flat_map(|slot| fs::read_dir(slot.unwrap().path()).unwrap());
+        let names = files.map(|file| file.unwrap().file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.ends_with(".object") && name != "token.object").count()
     }
 
     /// Takes it away.
@@ -113,19 +121,22 @@ fn keys_of_a_device_sign_and_are_found_again_by_their_number() {
     with_device("keys_of_a_device_sign_and_are_found_again_by_their_number", |soft| {
         let device = soft.start();
         for algorithm in [Algorithm::EcdsaP256Sha256, Algorithm::EcdsaP384Sha384] {
-            let key = device.generate(algorithm, "example.net.").unwrap();
+            let key = device.generate(KeyNumber::fresh(), algorithm, "example.net.").unwrap();
             assert!(signs(&key, b"once upon a time") && signs(&key, &[7; 70_000]), "{algorithm}");
             let again = device.key(key.number(), algorithm).unwrap();
             assert_eq!(again.public(), key.public());
             assert!(signs(&again, b"and once more"));
         }
         for algorithm in [Algorithm::Ed25519, Algorithm::RsaSha256] {
-            assert_eq!(device.generate(algorithm, "x").unwrap_err(), DeviceError::Algorithm(algorithm));
+            assert_eq!(
+                device.generate(KeyNumber::fresh(), algorithm, "x").unwrap_err(),
+                DeviceError::Algorithm(algorithm)
+            );
         }
         let unknown = KeyNumber([7; 16]);
         let missing = device.key(unknown, Algorithm::EcdsaP256Sha256).unwrap_err();
         assert_eq!(missing, DeviceError::NoKey(unknown));
-        let key = device.generate(Algorithm::EcdsaP256Sha256, "spare").unwrap();
+        let key = device.generate(KeyNumber::fresh(), Algorithm::EcdsaP256Sha256, "spare").unwrap();
         device.destroy(key.number()).unwrap();
         assert!(device.key(key.number(), Algorithm::EcdsaP256Sha256).is_err());
         assert_eq!(device.trouble(), None);
@@ -137,7 +148,7 @@ fn a_number_opens_for_its_own_binding_only() {
     with_device("a_number_opens_for_its_own_binding_only", |soft| {
         let device = soft.start();
         let seal = Seal::create(&soft.dir.join("seal.key")).unwrap();
-        let held = device.generate(Algorithm::EcdsaP256Sha256, "example.net.").unwrap();
+        let held = device.generate(KeyNumber::fresh(), Algorithm::EcdsaP256Sha256, "example.net.").unwrap();
         let (tag, kept) = (held.dnskey(Role::Csk).tag(), held.number().kept());
         let right = Binding { apex: "example.net.".parse().unwrap(), tag, algorithm: Algorithm::EcdsaP256Sha256 };
         let opened = SigningKey::open(&kept, &right, &seal, Some(&device)).unwrap();
@@ -155,7 +166,7 @@ fn a_number_opens_for_its_own_binding_only() {
 fn many_threads_sign_at_once() {
     with_device("many_threads_sign_at_once", |soft| {
         let device = soft.start();
-        let key = device.generate(Algorithm::EcdsaP256Sha256, "example.net.").unwrap();
+        let key = device.generate(KeyNumber::fresh(), Algorithm::EcdsaP256Sha256, "example.net.").unwrap();
         for threads in [1, 2, 4, 8] {
             let begun = Instant::now();
             thread::scope(|scope| {
@@ -175,7 +186,7 @@ fn many_threads_sign_at_once() {
 fn a_device_that_was_away_is_used_again() {
     with_device("a_device_that_was_away_is_used_again", |soft| {
         let device = soft.start();
-        let key = device.generate(Algorithm::EcdsaP256Sha256, "example.net.").unwrap();
+        let key = device.generate(KeyNumber::fresh(), Algorithm::EcdsaP256Sha256, "example.net.").unwrap();
         assert!(signs(&key, b"before"));
         for _ in 0..2 {
             soft.take_away();
@@ -204,7 +215,7 @@ fn a_pin_that_was_refused_is_not_tried_again() {
         until("it is not tried again", || device.trouble().filter(|trouble| trouble.contains("not tried again")));
         fs::write(soft.dir.join("pin"), PIN).unwrap();
         until("the right one is", || device.trouble().is_none().then_some(()));
-        assert!(signs(&device.generate(Algorithm::EcdsaP256Sha256, "x").unwrap(), b"text"));
+        assert!(signs(&device.generate(KeyNumber::fresh(), Algorithm::EcdsaP256Sha256, "x").unwrap(), b"text"));
     });
 }
 
@@ -220,7 +231,7 @@ fn fault_13_edits_of_signed_zones_wait_for_the_device_and_others_do_not() {
             let made = post("/api/v1/domains/", json!({ "name": name }));
             assert!(made.status == 201 && is_served(&made), "{}", made.text);
         }
-        bench.call(token.who(), "DELETE", "/api/zones/plain.example/dnssec", None);
+        bench.call(token.who(), "DELETE", "/api/zones/plain.example/dnssec?force=true", None);
         let edit = |name: &str, number: u8| {
             let body = json!({"subname": format!("n{number}"), "type": "A", "ttl": 3600, "records": ["192.0.2.1"]});
             post(&format!("/api/v1/domains/{name}/rrsets/?wait=4"), body)
@@ -247,5 +258,41 @@ fn fault_13_edits_of_signed_zones_wait_for_the_device_and_others_do_not() {
             status["refused"].is_null().then_some(())
         });
         assert!(is_served(&edit("signed.example", 3)));
+    });
+}
+
+#[test]
+fn keys_that_no_domain_needs_leave_the_device() {
+    with_device("keys_that_no_domain_needs_leave_the_device", |soft| {
+        let device = Device::start(soft.settings()).unwrap();
+        let bench = Bench::with_device(tempfile::tempdir().unwrap(), device);
+        let token = bench.token(&bench.account("keys@mail.example"), Full);
+        let call = |method: &str, path: &str, body: Option<&str>| bench.call(token.who(), method, path, body);
+        for name in ["stays.example", "goes.example"] {
+            let body = json!({ "name": name }).to_string();
+            let made = until("the device is there", || {
+                let made = call("POST", "/api/v1/domains/", Some(&body));
+                (made.status != 503).then_some(made)
+            });
+            assert_eq!(made.status, 201, "{}", made.text);
+        }
+        assert_eq!(soft.object_count(), 4, "a private and a public key for each");
+        assert_eq!(call("DELETE", "/api/v1/domains/goes.example/", None).status, 204);
+        let to_remove = || bench.get(Who::Operator, "/api/admin/doctor/").json()["device_keys_to_remove"].clone();
+        assert_eq!(to_remove(), 1);
+        bench.keep_objects(0);
+        until("its key is removed", || (soft.object_count() == 2 && to_remove() == 0).then_some(()));
+        let body = json!({"subname": "www", "type": "A", "ttl": 3600, "records": ["192.0.2.1"]}).to_string();
+        let edited = call("POST", "/api/v1/domains/stays.example/rrsets/?wait=9", Some(&body));
+        assert!(edited.status == 201 && edited.header("petrel-served").is_none(), "{}", edited.text);
+        soft.take_away();
+        until("the loss is told", || {
+            call("DELETE", "/api/v1/domains/stays.example/rrsets/www/A/", None);
+            call("POST", "/api/v1/domains/stays.example/rrsets/", Some(&body));
+            let doctor = bench.get(Who::Operator, "/api/admin/doctor/").json();
+            let found = doctor["findings"].to_string().contains("The device that keeps keys cannot be used since 20");
+            found.then(|| assert!(doctor["device_trouble"].is_string() && doctor["ok"] == false, "{doctor}"))
+        });
+        soft.put_back();
     });
 }

@@ -35,6 +35,11 @@ impl Home {
     fn ask(&self, method: &str, body: &Value) -> Answer {
         self.bench.call(self.token.who(), method, DNSSEC, Some(&body.to_string()))
     }
+
+    /// Ends signing, whatever the parent has.
+    fn disable(&self) -> Answer {
+        self.bench.call(self.token.who(), "DELETE", &format!("{DNSSEC}?force=true"), None)
+    }
 }
 
 #[test]
@@ -87,7 +92,7 @@ fn s2_118_to_120_signing_begins_changes_and_ends_and_the_key_stays() {
         assert_eq!(home.ask("GET", &Value::Null).json()["keys"], made["keys"]);
     }
     assert!(home.ask("POST", &json!({})).header("petrel-change").is_none(), "nothing changed");
-    let ended = home.ask("DELETE", &Value::Null);
+    let ended = home.disable();
     assert_eq!(
         (ended.status, ended.json()["signed"].clone(), ended.json()["keys"].clone()),
         (200, json!(false), json!([]))
@@ -117,13 +122,58 @@ fn other_keys_take_the_place_of_those_of_a_domain_that_is_not_signed() {
         let refused = home.ask("POST", &other);
         assert!(refused.status == 409 && refused.text.contains("end signing first"), "{other}: {}", refused.text);
     }
-    assert_eq!(home.ask("DELETE", &Value::Null).status, 200);
+    assert_eq!(home.disable().status, 200);
     let signed = home.ask("POST", &json!({ "keys": "split", "algorithm": 15 }));
     assert_eq!(signed.status, 200, "{}", signed.text);
     let shown = home.domain();
     let kinds: Vec<&Value> = shown["keys"].as_array().unwrap().iter().map(|key| &key["keytype"]).collect();
     assert_eq!(kinds, ["ksk", "zsk"], "{shown}");
     assert!(!shown.to_string().contains(made["keys"][0]["dnskey"].as_str().unwrap()));
+}
+
+#[test]
+fn a_zone_that_is_signed_denies_as_it_does_unless_told_otherwise() {
+    let (home, _) = Home::new();
+    home.ask("POST", &json!({ "denial": "opt-out" }));
+    let same = home.ask("POST", &json!({}));
+    assert_eq!((same.status, &same.json()["denial"]), (200, &json!("opt-out")), "{}", same.text);
+    assert!(same.header("petrel-change").is_none(), "nothing changed");
+}
+
+#[test]
+fn signing_ends_unforced_only_if_the_parent_is_known_to_have_no_ds() {
+    let (home, made) = Home::new();
+    let refused = home.ask("DELETE", &Value::Null);
+    assert!(refused.status == 409 && refused.text.contains("cannot be told"), "{}", refused.text);
+    // A parent that is a domain here is known.
+    let who = home.token.who();
+    assert_eq!(home.bench.post(who, "/api/v1/domains/", r#"{"name":"d2.d.example"}"#).status, 201);
+    let child = "/api/zones/d2.d.example/dnssec";
+    let ds = made["keys"][0]["ds"][0].clone();
+    for (subname, rtype, record) in
+        [("d2", "NS", json!("ns1.other.example.")), ("d2", "DS", ds.clone()), ("b", "NS", json!("ns1.other.example."))]
+    {
+        let body = json!({"subname": subname, "type": rtype, "ttl": 3600, "records": [record]}).to_string();
+        let added = home.bench.post(who, "/api/v1/domains/d.example/rrsets/", &body);
+        assert_eq!(added.status, 201, "{}", added.text);
+    }
+    let refused = home.bench.call(who, "DELETE", child, None);
+    assert!(refused.status == 409 && refused.text.contains("the parent has DS"), "{}", refused.text);
+    home.bench.call(who, "DELETE", "/api/v1/domains/d.example/rrsets/d2/DS/", None);
+    let ended = home.bench.call(who, "DELETE", child, None);
+    assert_eq!((ended.status, &ended.json()["signed"]), (200, &json!(false)), "{}", ended.text);
+    // Below a cut the parent is somebody else.
+    assert_eq!(home.bench.post(who, "/api/v1/domains/", r#"{"name":"a.b.d.example"}"#).status, 201);
+    let refused = home.bench.call(who, "DELETE", "/api/zones/a.b.d.example/dnssec", None);
+    assert!(refused.status == 409 && refused.text.contains("cannot be told"), "{}", refused.text);
+    // What is signed for the first time after it was served without asks for no DS yet, so nobody can have one.
+    let behind = rusqlite::Connection::open(home.bench.store.path()).unwrap();
+    let sql = "DELETE FROM keys WHERE domain = (SELECT id FROM domains WHERE name = 'd2.d.example')";
+    assert_eq!(behind.execute(sql, []).unwrap(), 1);
+    home.bench.call(who, "POST", child, Some("{}"));
+    assert_eq!(home.bench.call(who, "DELETE", "/api/v1/domains/d.example/", None).status, 204);
+    let ended = home.bench.call(who, "DELETE", child, None);
+    assert_eq!((ended.status, &ended.json()["signed"]), (200, &json!(false)), "{}", ended.text);
 }
 
 #[test]

@@ -168,7 +168,7 @@ impl Bench {
     /// Starts one in a directory.
     fn start_in(dir: tempfile::TempDir, controls: Vec<PathBuf>, verification: Verification) -> Bench {
         let dnssec = Dnssec::open(&dir.path().join("seal.key"), false).unwrap();
-        Bench::start_signing(dir, controls, verification, dnssec)
+        Bench::start_signing(dir, controls, verification, |_| dnssec)
     }
 
     /// Starts one in a directory, with what signs.
@@ -176,10 +176,10 @@ impl Bench {
         dir: tempfile::TempDir,
         controls: Vec<PathBuf>,
         verification: Verification,
-        dnssec: Dnssec,
+        dnssec: impl FnOnce(Arc<Store>) -> Dnssec,
     ) -> Bench {
-        let dnssec = Arc::new(dnssec);
         let store = Arc::new(Store::open(&dir.path().join("state")).unwrap());
+        let dnssec = Arc::new(dnssec(Arc::clone(&store)));
         let snapshots = dir.path().join("snapshots");
         let settings = publish::Settings {
             snapshots: snapshots.clone(),
@@ -237,8 +237,14 @@ impl Bench {
         let listener = UnixListener::bind(&control).unwrap();
         let snapshots = dir.path().join("snapshots");
         std::thread::spawn(move || play_plane(&listener, &snapshots));
-        let dnssec = Dnssec::open(&dir.path().join("seal.key"), false).unwrap().with_device(device);
-        Bench::start_signing(dir, vec![control], Verification::default(), dnssec)
+        let dnssec = Dnssec::open(&dir.path().join("seal.key"), false).unwrap();
+        Bench::start_signing(dir, vec![control], Verification::default(), |store| dnssec.with_device(device, store))
+    }
+
+    /// Has keys removed from the device from now on that nobody has needed for so many days.
+    pub(crate) fn keep_objects(&self, days: u32) {
+        let keep = api::objects::keep(Arc::clone(&self.app), days, self.stop.subscribe());
+        self.runtime.as_ref().unwrap().spawn(keep);
     }
 
     /// Makes an account without throttles.

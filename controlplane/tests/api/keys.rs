@@ -148,6 +148,13 @@ fn a_zone_that_was_served_unsigned_asks_for_its_ds_once_no_cache_has_anything_of
     assert_eq!(home.bench.post(home.token.who(), path, &body).status, 201);
     home.ask("POST", "/withdraw", &Value::Null);
     let dnssec = "/api/zones/d.example/dnssec";
+    assert_eq!(
+        home.bench.call(home.token.who(), "DELETE", dnssec, None).status,
+        409,
+        "the parent may have its DS still"
+    );
+    let gone = home.ask("POST", "/ds-gone", &json!({}));
+    assert!(gone.json()["keys"][0]["ds_gone"].is_string(), "{}", gone.text);
     assert_eq!(home.bench.call(home.token.who(), "DELETE", dnssec, None).status, 200);
     let before_us = now_us();
     let signed = home.bench.call(home.token.who(), "POST", dnssec, Some("{}")).json();
@@ -238,14 +245,97 @@ fn a_key_from_elsewhere_waits_for_a_rollover_or_is_used_from_the_beginning() {
 #[test]
 fn a_domain_that_is_not_signed_takes_over_the_key_it_had_elsewhere() {
     let home = Home::new();
-    home.bench.call(home.token.who(), "DELETE", "/api/zones/d.example/dnssec", None);
+    let dnssec = "/api/zones/d.example/dnssec";
+    home.bench.call(home.token.who(), "DELETE", &format!("{dnssec}?force=true"), None);
     let imported = home.import(&json!({"private": PEM, "keytype": "csk", "algorithm": "15"}));
     assert_eq!(imported.status, 201, "{}", imported.text);
     assert_eq!(home.states(), ["csk 13 generated", "csk 15 active"]);
+    let enable = |body: &Value| home.bench.call(home.token.who(), "POST", dnssec, Some(&body.to_string()));
+    let refused = enable(&json!({ "keys": "split" }));
+    assert!(refused.status == 409 && refused.text.contains("would be deleted for good"), "{}", refused.text);
+    assert_eq!(home.states().len(), 2, "both are there");
     let signed = home.bench.call(home.token.who(), "POST", "/api/zones/d.example/dnssec", Some("{}")).json();
     let keys = signed["keys"].as_array().unwrap();
     assert_eq!((keys.len(), &signed["refused"]), (1, &Value::Null), "{signed}");
     assert!(keys[0]["dnskey"].as_str().unwrap().starts_with("257 3 15 "));
+    home.bench.call(home.token.who(), "DELETE", &format!("{dnssec}?force=true"), None);
+    assert_eq!(enable(&json!({ "keys": "split", "force": true })).status, 200);
+    assert_eq!(home.states(), ["ksk 13 ready", "zsk 13 ready"]);
+}
+
+#[test]
+fn only_keys_of_the_zone_in_service_are_taken_by_a_domain_that_lost_its_own() {
+    let home = Home::new();
+    let pem = json!({"private": PEM, "keytype": "csk", "algorithm": "15"});
+    let behind = rusqlite::Connection::open(home.bench.store.path()).unwrap();
+    // As a recovery leaves keys that are none of those in service.
+    behind.execute("UPDATE keys SET state = 'generated'", []).unwrap();
+    let refused = home.import(&pem);
+    assert!(refused.status == 409 && refused.text.contains("is none of them"), "{}", refused.text);
+    assert_eq!(home.states(), ["csk 13 generated"]);
+    behind.execute("UPDATE keys SET state = 'active'", []).unwrap();
+    assert_eq!(home.import(&pem).status, 201, "a domain with keys keeps it for its next rollover");
+    // The key in service is taken: here it is that of a domain that moved here.
+    home.bench.call(home.token.who(), "DELETE", "/api/zones/d.example/dnssec?force=true", None);
+    behind.execute("DELETE FROM keys", []).unwrap();
+    assert_eq!(home.import(&pem).status, 201);
+    let signed = home.bench.call(home.token.who(), "POST", "/api/zones/d.example/dnssec", Some("{}")).json();
+    assert_eq!(signed["refused"], Value::Null, "{signed}");
+    behind.execute("DELETE FROM keys", []).unwrap();
+    assert_eq!(home.import(&pem).status, 201);
+    assert_eq!(home.states(), ["csk 15 active"]);
+}
+
+/// A key for Ed25519 in PEM (RFC 8410 section 7), the secret of which is this octet again and again.
+fn pem_of(octet: u8) -> String {
+    let head = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+    let text = data_encoding::BASE64.encode(&[&head[..], &[octet; 32]].concat());
+    format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
+}
+
+#[test]
+fn a_domain_that_lost_two_keys_waits_for_both() {
+    let home = Home::new();
+    let dnssec = "/api/zones/d.example/dnssec";
+    let import = |octet: u8, keytype: &str| {
+        home.import(&json!({"private": pem_of(octet), "keytype": keytype, "algorithm": "15"})).status
+    };
+    home.bench.call(home.token.who(), "DELETE", &format!("{dnssec}?force=true"), None);
+    let behind = rusqlite::Connection::open(home.bench.store.path()).unwrap();
+    behind.execute("DELETE FROM keys", []).unwrap();
+    assert_eq!((import(1, "ksk"), import(2, "zsk")), (201, 201));
+    home.bench.call(home.token.who(), "POST", dnssec, Some("{}"));
+    assert_eq!((home.states(), home.refused()), (vec!["ksk 15 ready".into(), "zsk 15 ready".into()], Value::Null));
+    behind.execute("DELETE FROM keys", []).unwrap();
+    assert_eq!((import(3, "ksk"), import(1, "zsk"), import(1, "ksk"), import(3, "zsk")), (409, 409, 201, 409));
+    let body = json!({"subname": "www", "type": "A", "ttl": 3600, "records": ["192.0.2.1"]}).to_string();
+    assert_eq!(home.bench.post(home.token.who(), "/api/v1/domains/d.example/rrsets/", &body).status, 201);
+    assert!(home.refused().is_string(), "nothing is published with one of two keys");
+    assert_eq!(import(2, "zsk"), 201);
+    assert_eq!(home.states(), ["ksk 15 active", "zsk 15 active"]);
+    home.bench.call(home.token.who(), "DELETE", "/api/v1/domains/d.example/rrsets/www/A/", None);
+    assert_eq!(home.refused(), Value::Null);
+}
+
+#[test]
+fn what_is_known_of_the_parent_outlives_a_deletion_that_is_taken_back() {
+    let home = Home::new();
+    let tag = home.ask("GET", "", &Value::Null).json()["keys"][0]["tag"].clone();
+    home.ask("POST", "/ds-seen", &json!({ "tag": tag, "ttl": 7200 }));
+    home.import(&json!({"private": PEM, "keytype": "csk", "algorithm": "15"}));
+    let row = || {
+        let behind = rusqlite::Connection::open(home.bench.store.path()).unwrap();
+        let sql = "SELECT group_concat(seen || gone || ttl || imported) FROM (SELECT algorithm, imported,
+            ifnull(ds_seen, '-') AS seen, ifnull(ds_gone, '-') AS gone, ifnull(ds_ttl, '-') AS ttl FROM keys ORDER BY tag)";
+        behind.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap()
+    };
+    let before = row();
+    let gone = home.bench.call(home.token.who(), "DELETE", "/api/v1/domains/d.example/", None);
+    let change = gone.header("petrel-change").unwrap().to_owned();
+    assert_eq!(home.bench.post(home.token.who(), &format!("/api/v1/restore/{change}/"), "{}").status, 201);
+    assert_eq!(row(), before);
+    let refused = home.bench.call(home.token.who(), "DELETE", "/api/zones/d.example/dnssec", None);
+    assert!(refused.status == 409 && refused.text.contains("the parent has DS"), "{}", refused.text);
 }
 
 #[test]

@@ -37,6 +37,8 @@ mod names;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod owned;
+#[cfg(test)]
 mod policies;
 #[cfg(test)]
 mod quota;
@@ -46,6 +48,8 @@ mod rolling;
 mod secrets;
 #[cfg(test)]
 mod signal;
+#[cfg(test)]
+mod signed_files;
 #[cfg(test)]
 mod smoke;
 #[cfg(test)]

@@ -107,7 +107,7 @@ fn rfc_9615_signals_follow_the_domain_in_the_same_change() {
     home.bench.post(home.token.who(), &format!("/api/v1/restore/{change}/"), "{}");
     assert_eq!(home.signal("c.example", "CDS"), ds, "made again with its key");
     let dnssec = "/api/zones/c.example/dnssec";
-    home.bench.call(home.token.who(), "DELETE", dnssec, None);
+    home.bench.call(home.token.who(), "DELETE", &format!("{dnssec}?force=true"), None);
     assert!(!home.has("c.example"), "no longer signed");
     home.bench.post(home.token.who(), dnssec, "{}");
     assert!(!home.has("c.example"), "caches may hold what was not signed");

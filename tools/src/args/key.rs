@@ -67,6 +67,14 @@ pub(crate) enum KeyKind {
         #[arg(long)]
         force: bool,
     },
+    /// Say that no server of the parent has a DS record of the domain any more, so that signing can end.
+    DsGone {
+        /// The domain.
+        name: String,
+        /// Even if the server looks at the parent and sees one.
+        #[arg(long)]
+        force: bool,
+    },
     /// Say after how many days keys are rolled by themselves: 0 for never, `default` for what the server says.
     Lifetime {
         /// The domain.

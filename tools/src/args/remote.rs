@@ -224,21 +224,24 @@ pub(crate) enum DnssecVerb {
     Enable {
         /// Its name.
         name: String,
-        /// How it proves what it lacks.
-        #[arg(long, value_enum, default_value = "nsec")]
-        denial: Denial,
+        /// How it proves what it lacks [default: as it does, or nsec if it is not signed].
+        #[arg(long, value_enum)]
+        denial: Option<Denial>,
         /// Which keys a domain gets that is not signed: one that signs everything, or two [default: those it had, else csk].
         #[arg(long, value_enum)]
         keys: Option<Layout>,
         /// Their algorithm: 13, 14 or 15 [default: 13].
         #[arg(long, value_name = "NUMBER")]
         algorithm: Option<u8>,
+        /// Even if keys are deleted by that which were imported, or which the parent has had a DS of.
+        #[arg(long)]
+        force: bool,
     },
     /// End signing, after the DS records were removed from the parent and have expired in caches; the keys are kept.
     Disable {
         /// Its name.
         name: String,
-        /// Even if the parent has DS records, whose holders find the domain bogus then.
+        /// Even if the parent has DS records, or nobody knows: their holders find the domain bogus then.
         #[arg(long)]
         force: bool,
     },
@@ -326,7 +329,7 @@ pub(crate) enum DomainVerb {
         /// Its name.
         name: String,
     },
-    /// List the deleted domains that can be made again, and until when their names are kept from others.
+    /// List the deletions of domains that can be taken back, newest first, and until when their names are kept from others.
     Deleted,
     /// Make a deleted domain again with all it held, its keys and DS records too.
     Revive {

@@ -18,13 +18,16 @@ use crate::table::{Shown, columns};
 pub(crate) fn run(args: &Dnssec, dir: Option<&Path>, output: &mut Output<'_>) -> Result<(), Failure> {
     let remote = Remote::of(&args.reach, dir)?;
     let shown = match &args.verb {
-        DnssecVerb::Enable { name, denial, keys, algorithm } => {
-            let denial = match denial {
-                Denial::Nsec => "nsec",
-                Denial::Nsec3 => "nsec3",
-                Denial::OptOut => "opt-out",
-            };
-            let mut ask = json!({ "denial": denial });
+        DnssecVerb::Enable { name, denial, keys, algorithm, force } => {
+            let mut ask = json!({ "force": force });
+            if let Some(denial) = denial {
+                ask["denial"] = match denial {
+                    Denial::Nsec => "nsec",
+                    Denial::Nsec3 => "nsec3",
+                    Denial::OptOut => "opt-out",
+                }
+                .into();
+            }
             if let Some(keys) = keys {
                 ask["keys"] = if matches!(keys, Layout::Csk) { "csk" } else { "split" }.into();
             }
@@ -105,6 +108,9 @@ fn card(signing: Value) -> Shown {
         for name in texts(&signing[key]) {
             lines.push_str(&format!("{word} {}\n", name.as_str().unwrap_or_default()));
         }
+    }
+    if let Some(note) = signing["note"].as_str() {
+        lines.push_str(&format!("note: {note}\n"));
     }
     let mut shown = Shown::card(signing, &fields[..count]);
     shown.text.push_str(&printable(&lines));

@@ -27,8 +27,8 @@ pub(crate) fn run(args: &Domain, dir: Option<&Path>, output: &mut Output<'_>) ->
             if let Some(file) = zonefile {
                 body["zonefile"] = zone_text::read(file)?.into();
             }
-            let query = if *replace_file_zone { "?replace_file_zone=true" } else { "" };
-            let path = format!("/api/v1/domains/{query}");
+            // A file that is signed is not to become a domain that is not without a word.
+            let path = format!("/api/v1/domains/?replace_file_zone={replace_file_zone}&refuse_signed=true");
             card(super::written(&remote, &Ask::with(Method::POST, &path, &body), output)?)
         }
         DomainVerb::List => {

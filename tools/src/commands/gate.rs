@@ -153,10 +153,10 @@ mod tests {
             reason: Some(reason.into()),
         };
         assert_eq!(force_of(&args::Force::default()).unwrap(), None);
-        let force = force_of(&args(&["shrink", "shrink-total"], "moved")).unwrap().unwrap();
+        let force = force_of(&args(&["shrink", "shrink-total", "unsign"], "moved")).unwrap().unwrap();
         assert_eq!((force.gates.as_slice(), force.reason.as_str()), (&Gate::ALL[..], "moved"));
         for (gates, reason, text) in [
-            (&["shrunk"][..], "moved", "there is no gate `shrunk`; there are `shrink`, `shrink-total`"),
+            (&["shrunk"][..], "moved", "there is no gate `shrunk`; there are `shrink`, `shrink-total`, `unsign`"),
             (&["shrink"], " ", "--reason: This field may not be blank."),
         ] {
             let failure = force_of(&args(gates, reason)).unwrap_err();

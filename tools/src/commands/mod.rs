@@ -74,12 +74,15 @@ fn load(path: &Path, output: &mut Output<'_>) -> Result<Arc<View>, Failure> {
     Ok(loaded.view)
 }
 
-/// Sends a change to the control plane and returns the answer's JSON, noting if nothing serves it yet.
+/// Sends a change to the control plane and returns the answer's JSON, noting what is to be said of it and if nothing serves it yet.
 ///
 /// # Errors
 /// Those of the control plane, and [`Failure::Input`] if the change is stored but cannot be published.
 fn written(remote: &Remote, ask: &Ask<'_>, output: &mut Output<'_>) -> Result<serde_json::Value, Failure> {
     let answer = remote.send(ask)?.success()?;
+    if let Some(note) = &answer.note {
+        output.note(format_args!("note: {}", crate::output::printable(note)));
+    }
     note_unserved(&answer, output)?;
     answer.json()
 }

@@ -41,6 +41,10 @@ pub(super) fn run(args: &Key, dir: Option<&Path>, output: &mut Output<'_>) -> Re
             let body = json!({ "tag": tag, "ttl": ttl, "force": force });
             super::written(&remote, &Ask::with(Method::POST, &path(name, "/ds-seen"), &body), output)?
         }
+        KeyKind::DsGone { name, force } => {
+            let body = json!({ "force": force });
+            super::written(&remote, &Ask::with(Method::POST, &path(name, "/ds-gone"), &body), output)?
+        }
         KeyKind::Lifetime { name, zsk, ksk } => {
             let mut body = json!({});
             for (key, days) in [("zsk_lifetime", zsk), ("ksk_lifetime", ksk)] {
@@ -117,6 +121,9 @@ fn shown(keys: Value) -> Shown {
             Some(at) => format!("next, at {}: {what}\n", printable(at)),
             None => format!("next: {what}\n"),
         });
+    }
+    if let Some(note) = keys["note"].as_str() {
+        text.push_str(&format!("note: {}\n", printable(note)));
     }
     Shown { value: keys, text }
 }

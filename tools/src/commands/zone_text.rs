@@ -101,7 +101,9 @@ impl ZoneText {
         if !self.is_there(remote)? {
             let mut body = json!({ "name": self.domain, "zonefile": self.text });
             put_force(&mut body, force);
-            let made = super::written(remote, &Ask::with(Method::POST, "/api/v1/domains/", &body), output)?;
+            // A file that is signed is not to become a domain that is not without a word.
+            let path = "/api/v1/domains/?refuse_signed=true";
+            let made = super::written(remote, &Ask::with(Method::POST, path, &body), output)?;
             let text = format!("made {}\n", self.domain);
             return Ok(Outcome { shown: Shown { value: made, text }, differs: true });
         }

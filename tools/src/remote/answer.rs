@@ -20,6 +20,8 @@ pub(crate) struct Answer {
     pub(crate) is_unserved: bool,
     /// Why, where its zone cannot be published as it is.
     pub(crate) refused: Option<String>,
+    /// What is to be said of what was done.
+    pub(crate) note: Option<String>,
     /// The `Link` header.
     link: Option<String>,
     /// The body.
@@ -36,7 +38,8 @@ impl Answer {
         let served = field(HeaderName::from_static("petrel-served"));
         let is_unserved = served.is_some_and(|word| word == "no");
         let refused = field(HeaderName::from_static("petrel-refused"));
-        Answer { status: head.status.as_u16(), etag: field(ETAG), is_unserved, refused, link: field(LINK), body }
+        let note = field(HeaderName::from_static("petrel-note"));
+        Answer { status: head.status.as_u16(), etag: field(ETAG), is_unserved, refused, note, link: field(LINK), body }
     }
 
     /// This answer, if it is a success.
@@ -136,7 +139,15 @@ mod tests {
     /// An answer.
     fn answer(status: u16, link: Option<&str>, body: &str) -> Answer {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        Answer { status, etag: None, is_unserved: false, refused: None, link: link.map(str::to_owned), body }
+        Answer {
+            status,
+            etag: None,
+            is_unserved: false,
+            refused: None,
+            note: None,
+            link: link.map(str::to_owned),
+            body,
+        }
     }
 
     #[test]

@@ -3,21 +3,24 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::super::Api;
 use super::super::domains::object;
 use super::super::fields::{Fields, REQUIRED};
+use super::super::{Api, now_us};
 use super::ACCESS;
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Count, Operation, Route, Style, Success};
+use crate::keys::Device;
 use crate::publish::Progress;
 use crate::store::StoreError;
 use crate::store::changes::Head;
+use crate::value::Timestamp;
 
 /// Less free room than this is a finding: a publish writes whole packs, a database its log.
 const FREE_BYTES_MIN: u64 = 1 << 30;
@@ -64,6 +67,12 @@ struct Diagnosis {
     planes: Vec<DiagnosedPlane>,
     /// Why nothing is signed, if the time is not believed.
     clock_doubt: Option<String>,
+    /// Why the device that keeps keys cannot be used, if it cannot.
+    device_trouble: Option<String>,
+    /// Since when.
+    device_trouble_since: Option<String>,
+    /// How many keys that no domain needs wait to be removed from it.
+    device_keys_to_remove: u64,
     /// Zones that cannot be published.
     refused_zones: Vec<RefusedZone>,
     /// Free room on the disk of the database.
@@ -181,6 +190,8 @@ async fn examine(app: Arc<Api>, _: Call<Api>) -> Result<Reply, Refusal> {
         change: plane.change.0,
         generation: plane.generation,
     });
+    let trouble = app.dnssec.device().and_then(Device::trouble_for);
+    let since = |ago: &Duration| now_us().saturating_sub_unsigned(u64::try_from(ago.as_micros()).unwrap_or(u64::MAX));
     let mut diagnosis = Diagnosis {
         ok: true,
         findings: Vec::new(),
@@ -193,6 +204,9 @@ async fn examine(app: Arc<Api>, _: Call<Api>) -> Result<Reply, Refusal> {
         generation,
         planes: planes.collect(),
         clock_doubt: app.dnssec.clock().trusted().err().map(|doubt| doubt.to_string()),
+        device_trouble_since: trouble.as_ref().map(|(_, ago)| Timestamp::from_micros(since(ago)).to_string()),
+        device_trouble: trouble.map(|(cause, _)| cause),
+        device_keys_to_remove: app.read(|reader| reader.count_dropped_objects()).unwrap_or(0),
         refused_zones,
         disk_free_bytes,
     };
@@ -223,6 +237,9 @@ impl Diagnosis {
             }
         }
         found.extend(self.clock_doubt.as_ref().map(|doubt| format!("The time is not believed: {doubt}.")));
+        if let (Some(cause), Some(since)) = (&self.device_trouble, &self.device_trouble_since) {
+            found.push(format!("The device that keeps keys cannot be used since {since}: {cause}."));
+        }
         let zones = self.refused_zones.iter();
         found.extend(zones.map(|zone| format!("The zone {} is not published anew: {}.", zone.name, zone.reason)));
         if self.disk_free_bytes < FREE_BYTES_MIN {
@@ -251,6 +268,9 @@ mod tests {
             generation: Some(3),
             planes: vec![plane],
             clock_doubt: None,
+            device_trouble: None,
+            device_trouble_since: None,
+            device_keys_to_remove: 3,
             refused_zones: Vec::new(),
             disk_free_bytes: 2 << 30,
         }
@@ -260,6 +280,7 @@ mod tests {
     fn each_ailment_is_named_and_health_has_none() {
         assert_eq!(healthy().judge(), Vec::<String>::new());
         let zone = || vec![RefusedZone { name: "a.test".into(), reason: "no NS".into() }];
+        let some = |text: &str| Some(text.to_owned());
         let plane =
             |attached, change| vec![DiagnosedPlane { path: "/run/a".into(), attached, change, generation: Some(2) }];
         for (ailing, word) in [
@@ -271,6 +292,10 @@ mod tests {
             (Diagnosis { planes: plane(false, 7), ..healthy() }, "/run/a does not answer"),
             (Diagnosis { planes: plane(true, 6), ..healthy() }, "/run/a serves an older"),
             (Diagnosis { clock_doubt: Some("early".into()), ..healthy() }, "time is not believed: early"),
+            (
+                Diagnosis { device_trouble: some("away"), device_trouble_since: some("noon"), ..healthy() },
+                "cannot be used since noon: away",
+            ),
             (Diagnosis { refused_zones: zone(), ..healthy() }, "a.test is not published anew: no NS"),
             (Diagnosis { disk_free_bytes: 5 << 20, ..healthy() }, "Only 5 MiB"),
         ] {

@@ -9,18 +9,19 @@ use snapshot::dns::name::Name;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::super::Api;
 use super::super::domains::object;
 use super::super::fields::{Fields, REQUIRED};
 use super::super::operations::keys::Keys;
 use super::super::refusal;
+use super::super::{Api, aside};
 use super::ACCESS;
 use crate::change;
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
 use crate::http::route::{Count, Operation, Resource, Route, Style, Success};
-use crate::keys::{Algorithm, KeyPair, Role, bind};
+use crate::keys::{Algorithm, KeyPair, Role, bind, key_tag};
 use crate::store::Txn;
+use crate::store::domains::Domain;
 use crate::store::keys::State;
 
 /// The longest file of a key in characters.
@@ -81,9 +82,35 @@ async fn import(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     taken.extend(app.read(|reader| reader.keys(domain.id))?.iter().map(|key| key.key.tag));
     let kept = app.dnssec.keep_key(&domain.name, role, &pair, State::Generated, &taken);
     let kept = kept.map_err(|error| refusal::of_key(&domain.name, error))?;
+    is_of_service(&app, &domain, role, &pair)?;
     let (id, actor) = (domain.id, app.actor(&call, "admin")?);
     let domain = app.change(move |txn: &Txn<'_>| change::import_key(txn, &actor, id, kept)).await?;
     Ok(Reply::json(201, &app.keys_view(&domain)?))
+}
+
+/// Makes sure that a key is one of those that the zone in service is signed with, if the database lacks them: it is in use at
+/// once then, and resolvers that have the DS of another would find the zone bogus.
+fn is_of_service(app: &Api, domain: &Domain, role: Role, pair: &KeyPair) -> Result<(), Refusal> {
+    if !app.read(|reader| change::is_keyless(reader, domain))? {
+        return Ok(());
+    }
+    let apex = Name::parse(format!("{}.", domain.name).as_bytes(), None).map_err(|_| Refusal::internal())?;
+    let served = aside(|| app.publisher.dnskeys_served(apex.as_ref())).map_err(|error| {
+        tracing::error!("the keys of {} in service: {error}", domain.name);
+        Refusal::internal()
+    })?;
+    let key = pair.dnskey(role);
+    if served.is_empty() || served.contains(&key.rdata()) {
+        return Ok(());
+    }
+    let tags: Vec<String> = served.iter().map(|rdata| key_tag(rdata).to_string()).collect();
+    let text = format!(
+        "the zone in service is signed with keys that the database lacks, and this one, {}, is none of them: it would be in use \
+         at once, and make the zone bogus. Import those, which are {}.",
+        key.tag(),
+        tags.join(", ")
+    );
+    Err(Refusal::conflict(&text))
 }
 
 /// A key from the files of BIND.

@@ -3,21 +3,23 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use snapshot::dns::rtype::Rtype;
 use utoipa::ToSchema;
 
 use super::super::domains::{Key, object};
+use super::super::history::flag;
 use super::super::refusal::{self, of_change};
 use super::super::rolling::Standing;
 use super::super::{Api, aside};
 use super::{field, keys};
-use crate::change;
+use crate::change::{self, node_of};
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
 use crate::keys::{Algorithm, Role};
 use crate::roll::{self, Due};
-use crate::store::Txn;
 use crate::store::domains::{Denial, Domain};
 use crate::store::keys::{NewKey, State, StoredKey};
+use crate::store::{Reader, StoreError, Txn};
 use crate::value::Timestamp;
 
 /// How a zone is signed, as clients see it.
@@ -45,18 +47,27 @@ pub(super) struct Signing {
     /// Why its newest content is not served, or nothing is signed, if so: what the gate found, or a clock that is not believed.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
+    /// What else asks the parent for something, if anything does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
 }
+
+/// What is said where the owner asks the parent to remove all DS.
+const REMOVAL: &str = "the owner asks the parent to remove all DS records, with the CDS 0 0 0 00 or CDNSKEY 0 3 0 AA== record at \
+                       the apex, and so for none of the keys here; remove that record to take it back";
 
 /// What a client sends to have a zone signed.
 #[derive(Debug, serde::Deserialize, ToSchema)]
 #[expect(dead_code, reason = "the body is read field by field for its error messages; this is its description")]
 pub(super) struct NewSigning {
-    /// `nsec` (default), `nsec3` or `opt-out`.
+    /// `nsec`, `nsec3` or `opt-out`; without it as the zone is signed, or `nsec` if it is not.
     denial: Option<String>,
     /// The keys of a zone that has none: `csk` (default), one that signs everything, or `split`, a KSK and a ZSK.
     keys: Option<String>,
     /// Their algorithm: 13 (default), 14 or 15.
     algorithm: Option<u8>,
+    /// Whether keys of before may go that were imported, or of which the parent has had a DS.
+    force: Option<bool>,
 }
 
 impl Api {
@@ -78,7 +89,13 @@ impl Api {
             keys: self.keys_of(domain)?,
             ds_from: self.ds_from(domain)?,
             refused: self.publisher.refusal_of(&domain.name).or_else(doubt),
+            note: self.removal_note(domain)?,
         })
+    }
+
+    /// What is said if the owner asks the parent to remove all DS.
+    pub(super) fn removal_note(&self, domain: &Domain) -> Result<Option<&'static str>, Refusal> {
+        Ok(self.read(|reader| change::asks_for_removal(reader, domain))?.then_some(REMOVAL))
     }
 
     /// From when the parent may have the first DS of a domain that was served without signatures; `None` once it may.
@@ -116,7 +133,7 @@ impl Api {
             change::set_signing(txn, &actor, id, denial, keys)
         };
         let signed = self.change(sign).await;
-        self.settle_keys(&offered, signed.as_ref().ok().map(|(domain, _)| domain));
+        self.settle_keys(&offered);
         let (domain, change) = signed?;
         let served = self.served(call, Reply::empty(200), change).await;
         // Only now it is known what the gate thinks of it.
@@ -138,39 +155,119 @@ impl Api {
         Ok(made)
     }
 
-    /// Makes sure that others may take the place of a domain's keys.
-    async fn may_have_others(&self, domain: &Domain) -> Result<(), Refusal> {
+    /// Makes sure that others may take the place of a domain's keys, which are `stored`. What is forced is not looked at; a zone
+    /// that is signed keeps its keys all the same.
+    async fn may_have_others(&self, domain: &Domain, stored: &[StoredKey], is_forced: bool) -> Result<(), Refusal> {
         if domain.denial != Denial::Off {
             return Err(Refusal::conflict("the zone has other keys; roll them, or end signing first, to have these."));
         }
-        self.is_not_trusted(domain).await.map_err(|_| {
-            let text = "the parent has DS records of the keys that the zone had, or cannot be asked: remove them there and \
-                        wait until their TTL is over, or sign with those keys again.";
-            Refusal::conflict(text)
-        })
+        if is_forced {
+            return Ok(());
+        }
+        // Keys that were made here and that nobody is known to rely on can be made again.
+        let is_dear = |key: &&StoredKey| key.is_imported || key.ds.seen_us.is_some();
+        let dear: Vec<String> = stored.iter().filter(is_dear).map(|key| key.key.tag.to_string()).collect();
+        if !dear.is_empty() {
+            let text = format!(
+                "keys that were imported, or that the parent has had a DS of, would be deleted for good: {}. Sign with those \
+                 that the zone has, by leaving keys and algorithm out, or force it.",
+                dear.join(", ")
+            );
+            return Err(Refusal::conflict(&text));
+        }
+        match self.trust_in(domain).await? {
+            Trust::None | Trust::Unseen => Ok(()),
+            Trust::Some | Trust::Unknown(_) => {
+                let text = "the parent has DS records of the keys that the zone had, or cannot be asked: remove them there \
+                            and wait until their TTL is over, or sign with those keys again.";
+                Err(Refusal::conflict(text))
+            }
+        }
     }
 
     /// Makes sure that nobody depends on the signatures of a domain: whoever has a DS of it takes it for bogus without them.
     async fn is_not_trusted(&self, domain: &Domain) -> Result<(), Refusal> {
-        let still = match self.parent_ds(domain).await? {
-            Some(Ok(parent)) => !parent.is_complete || parent.sets.iter().any(|set| !set.is_empty()),
-            Some(Err(cause)) => {
-                let text = format!(
-                    "whether the parent has DS records of the zone cannot be told, as {cause}: without signatures it would be \
-                     bogus. force ends signing all the same."
-                );
-                return Err(Refusal::conflict(&text));
+        let cause = match self.trust_in(domain).await? {
+            Trust::None => return Ok(()),
+            Trust::Some => {
+                let text = "the parent has DS records of the zone: without signatures it would be bogus. Remove them there \
+                            and wait until their TTL is over; force ends signing all the same.";
+                return Err(Refusal::conflict(text));
             }
-            // With nobody to ask, what the operator said of one holds.
-            None => self.read(|reader| reader.keys(domain.id))?.iter().any(|key| key.ds.seen_us.is_some()),
+            Trust::Unseen => "it was asked for them and nobody looks at it here (--parent-resolver)".to_owned(),
+            Trust::Unknown(cause) => cause,
         };
-        if still {
-            let text = "the parent has DS records of the zone: without signatures it would be bogus. Remove them there and \
-                        wait until their TTL is over; force ends signing all the same.";
-            return Err(Refusal::conflict(text));
-        }
-        Ok(())
+        let text = format!(
+            "whether the parent has DS records of the zone cannot be told, as {cause}: without signatures it would be bogus. \
+             force ends signing all the same."
+        );
+        Err(Refusal::conflict(&text))
     }
+
+    /// What is known of the DS records that the parent has of a domain.
+    async fn trust_in(&self, domain: &Domain) -> Result<Trust, Refusal> {
+        match self.parent_ds(domain).await? {
+            Some(Ok(parent)) if parent.is_complete && parent.sets.iter().all(Vec::is_empty) => Ok(Trust::None),
+            Some(Ok(_)) => Ok(Trust::Some),
+            Some(Err(cause)) => Ok(Trust::Unknown(cause.to_string())),
+            None => Ok(self.read(|reader| trust_by_database(reader, domain))?),
+        }
+    }
+}
+
+/// What is known of the DS records that the parent of a domain has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Trust {
+    /// It has none.
+    None,
+    /// It has some.
+    Some,
+    /// There is nobody to ask, and it may have some.
+    Unseen,
+    /// Whoever was asked does not know, and why.
+    Unknown(String),
+}
+
+/// What the database knows of the DS records that the parent of a domain has: by the word of its operator, or because the
+/// parent is a domain here, or because no parent was ever asked for any.
+fn trust_by_database(reader: &Reader<'_>, domain: &Domain) -> Result<Trust, StoreError> {
+    let keys = reader.keys(domain.id)?;
+    if keys.iter().any(|key| key.ds.seen_us.is_some()) {
+        return Ok(Trust::Some);
+    }
+    if let Some(has_ds) = own_parent_has_ds(reader, &domain.name)? {
+        return Ok(if has_ds { Trust::Some } else { Trust::None });
+    }
+    // What waits for its proof is not served, and so asks for nothing.
+    let may_have_ds = |key: &StoredKey| key.key.role != Role::Zsk.name() && key.ds.gone_us.is_none();
+    let is_unseen = domain.unproved.is_none() && keys.iter().any(may_have_ds);
+    Ok(if is_unseen { Trust::Unseen } else { Trust::None })
+}
+
+/// Whether the parent zone of a domain has a DS RRset for it, if that zone is a domain here; `None` if it is not.
+pub(super) fn own_parent_has_ds(reader: &Reader<'_>, name: &str) -> Result<Option<bool>, StoreError> {
+    let mut below = name;
+    while let Some((_, above)) = below.split_once('.') {
+        below = above;
+        let Some(parent) = reader.domain_by_name(above)?.filter(|parent| parent.unproved.is_none()) else { continue };
+        let subname = name.strip_suffix(above).unwrap_or_default().trim_end_matches('.');
+        let has = |owner: &str, rtype| {
+            let Ok(node) = node_of(owner) else { return Ok(false) };
+            Ok::<_, StoreError>(
+                reader.rrset(parent.id, &node, rtype)?.is_some_and(|set| set.enabled().next().is_some()),
+            )
+        };
+        // Below a cut in between, others are the parent.
+        let mut cut = subname;
+        while let Some((_, rest)) = cut.split_once('.') {
+            cut = rest;
+            if has(cut, Rtype::NS)? {
+                return Ok(None);
+            }
+        }
+        return has(subname, Rtype::DS).map(Some);
+    }
+    Ok(None)
 }
 
 /// GET.
@@ -190,7 +287,8 @@ fn are_such(keys: &[StoredKey], roles: Option<&[Role]>, algorithm: Option<Algori
 pub(super) async fn enable(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let body = object(call.json())?;
     let denial = match field::text(body, "denial")? {
-        None => Denial::Nsec,
+        None if call.domain()?.denial == Denial::Off => Denial::Nsec,
+        None => call.domain()?.denial,
         Some(text) => Denial::parse(text)
             .filter(|denial| *denial != Denial::Off)
             .ok_or_else(|| Refusal::field("denial", "Must be nsec, nsec3 or opt-out."))?,
@@ -208,7 +306,7 @@ pub(super) async fn enable(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
         if are_such(&stored, roles, algorithm) {
             return app.sign(&call, denial, Vec::new(), Vec::new()).await;
         }
-        app.may_have_others(domain).await?;
+        app.may_have_others(domain, &stored, flag(body, "force")?).await?;
     }
     let (roles, algorithm) = (roles.unwrap_or(&[Role::Csk]), algorithm.unwrap_or(Algorithm::EcdsaP256Sha256));
     // A device may take its time.

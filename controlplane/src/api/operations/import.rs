@@ -2,8 +2,8 @@
 //!
 //! An RRset of the file takes the place of the one in the zone. The rest of the zone stays, or goes if the file is to
 //! replace it. Where the SOA record may be changed, SOA and NS records of the apex come from the file as well. Invariant: a
-//! file is taken over as a whole, in one change, or not at all; one that would remove much only with a reason, which stays in
-//! the history.
+//! file is taken over as a whole, in one change, or not at all; one that would remove much, or was signed elsewhere where we do
+//! not sign, only with a reason, which stays in the history.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use snapshot::dns::name::Name;
 use snapshot::dns::rtype::Rtype;
 use utoipa::ToSchema;
 
-use super::super::gates::{self, Names};
+use super::super::gates::{self, Names, Signatures};
 use super::super::{Api, aside};
 use crate::change::{self, Actor, Change, Committed, Edits, Precondition, Target, soa_of};
 use crate::gate::Force;
 use crate::http::call::{Body, Call};
 use crate::http::reply::{Refusal, Reply};
 use crate::rrset::{Content, Draft, lenient};
-use crate::store::domains::{Domain, Soa, SoaMode};
+use crate::store::domains::{Denial, Domain, Soa, SoaMode};
 use crate::store::rrsets::Record;
 use crate::store::{StoreError, Txn};
 use crate::zonetext::diff::Mode;
@@ -43,6 +43,9 @@ pub(super) struct Imported {
     changed: usize,
     /// RRsets that went.
     removed: usize,
+    /// What is to be said of it, if anything is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 /// What zone files may hold here.
@@ -91,6 +94,8 @@ pub(super) async fn import(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
     if let Some(messages) = import.messages() {
         return Err(refuse(messages));
     }
+    let signatures = Signatures { dnssec: import.dnssec, is_signed: domain.denial != Denial::Off };
+    signatures.pass(force.as_ref())?;
     let report = import.report();
     let actor = app.actor(&call, "operations")?;
     let drafts = import.drafts;
@@ -106,8 +111,10 @@ pub(super) async fn import(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
         ignored: report.ignored.count,
         changed: committed.edits.len() - removed,
         removed,
+        note: signatures.note(),
     };
-    Ok(app.served(&call, Reply::json(200, &imported), committed.change).await)
+    let reply = Reply::json(200, &imported).note(imported.note.as_deref());
+    Ok(app.served(&call, reply, committed.change).await)
 }
 
 /// Makes the zone what the drafts say.

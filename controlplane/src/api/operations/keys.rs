@@ -12,7 +12,9 @@ use utoipa::ToSchema;
 use super::super::Api;
 use super::super::aside;
 use super::super::domains::object;
+use super::super::history::flag;
 use super::super::rolling::{Standing, seen};
+use super::dnssec::own_parent_has_ds;
 use super::field;
 use crate::change::{self, Seen};
 use crate::dnssec;
@@ -47,6 +49,9 @@ pub(in crate::api) struct Keys {
     zsk_lifetime: u32,
     /// The same for a KSK or CSK.
     ksk_lifetime: u32,
+    /// What else asks the parent for something, if anything does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
 }
 
 /// A key.
@@ -114,6 +119,15 @@ struct SeenDs {
     force: Option<bool>,
 }
 
+/// What a client sends to say that the parent has no DS of this zone.
+#[derive(Debug, serde::Deserialize, ToSchema)]
+#[schema(as = KeyGoneDs)]
+#[expect(dead_code, reason = "the body is read field by field for its error messages; this is its description")]
+struct GoneDs {
+    /// Whether to believe it although a look at the parent says otherwise.
+    force: Option<bool>,
+}
+
 /// What a client sends to say when keys are rolled by themselves.
 #[derive(Debug, serde::Deserialize, ToSchema)]
 #[schema(as = KeyLifetimes)]
@@ -126,7 +140,7 @@ struct Lifetimes {
 }
 
 /// The rows.
-pub(in crate::api) static ROUTES: [Route<Api>; 4] = [
+pub(in crate::api) static ROUTES: [Route<Api>; 5] = [
     Route::new(
         "/api/zones/{name}/keys",
         &[
@@ -194,6 +208,19 @@ pub(in crate::api) static ROUTES: [Route<Api>; 4] = [
             .summary("Says that all servers of the parent have the DS of a key, and of no other")],
     )
     .style(Style::Operations),
+    Route::new(
+        "/api/zones/{name}/keys/ds-gone",
+        &[Operation::post(|app, call| Box::pin(ds_gone(app, call)))
+            .access(Access::With(Permission::Write))
+            .scopes(&[Scope::DnsApiPerDomainExpensive])
+            .resource(Resource::PartOfDomain)
+            .body::<GoneDs>(Count::One)
+            .query(&["wait"])
+            .replies(&[Success::json::<Keys>(200), Success::json::<Keys>(202)])
+            .refuses(&[409, 507])
+            .summary("Says that no server of the parent has a DS of the zone")],
+    )
+    .style(Style::Operations),
 ];
 
 impl KeyView {
@@ -237,7 +264,8 @@ impl Api {
             next.push(Next { at: None, what });
         }
         let parent = self.last_look(domain);
-        next.extend(roll::waits_of(&rolling, &waits).into_iter().map(|wait| {
+        for wait in roll::waits_of(&rolling, &waits) {
+            let held = self.read(|reader| change::held_by(reader, domain, &wait.moves))?;
             let (at, what) = match wait.due {
                 Due::At(at_us) => (Some(Timestamp::from_micros(at_us).to_string()), wait.text),
                 Due::Seen(tag) => {
@@ -247,8 +275,13 @@ impl Api {
                     (None, format!("waits until the parent has no DS of key {tag}, to {}; {parent}", wait.text))
                 }
             };
-            Next { at, what }
-        }));
+            if held.is_empty() {
+                next.push(Next { at, what });
+            } else {
+                let what = format!("held up by records of the zone's owner: {} Then: {what}", held.join(" "));
+                next.push(Next { at: None, what });
+            }
+        }
         let settings = &self.settings.keys;
         let is_signed = domain.denial != Denial::Off;
         Ok(Keys {
@@ -258,6 +291,7 @@ impl Api {
             next: if is_signed { next } else { Vec::new() },
             zsk_lifetime: rollover.zsk_secs.unwrap_or(settings.zsk_secs) / DAY_SECS,
             ksk_lifetime: rollover.ksk_secs.unwrap_or(settings.ksk_secs) / DAY_SECS,
+            note: self.removal_note(domain)?,
         })
     }
 
@@ -275,6 +309,14 @@ impl Api {
         let Some(parent) = self.parent_ds(domain).await? else { return Ok(None) };
         let refused = |error| Refusal::conflict(&format!("the parent cannot be looked at: {error}."));
         parent.map(|parent| Some(seen(&domain.name, &standing.keys, &parent))).map_err(refused)
+    }
+
+    /// Whether the parent may have a DS of a domain, as far as it can be looked at.
+    async fn has_ds(&self, standing: &Standing) -> Result<bool, Refusal> {
+        match self.look_for_ds(standing).await? {
+            Some(found) => Ok(found.iter().any(|seen| seen.sight != Sight::Nowhere)),
+            None => Ok(self.read(|reader| own_parent_has_ds(reader, &standing.domain.name))? == Some(true)),
+        }
     }
 }
 
@@ -308,7 +350,7 @@ async fn roll(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let made = aside(|| app.new_successors(&standing, wanted))?;
     let offered = made.clone();
     let begun = app.change(move |txn: &Txn<'_>| change::begin_roll(txn, &actor, id, wanted, made)).await;
-    app.settle_keys(&offered, begun.as_ref().ok().map(|(domain, _)| domain));
+    app.settle_keys(&offered);
     let (domain, change) = begun?;
     app.keys_reply(&call, &domain, Some(change)).await
 }
@@ -362,6 +404,26 @@ async fn ds_seen(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     // The step that waits for this is taken with it, before another look at the parent says otherwise.
     let note = move |txn: &Txn<'_>| {
         change::note_parent(txn, &actor, id, tag, ttl_secs)?;
+        let change = change::advance_roll(txn, &actor, id, &[], &waits, poll_us)?;
+        Ok((txn.domain(id)?.ok_or(change::Refusal::NoDomain)?, change))
+    };
+    let (domain, change) = app.change(note).await?;
+    app.keys_reply(&call, &domain, change).await
+}
+
+/// POST: the parent has no DS of the zone.
+async fn ds_gone(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
+    let is_forced = flag(object(call.json())?, "force")?;
+    let (domain, actor) = (call.domain()?.clone(), app.actor(&call, "operations")?);
+    let id = domain.id;
+    let standing = app.read(|reader| app.standing(reader, domain))?;
+    if !is_forced && app.has_ds(&standing).await? {
+        let text = "not all servers of the parent are without a DS of the zone; force says that they are.";
+        return Err(Refusal::conflict(text));
+    }
+    let (waits, poll_us) = (standing.waits, app.poll_us());
+    let note = move |txn: &Txn<'_>| {
+        change::note_no_ds(txn, &actor, id)?;
         let change = change::advance_roll(txn, &actor, id, &[], &waits, poll_us)?;
         Ok((txn.domain(id)?.ok_or(change::Refusal::NoDomain)?, change))
     };

@@ -43,6 +43,9 @@ pub(super) struct Zone {
     touched: String,
     /// When its content was last published.
     published: Option<String>,
+    /// What is to be said of it when it is made, if anything is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 /// What a client sends to make a zone.
@@ -79,6 +82,7 @@ impl Api {
             created: shown(domain.created_us),
             touched: shown(domain.touched_us),
             published: self.published_us(domain).map(shown),
+            note: None,
         }
     }
 }
@@ -163,9 +167,10 @@ pub(super) async fn create(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refu
     // What a zone made here holds besides its SOA and NS records is yet to come.
     let place = app.place(&call, &account, &new.name, None).await?;
     let created = app.make(&place, actor, false, |txn, actor| change::create(txn, actor, new)).await;
-    app.settle_keys(&offered, created.as_ref().ok().map(|created| &created.domain));
+    app.settle_keys(&offered);
     let created = created?;
-    let reply = Reply::json(201, &app.zone(&created.domain));
+    let zone = Zone { note: app.not_delegated(&created.domain)?, ..app.zone(&created.domain) };
+    let reply = Reply::json(201, &zone).note(zone.note.as_deref());
     Ok(app.served_all(&call, reply, &[created.domain.change, created.change]).await)
 }
 

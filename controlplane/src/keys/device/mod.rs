@@ -41,6 +41,8 @@ pub struct DeviceSettings {
     pub label: String,
     /// The file with its user PIN, in one line.
     pub pin_file: PathBuf,
+    /// For how many days it has keys that no domain needs any more.
+    pub keep_days: u32,
 }
 
 /// Why a device did not do what it was asked for.
@@ -68,6 +70,12 @@ pub struct KeyNumber(pub [u8; 16]);
 pub(super) const HELD: u8 = 2;
 
 impl KeyNumber {
+    /// One that no key has.
+    #[must_use]
+    pub fn fresh() -> KeyNumber {
+        KeyNumber(*Uuid::new_v4().as_bytes())
+    }
+
     /// As it is kept in the place of a sealed key.
     #[must_use]
     pub fn kept(self) -> Vec<u8> {
@@ -142,8 +150,8 @@ enum Trouble {
 struct Health {
     /// For how long an answer is awaited.
     patience: Duration,
-    /// Why not, if not.
-    trouble: Mutex<Option<Trouble>>,
+    /// Why not, if not, and since when nothing else was known.
+    trouble: Mutex<Option<(Trouble, Instant)>>,
     /// How many tasks it was given.
     operations: AtomicU64,
     /// How many of them failed, or were answered too late.
@@ -172,10 +180,15 @@ impl Health {
 
     /// Why the device cannot be used, if so.
     fn trouble(&self) -> Option<String> {
+        self.trouble_since().map(|(cause, _)| cause)
+    }
+
+    /// The same, and since when.
+    fn trouble_since(&self) -> Option<(String, Instant)> {
         let known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().map(|trouble| match trouble {
-            Trouble::Away(cause) => cause.clone(),
-            Trouble::Late => self.too_late(),
+        known.as_ref().map(|(trouble, since)| match trouble {
+            Trouble::Away(cause) => (cause.clone(), *since),
+            Trouble::Late => (self.too_late(), *since),
         })
     }
 
@@ -186,10 +199,11 @@ impl Health {
 
     /// Notes that it cannot be reached; whether that is news.
     fn lost(&self, cause: String) -> bool {
-        let after = Some(Trouble::Away(cause));
+        let after = Trouble::Away(cause);
         let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = *known != after;
-        *known = after;
+        let is_news = known.as_ref().is_none_or(|(before, _)| *before != after);
+        let since = known.as_ref().map_or_else(Instant::now, |(_, since)| *since);
+        *known = Some((after, since));
         is_news
     }
 
@@ -202,18 +216,20 @@ impl Health {
     fn late(&self) -> bool {
         let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let is_news = known.is_none();
-        known.get_or_insert(Trouble::Late);
+        known.get_or_insert_with(|| (Trouble::Late, Instant::now()));
         is_news
     }
 
     /// Whether it is only late.
     fn is_late(&self) -> bool {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) == Some(Trouble::Late)
+        let known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().is_some_and(|(trouble, _)| *trouble == Trouble::Late)
     }
 
     /// Notes that it answers in time again; whether that is news. One that cannot be reached has to be found.
     fn in_time(&self) -> bool {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take_if(|known| *known == Trouble::Late).is_some()
+        let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        known.take_if(|(trouble, _)| *trouble == Trouble::Late).is_some()
     }
 
     /// Counts a task.
@@ -244,6 +260,12 @@ impl Device {
         self.health.trouble()
     }
 
+    /// The same, and for how long that is so.
+    #[must_use]
+    pub fn trouble_for(&self) -> Option<(String, Duration)> {
+        self.health.trouble_since().map(|(cause, since)| (cause, since.elapsed()))
+    }
+
     /// What the device has done since the start.
     #[must_use]
     pub fn counts(&self) -> DeviceCounts {
@@ -252,13 +274,17 @@ impl Device {
         DeviceCounts { operations, failures, busy_us }
     }
 
-    /// Makes a key in the device; `label` is for people who look into it.
+    /// Makes a key in the device, under a fresh number; `label` is for people who look into it.
     ///
     /// # Errors
     /// [`DeviceError`].
-    pub fn generate(self: &Arc<Device>, algorithm: Algorithm, label: &str) -> Result<HeldKey, DeviceError> {
+    pub fn generate(
+        self: &Arc<Device>,
+        number: KeyNumber,
+        algorithm: Algorithm,
+        label: &str,
+    ) -> Result<HeldKey, DeviceError> {
         session::curve(algorithm).ok_or(DeviceError::Algorithm(algorithm))?;
-        let number = KeyNumber(*Uuid::new_v4().as_bytes());
         let public = self.ask(Task::Generate(number, label.to_owned(), algorithm))?;
         Ok(HeldKey { device: Arc::clone(self), number, algorithm, public })
     }
@@ -273,10 +299,10 @@ impl Device {
         Ok(HeldKey { device: Arc::clone(self), number, algorithm, public })
     }
 
-    /// Removes a key that is of no use any more.
+    /// Removes a key that is of no use any more, or what is left of it.
     ///
     /// # Errors
-    /// [`DeviceError`].
+    /// [`DeviceError`]; [`DeviceError::NoKey`] if it finds nothing of it, as one that was just taken away may.
     pub fn destroy(&self, number: KeyNumber) -> Result<(), DeviceError> {
         self.ask(Task::Destroy(number)).map(drop)
     }
@@ -411,7 +437,7 @@ mod tests {
     fn what_is_late_stays_in_trouble_until_it_answers_in_time() {
         let (device, fake) = Fake::start(PATIENCE);
         let device = Arc::new(device);
-        let key = device.generate(Algorithm::EcdsaP256Sha256, "x").unwrap();
+        let key = device.generate(KeyNumber::fresh(), Algorithm::EcdsaP256Sha256, "x").unwrap();
         key.sign(b"in time").unwrap();
         fake.delay(3 * PATIENCE);
         assert!(key.sign(b"too late").unwrap_err().to_string().contains("does not answer"));
@@ -446,9 +472,9 @@ mod tests {
     fn a_key_that_nobody_waited_for_does_not_stay() {
         let (device, fake) = Fake::start(PATIENCE);
         let device = Arc::new(device);
-        device.generate(Algorithm::EcdsaP256Sha256, "kept").unwrap();
+        device.generate(KeyNumber::fresh(), Algorithm::EcdsaP256Sha256, "kept").unwrap();
         fake.delay(2 * PATIENCE);
-        device.generate(Algorithm::EcdsaP256Sha256, "late").unwrap_err();
+        device.generate(KeyNumber::fresh(), Algorithm::EcdsaP256Sha256, "late").unwrap_err();
         fake.delay(Duration::ZERO);
         until("it is well again", || device.trouble().is_none());
         until("it is destroyed", || fake.done() >= 3 && fake.keys() == 1);

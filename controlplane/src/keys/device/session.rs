@@ -138,19 +138,30 @@ fn generate(session: &Session, number: KeyNumber, label: &str, algorithm: Algori
     point(session, public, algorithm)
 }
 
-/// Removes a key.
+/// Removes a key, or the half of it that is left if that was interrupted.
 fn destroy(session: &Session, number: KeyNumber) -> Result<Vec<u8>, Failure> {
+    let mut found = Vec::new();
     for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
-        session.destroy_object(find(session, number, class)?)?;
+        found.extend(session.find_objects(&wanted(number, class))?);
+    }
+    if found.is_empty() {
+        return Err(Failure::Job(DeviceError::NoKey(number)));
+    }
+    for object in found {
+        session.destroy_object(object)?;
     }
     Ok(Vec::new())
 }
 
 /// The handle of a key.
 fn find(session: &Session, number: KeyNumber, class: ObjectClass) -> Result<ObjectHandle, Failure> {
-    let wanted = [Attribute::Class(class), Attribute::Token(true), Attribute::Id(number.0.to_vec())];
-    let found = session.find_objects(&wanted)?;
+    let found = session.find_objects(&wanted(number, class))?;
     found.first().copied().ok_or(Failure::Job(DeviceError::NoKey(number)))
+}
+
+/// What half a key is found by.
+fn wanted(number: KeyNumber, class: ObjectClass) -> [Attribute; 3] {
+    [Attribute::Class(class), Attribute::Token(true), Attribute::Id(number.0.to_vec())]
 }
 
 /// The point of a public key without its first octet, which DNSKEY leaves out (RFC 6605 section 4).

@@ -14,8 +14,8 @@ const DELAY: Duration = Duration::from_millis(100);
 fn a_slow_device_holds_up_nobody_elses_writes() {
     let bench = Bench::new();
     let (device, fake) = Fake::start(Duration::from_secs(3));
-    let dnssec = Dnssec::open(&bench.dir.path().join("seal"), false).unwrap().with_device(device);
-    let dnssec = Arc::new(dnssec);
+    let dnssec = Dnssec::open(&bench.dir.path().join("seal"), false).unwrap();
+    let dnssec = Arc::new(dnssec.with_device(device, Arc::clone(&bench.store)));
     let publisher = bench.signing(&dnssec);
     let (slow, _) = bench.create("slow.test");
     let (other, made) = bench.create("other.test");

@@ -143,7 +143,7 @@ CREATE INDEX records_rrset ON records (rrset);
 -- DNSSEC keys: the public part is what DNSKEY has, the secret is sealed with a key that is not in this file. What a key
 -- does follows from its role and its state; `since` is when the state came to be served. `ds_seen` is since when all servers
 -- of the parent have its DS, `ds_gone` since when none has, `ds_ttl` the greatest TTL in seconds that its DS was seen with.
--- `look` is when it is looked at again whether a key in use is old.
+-- `look` is when it is looked at again whether a key in use is old. `imported` is 1 for a key that was made elsewhere.
 CREATE TABLE keys (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
     domain    INTEGER NOT NULL,
@@ -161,10 +161,13 @@ CREATE TABLE keys (
     ds_ttl    INTEGER CHECK (ds_ttl >= 0),
     created   INTEGER NOT NULL,
     look      INTEGER NOT NULL,
+    imported  INTEGER NOT NULL DEFAULT 0 CHECK (imported IN (0, 1)),
     UNIQUE (domain, tag),
     FOREIGN KEY (domain, account) REFERENCES domains (id, account) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX keys_active ON keys (role, look, id) WHERE state = 'active';
+-- Those that a device has: what stands for their secret begins with 2.
+CREATE INDEX keys_held ON keys (sealed) WHERE substr(sealed, 1, 1) = x'02';
 
 -- Rollovers of keys: `next` is when a domain's keys are looked at again, NULL if nothing is under way; `change` is the last
 -- step until it is served. After so many seconds keys are rolled by themselves; NULL: as the server says, 0: never. Caches may
@@ -184,7 +187,8 @@ CREATE TABLE rollovers (
 ) STRICT;
 CREATE INDEX rollovers_next ON rollovers (next, domain) WHERE next IS NOT NULL;
 
--- The keys of domains that were deleted, by the change-set of the deletion: what is taken back has the same DS records.
+-- The keys of domains that were deleted, by the change-set of the deletion: what is taken back has the same DS records, and
+-- as much is known of them.
 CREATE TABLE released_keys (
     change    INTEGER NOT NULL,
     denial    TEXT    NOT NULL,
@@ -194,7 +198,22 @@ CREATE TABLE released_keys (
     public    BLOB    NOT NULL,
     sealed    BLOB    NOT NULL,
     state     TEXT    NOT NULL,
+    ds_seen   INTEGER,
+    ds_gone   INTEGER,
+    ds_ttl    INTEGER,
+    imported  INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (change, tag)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX released_keys_held ON released_keys (sealed) WHERE substr(sealed, 1, 1) = x'02';
+
+-- What a device has, or may have, and no domain needs, by what stands for its secret in `keys`. It was to be `made` at that
+-- time, in microseconds since 1970, and no domain has it yet; or `dropped` by its domain; or it is `going` for good, and is
+-- tried to be removed from that time on.
+CREATE TABLE device_objects (
+    sealed BLOB    PRIMARY KEY,
+    name   TEXT    NOT NULL,
+    at     INTEGER NOT NULL,
+    stage  TEXT    NOT NULL CHECK (stage IN ('made', 'dropped', 'going'))
 ) STRICT, WITHOUT ROWID;
 
 -- When the first signature ends of what is published of a signed domain, in seconds since 1970.

@@ -87,7 +87,7 @@ impl Faked {
         faked.restart();
         faked.json(&["domain", "add", "kept.example"]);
         faked.json(&["domain", "add", "plain.example"]);
-        faked.json(&["dnssec", "disable", "plain.example"]);
+        faked.json(&["dnssec", "disable", "plain.example", "--force"]);
         faked.ds = faked.json(&["dnssec", "ds", "kept.example"])["ds"][0].as_str().unwrap().to_owned();
         faked.plane = Some(Plane::start(dir));
         let is_attached = |faked: &Faked| faked.json_of(&["doctor"])["planes"][0]["attached"] == true;

@@ -63,7 +63,7 @@ impl Door {
     pub(crate) fn sign(&mut self, zone: &Zone, denial: &str) -> Option<String> {
         let path = format!("/api/zones/{}/dnssec", domain(zone));
         if denial == "off" {
-            self.call("DELETE", &path, "application/json", "");
+            self.call("DELETE", &format!("{path}?force=true"), "application/json", "");
             return None;
         }
         let signing = self.call("POST", &path, "application/json", &json!({ "denial": denial }).to_string());

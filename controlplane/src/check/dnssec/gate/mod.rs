@@ -18,7 +18,7 @@ use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::{Rrset, Zone};
 
 use super::signatures::Tally;
-use super::{Measure, Scope, Signed, Standard, Verifier, judge, serial_time, splice, zonemd};
+use super::{Measure, Scope, Signed, Standard, Verifier, cds, judge, serial_time, splice, zonemd};
 use crate::check::{Finding, Findings, Severity, distinct_count, line};
 
 /// How long signatures must stay valid at least if nobody says otherwise, 7 days: time to notice that nothing is signed
@@ -192,13 +192,40 @@ impl Gate<'_> {
             let message = format!("DNSKEY {tag} is not among those of {apex}, but its owner was told of it");
             findings.insecure("key-not-there", 0, apex, message);
         }
-        for (algorithm, tag) in signed.keys.collisions() {
-            let message = format!(
-                "several DNSKEYs of {apex} have algorithm {algorithm} and tag {tag}: validators must try them all (RFC \
-                 4034 appendix B); make another key"
-            );
-            findings.insecure("colliding-keys", 0, apex, message);
-        }
+        check_collisions(signed, findings);
+    }
+}
+
+/// What is wrong with DNSKEY, CDS and CDNSKEY records by the rules of the gate that need no signatures, for whoever asks before
+/// anything is signed. `apex` has these records as they would be published; `unannounced` is as in [`Gate`].
+#[must_use]
+pub fn faults_of_keys(apex: &Zone, unannounced: &[&[u8]]) -> Vec<Finding> {
+    let mut findings = Findings::strict();
+    let measure = Measure {
+        standard: Standard::Own { remaining_secs_min: 0 },
+        scope: Scope::Part,
+        at: 0,
+        verifier: Verifier::Ring,
+        jobs: NonZeroUsize::MIN,
+    };
+    let mut signed = Signed::of(apex, measure);
+    signed.keys.add_unannounced(unannounced, measure.verifier);
+    check_collisions(&signed, &mut findings);
+    signed.keys.check(apex.apex(), &mut findings);
+    cds::check(&signed, &mut findings);
+    findings.list.retain(|finding| finding.severity == Severity::Error);
+    findings.list
+}
+
+/// No two keys are alike to validators.
+fn check_collisions(signed: &Signed<'_>, findings: &mut Findings) {
+    let apex = signed.zone.apex();
+    for (algorithm, tag) in signed.keys.collisions() {
+        let message = format!(
+            "several DNSKEYs of {apex} have algorithm {algorithm} and tag {tag}: validators must try them all (RFC 4034 \
+             appendix B); make another key"
+        );
+        findings.insecure("colliding-keys", 0, apex, message);
     }
 }
 

@@ -278,10 +278,10 @@ impl Reader<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn latest_keys(&self, limit: usize) -> Result<Vec<(Domain, StoredKey)>, StoreError> {
-        let sql =
-            "SELECT id, role, algorithm, tag, public, sealed, state, since, ds_seen, ds_gone, ds_ttl, created, domain
+        let sql = "SELECT id, role, algorithm, tag, public, sealed, state, since, ds_seen, ds_gone, ds_ttl, created,
+                imported, domain
             FROM keys ORDER BY id DESC LIMIT ?1";
-        let found = self.rows(sql, [limit_of(limit)], |row| Ok((DomainId(row.get(12)?), key(row)?)))?;
+        let found = self.rows(sql, [limit_of(limit)], |row| Ok((DomainId(row.get(13)?), key(row)?)))?;
         let with_domain = |(id, key)| Ok(self.domain(id)?.map(|domain| (domain, key)));
         found.into_iter().filter_map(|found| with_domain(found).transpose()).collect()
     }

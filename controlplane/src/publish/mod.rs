@@ -306,6 +306,13 @@ impl Publisher {
         matches!(tokio::time::timeout(patience, published).await, Ok(Ok(_)))
     }
 
+    /// Waits until all data planes serve a change, for so long at most; whether they do.
+    pub async fn served_by_all(&self, change: ChangeId, patience: Duration) -> bool {
+        let mut progress = self.progress.clone();
+        let served = progress.wait_for(|progress| progress.is_served_by_all(change));
+        matches!(tokio::time::timeout(patience, served).await, Ok(Ok(_)))
+    }
+
     /// Ends the threads and waits for them.
     pub fn stop(self) {
         self.threads.stop();

@@ -4,16 +4,16 @@
 //! elsewhere, lifetimes are days.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::super::Api;
-use super::super::aside;
 use super::super::domains::object;
 use super::super::history::flag;
 use super::super::rolling::{Standing, seen};
+use super::super::{Api, aside, now_us};
 use super::dnssec::own_parent_has_ds;
 use super::field;
 use crate::change::{self, Seen};
@@ -30,6 +30,8 @@ use crate::value::Timestamp;
 
 /// Seconds of a day.
 const DAY_SECS: u32 = 86_400;
+/// How long a rollover waits for the last step to be served before it is refused.
+const STEP_PATIENCE: Duration = Duration::from_secs(5);
 /// The longest lifetime in days, a hundred years.
 const LIFETIME_DAYS_MAX: u64 = 36_500;
 
@@ -346,6 +348,12 @@ async fn roll(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
     let wanted = Wanted { role, algorithm };
     let (domain, actor) = (call.domain()?.clone(), app.actor(&call, "operations")?);
     let id = domain.id;
+    // What was stepped a moment ago is served in the next.
+    if let Some(step) = app.read(|reader| reader.rollover(id))?.change
+        && app.publisher.served_by_all(step, STEP_PATIENCE).await
+    {
+        app.change(move |txn: &Txn<'_>| change::begin_step(txn, id, step, now_us())).await?;
+    }
     let standing = app.read(|reader| app.standing(reader, domain))?;
     let made = aside(|| app.new_successors(&standing, wanted))?;
     let offered = made.clone();

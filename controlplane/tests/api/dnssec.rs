@@ -1,5 +1,6 @@
 //! Signing over the API: what a domain shows of its keys, and how it is signed otherwise or no longer.
 
+use controlplane::dnssec::Dnssec;
 use serde_json::{Value, json};
 use snapshot::handover::Directory;
 
@@ -239,4 +240,14 @@ fn a_signed_domain_goes_on_without_name_servers() {
             assert!(shown.get("refused").is_none() && serial() > before, "{denial} {records}: {shown}");
         }
     }
+}
+
+#[test]
+fn nothing_is_sealed_with_the_secret_of_another_installation() {
+    let (home, _) = Home::new();
+    let latest = home.bench.store.read(|reader| reader.latest_keys(8)).unwrap();
+    let open = |file: &str| Dnssec::open(&home.bench.dir().join(file), false).unwrap().tried_on(&latest);
+    assert!(open("seal.key").new_key("new.example").is_ok());
+    let refused = open("other.key").new_key("new.example").unwrap_err().to_string();
+    assert!(refused.contains("opens none of the keys"), "{refused}");
 }

@@ -12,7 +12,7 @@ use super::import::query_flag;
 use super::preview::{self, Preview};
 use super::verify::Missing;
 use super::{Api, Caller, aside, now_us, refusal};
-use crate::change::{self, NewDomain};
+use crate::change::{self, NewDomain, Parent};
 use crate::config::Dnssec;
 use crate::dnssec;
 use crate::http::call::Call;
@@ -197,11 +197,13 @@ impl Api {
         })
     }
 
-    /// What is to be said of a new domain below one that is signed here and does not delegate it.
+    /// What is to be said of a new domain below one that is signed here and does not delegate it: that proves that there is none,
+    /// and so what the new one answers is bogus (RFC 4035 section 5.2).
     pub(super) fn not_delegated(&self, domain: &Domain) -> Result<Option<String>, Refusal> {
-        let parent = self.read(|reader| change::signed_parent(reader, &domain.name))?;
-        Ok(parent.map(|parent| {
-            let name = &domain.name;
+        let parent = self.read(|reader| change::parent_of(reader, &domain.name))?;
+        let proves = |parent: &Parent| parent.domain.denial != Denial::Off && !parent.is_cut_between && !parent.has_ns;
+        Ok(parent.filter(proves).map(|parent| {
+            let (parent, name) = (&parent.domain.name, &domain.name);
             format!(
                 "{parent} is signed here and has no NS records at {name}, so it proves that there is no such zone, and validators \
                  take the names of {name} for bogus: add NS records there, and DS records if {name} is signed"

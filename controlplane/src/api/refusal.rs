@@ -71,7 +71,7 @@ pub(super) fn of_key(domain: &str, error: DnssecError) -> Refusal {
         DnssecError::Store(error) => of_store(&error),
         DnssecError::Device(_) | DnssecError::Seal(SealError::NoKey(_)) => {
             error!("a key for {domain}: {error}");
-            let text = "No key can be made or kept at the moment: the operator finds why in the status of the server.";
+            let text = "No key can be made or kept at the moment: the log of the server says why.";
             Refusal::detail(503, text)
         }
         other => {

@@ -445,9 +445,9 @@ impl Api {
 
     /// Begins a rollover that nobody asked for.
     async fn begin_by_itself(&self, standing: &Standing, role: Role) -> Result<(), RollingError> {
-        let Standing { domain, keys, .. } = standing;
+        let domain = &standing.domain;
         let wanted = Wanted { role: Some(role), algorithm: None };
-        let made = aside(|| self.successors(domain, keys, wanted))?;
+        let made = aside(|| self.successors(standing, wanted))?;
         let (actor, id, offered) = (self.roller(domain), domain.id, made.clone());
         let begun = self.store.write(move |txn| change::begin_roll(txn, &actor, id, wanted, made)).await;
         self.settle_keys(&offered);
@@ -456,13 +456,18 @@ impl Api {
         Ok(())
     }
 
-    /// New keys for a rollover.
-    fn successors(&self, domain: &Domain, keys: &[StoredKey], wanted: Wanted) -> Result<Vec<NewKey>, RollingError> {
+    /// New keys for a rollover; none are made if it cannot begin.
+    fn successors(&self, standing: &Standing, wanted: Wanted) -> Result<Vec<NewKey>, RollingError> {
+        let Standing { domain, keys, rollover, .. } = standing;
         let rolling: Vec<roll::Key> = keys.iter().filter_map(roll::Key::of).collect();
+        let successors = roll::start(&rolling, wanted)?;
+        if rollover.change.is_some() {
+            return Err(RollError::Unserved.into());
+        }
         let mut taken: Vec<u16> = keys.iter().map(|key| key.key.tag).collect();
         taken.extend(self.tags_of_others(domain)?);
         let mut made = Vec::new();
-        for Successor { role, algorithm, state, kept } in roll::start(&rolling, wanted)? {
+        for Successor { role, algorithm, state, kept } in successors {
             if kept.is_none() {
                 let algorithm = Algorithm::from_number(algorithm).ok_or(RollingError::Algorithm(algorithm))?;
                 let key = self.dnssec.make_key(&domain.name, role, algorithm, state, &taken)?;
@@ -480,14 +485,8 @@ impl Api {
         wanted: Wanted,
     ) -> Result<Vec<NewKey>, crate::http::reply::Refusal> {
         use crate::http::reply::Refusal;
-        let rolling: Vec<roll::Key> = standing.keys.iter().filter_map(roll::Key::of).collect();
-        let conflict = |error: RollError| Refusal::conflict(&error.to_string());
-        roll::start(&rolling, wanted).map_err(conflict)?;
-        if standing.rollover.change.is_some() {
-            return Err(conflict(RollError::Unserved));
-        }
-        self.successors(&standing.domain, &standing.keys, wanted).map_err(|error| match error {
-            RollingError::Roll(error) => conflict(error),
+        self.successors(standing, wanted).map_err(|error| match error {
+            RollingError::Roll(error) => Refusal::conflict(&error.to_string()),
             RollingError::Key(error) => super::refusal::of_key(&standing.domain.name, error),
             RollingError::Algorithm(_) => Refusal::field("algorithm", error.to_string()),
             RollingError::Store(error) => super::refusal::of_store(&error),

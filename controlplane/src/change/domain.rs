@@ -221,33 +221,43 @@ pub fn kept_until(deleted_us: i64) -> i64 {
     deleted_us.saturating_add(RELEASE_TIME_US)
 }
 
-/// The signed domain right above a name, if it has no zone cut at the name or above it: then it proves that there is none, and
-/// what the domain of that name answers is bogus (RFC 4035 section 5.2).
+/// The domain here that encloses a name most closely, and what it says of the name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    /// The domain, which is served.
+    pub domain: Domain,
+    /// Whether it has a zone cut between itself and the name: then somebody else is the parent.
+    pub is_cut_between: bool,
+    /// Whether it delegates the name.
+    pub has_ns: bool,
+    /// Whether it has a DS RRset for it.
+    pub has_ds: bool,
+}
+
+/// The domain here that encloses a name most closely; `None` if there is none.
 ///
 /// # Errors
 /// [`StoreError`].
-pub fn signed_parent(reader: &Reader<'_>, name: &str) -> Result<Option<String>, StoreError> {
-    let mut rest = name;
-    while let Some((_, ancestor)) = rest.split_once('.') {
-        rest = ancestor;
-        let Some(parent) = reader.domain_by_name(ancestor)?.filter(|parent| parent.unproved.is_none()) else {
-            continue;
-        };
-        if parent.denial == Denial::Off {
-            return Ok(None);
-        }
-        let mut below = name.strip_suffix(ancestor).unwrap_or_default().trim_end_matches('.');
-        while !below.is_empty() {
-            let Ok(node) = node_of(below) else { return Ok(None) };
-            let ns = reader.rrset(parent.id, &node, Rtype::NS)?;
-            if ns.is_some_and(|ns| ns.enabled().next().is_some()) {
-                return Ok(None);
-            }
-            below = below.split_once('.').map_or("", |(_, below)| below);
-        }
-        return Ok(Some(parent.name));
+pub fn parent_of(reader: &Reader<'_>, name: &str) -> Result<Option<Parent>, StoreError> {
+    let above = |name: &str| name.split_once('.').map(|(_, above)| above.to_owned());
+    let mut ancestors = std::iter::successors(above(name), |ancestor| above(ancestor));
+    let found = ancestors.find_map(|ancestor| {
+        let domain = reader.domain_by_name(&ancestor).transpose()?;
+        Some(domain).filter(|domain| domain.as_ref().map_or(true, |domain| domain.unproved.is_none()))
+    });
+    let Some(domain) = found.transpose()? else { return Ok(None) };
+    let subname = name.strip_suffix(&*domain.name).unwrap_or_default().trim_end_matches('.');
+    let has = |owner: &str, rtype| {
+        let Ok(node) = node_of(owner) else { return Ok(false) };
+        let rrset = reader.rrset(domain.id, &node, rtype)?;
+        Ok::<_, StoreError>(rrset.is_some_and(|rrset| rrset.enabled().next().is_some()))
+    };
+    let mut is_cut_between = false;
+    for between in std::iter::successors(above(subname), |between| above(between)) {
+        is_cut_between |= has(&between, Rtype::NS)?;
     }
-    Ok(None)
+    let (has_ns, has_ds) = (has(subname, Rtype::NS)?, has(subname, Rtype::DS)?);
+    Ok(Some(Parent { domain, is_cut_between, has_ns, has_ds }))
 }
 
 /// Whether a tenant may have this name, given everybody's domains.

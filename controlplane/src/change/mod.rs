@@ -39,7 +39,7 @@ use crate::store::{AccountId, ChangeId, DomainId, StoreError};
 
 pub use apply::node_of;
 pub use commit::{commit, domain_etag, etag, expect};
-pub use domain::{Created, NewDomain, create, delete, expire, kept_until, signed_parent, unproved_since, withdraw};
+pub use domain::{Created, NewDomain, Parent, create, delete, expire, kept_until, parent_of, unproved_since, withdraw};
 pub use edits::{Content, Edit, State, soa_of};
 pub use owned::{asks_for_removal, held_by};
 pub use prove::{Grounds, prove};

@@ -40,7 +40,7 @@ pub struct DomainArgs {
     /// Sign new domains, with this proof of what they lack [default: nsec].
     #[arg(long, value_name = "HOW", value_enum)]
     pub dnssec: Option<Dnssec>,
-    /// Publish domains of these accounts only after it is proved that they are theirs [default: nsec].
+    /// Publish domains of these accounts only after it is proved that they are theirs [default: off].
     #[arg(long = "verify", value_name = "WHOSE", value_enum)]
     pub verify: Option<Whose>,
     /// Zone, served by us with a wildcard for our addresses, below which name servers are made up that prove a domain.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use snapshot::dns::rtype::Rtype;
 use utoipa::ToSchema;
 
 use super::super::domains::{Key, object};
@@ -12,7 +11,7 @@ use super::super::refusal::{self, of_change};
 use super::super::rolling::Standing;
 use super::super::{Api, aside};
 use super::{field, keys};
-use crate::change::{self, node_of};
+use crate::change;
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply};
 use crate::keys::{Algorithm, Role};
@@ -246,28 +245,8 @@ fn trust_by_database(reader: &Reader<'_>, domain: &Domain) -> Result<Trust, Stor
 
 /// Whether the parent zone of a domain has a DS RRset for it, if that zone is a domain here; `None` if it is not.
 pub(super) fn own_parent_has_ds(reader: &Reader<'_>, name: &str) -> Result<Option<bool>, StoreError> {
-    let mut below = name;
-    while let Some((_, above)) = below.split_once('.') {
-        below = above;
-        let Some(parent) = reader.domain_by_name(above)?.filter(|parent| parent.unproved.is_none()) else { continue };
-        let subname = name.strip_suffix(above).unwrap_or_default().trim_end_matches('.');
-        let has = |owner: &str, rtype| {
-            let Ok(node) = node_of(owner) else { return Ok(false) };
-            Ok::<_, StoreError>(
-                reader.rrset(parent.id, &node, rtype)?.is_some_and(|set| set.enabled().next().is_some()),
-            )
-        };
-        // Below a cut in between, others are the parent.
-        let mut cut = subname;
-        while let Some((_, rest)) = cut.split_once('.') {
-            cut = rest;
-            if has(cut, Rtype::NS)? {
-                return Ok(None);
-            }
-        }
-        return has(subname, Rtype::DS).map(Some);
-    }
-    Ok(None)
+    let parent = change::parent_of(reader, name)?.filter(|parent| !parent.is_cut_between);
+    Ok(parent.map(|parent| parent.has_ds))
 }
 
 /// GET.

@@ -421,6 +421,7 @@ async fn ds_seen(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
 
 /// POST: the parent has no DS of the zone.
 async fn ds_gone(app: Arc<Api>, call: Call<Api>) -> Result<Reply, Refusal> {
+    app.timely()?;
     let is_forced = flag(object(call.json())?, "force")?;
     let (domain, actor) = (call.domain()?.clone(), app.actor(&call, "operations")?);
     let id = domain.id;

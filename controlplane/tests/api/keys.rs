@@ -6,7 +6,7 @@ use controlplane::clock::now_us;
 use controlplane::value::Timestamp;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Bench, Full, Issued, Who};
+use crate::harness::{Answer, Bench, Issued, Who};
 
 /// The keys of the domain.
 const KEYS: &str = "/api/zones/d.example/keys";
@@ -24,9 +24,7 @@ struct Home {
 impl Home {
     /// A fresh one.
     fn new() -> Home {
-        let bench = Bench::start();
-        let token = bench.token(&bench.account("keys@mail.example"), Full);
-        assert_eq!(bench.post(token.who(), "/api/v1/domains/", r#"{"name":"d.example"}"#).status, 201);
+        let (bench, token) = Bench::with_domains(&["d.example"]);
         Home { bench, token }
     }
 

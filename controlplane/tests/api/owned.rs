@@ -3,7 +3,7 @@
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Bench, Full, Issued};
+use crate::harness::{Answer, Bench, Issued};
 use controlplane::clock::now_us;
 
 /// The RRsets of the domain.
@@ -27,9 +27,7 @@ struct Home {
 impl Home {
     /// A fresh one.
     fn new() -> Home {
-        let bench = Bench::start();
-        let token = bench.token(&bench.account("keys@mail.example"), Full);
-        assert_eq!(bench.post(token.who(), "/api/v1/domains/", r#"{"name":"d.example"}"#).status, 201);
+        let (bench, token) = Bench::with_domains(&["d.example"]);
         Home { bench, token }
     }
 

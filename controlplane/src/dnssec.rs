@@ -56,6 +56,8 @@ const KEYS_TTL_SECS: u32 = 3600;
 const DRAWS_MAX: usize = 64;
 /// How many opened keys are remembered before all are forgotten.
 const REMEMBERED_MAX: usize = 4096;
+/// How long a signature takes to verify is learnt where there are so many.
+const MEASURED_MIN: usize = 16;
 /// A zone with more records is signed by several threads.
 const BULK_RECORDS_MIN: usize = 1000;
 /// How many domains lie between two that are signed anew at the same moment, were they made one after the other: a number
@@ -305,24 +307,25 @@ impl Dnssec {
         } else {
             NonZeroUsize::MIN
         };
-        let before = self.remembered(signatory.domain).map(|remembered| remembered.zone);
-        let published: &dyn Published = before.as_deref().map_or(served, |before| before);
+        let before = self.recalled(signatory.domain);
+        let published: &dyn Published = before.as_ref().map_or(served, |(before, _)| &**before);
+        let is_sound = before.as_ref().is_none_or(|(_, is_intact)| *is_intact);
         let has_ns = has_ns(&zone);
         let sign = |plan: &Plan<'_>| sign::sign(&zone, plan, published, jobs);
         let signed = if jobs.get() > 1 { signatory.with_plan_in_bulk(sign) } else { signatory.with_plan(sign) }?;
         drop(zone);
-        let since = before.is_none().then(|| Before::new(served, signed.zone.apex()));
-        let judge = |gate: &Gate<'_>| match &since {
-            Some(since) => gate.pass_since(&signed.zone, since),
-            None => gate.pass(&signed.zone),
-        };
+        let since = Before::new(if is_sound { published } else { &() }, signed.zone.apex());
         let begun = Instant::now();
-        let passed = signatory.judged(jobs, has_ns, judge).inspect_err(|_| {
-            // A signature that was used again may be what is wrong: the next attempt does without.
-            self.forget(signatory.domain);
-        })?;
-        // With several threads the time of one is not known; with several algorithms, nor is that of each.
-        if let (1, [(key, _)]) = (jobs.get(), &signatory.pens[..]) {
+        let passed =
+            signatory.judged(jobs, has_ns, |gate| gate.pass_since(&signed.zone, &since)).inspect_err(|_| {
+                // A signature that was used again may be what is wrong: the next attempt does without.
+                self.forget(signatory.domain);
+            })?;
+        // With several threads the time of one is not known; with several algorithms, nor is that of each; and of few signatures
+        // most is the time of what else is looked at.
+        if let (1, [(key, _)]) = (jobs.get(), &signatory.pens[..])
+            && passed.signature_count >= MEASURED_MIN
+        {
             self.measured.verified(key.pair.algorithm(), passed.signature_count, begun.elapsed());
         }
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);

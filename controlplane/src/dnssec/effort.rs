@@ -143,24 +143,23 @@ impl Dnssec {
         let few = |owners: usize| {
             OWNER_COUNT.saturating_mul(u64::try_from(owners).unwrap_or(u64::MAX)).saturating_add(APEX_COUNT)
         };
-        let (made, verified) = match work {
-            Work::Owners(owners) => (few(owners), few(owners)),
-            // What is remembered is not signed again, but all of it is verified.
-            Work::Zone { rrsets, changed: Some(owners) } if self.remembers(domain) => {
-                (few(owners).min(whole(rrsets)), whole(rrsets))
-            }
-            Work::Zone { rrsets, .. } => (whole(rrsets), whole(rrsets)),
+        let count = match work {
+            Work::Owners(owners) => few(owners),
+            // What is remembered is neither signed nor verified again.
+            Work::Zone { rrsets, changed: Some(owners) } if self.remembers(domain) => few(owners).min(whole(rrsets)),
+            Work::Zone { rrsets, .. } => whole(rrsets),
         };
         let each = keys.iter().filter_map(|key| {
             let duties = roll::duties(key.key.state, Role::from_name(&key.key.role)?);
             let algorithm = Algorithm::from_number(key.key.algorithm)?;
             let is_held = KeyNumber::from_kept(&key.key.sealed).is_some();
-            let times = |count: u64| {
-                let efforts = self.measured.of(algorithm);
-                let signing = self.measured.signature(Kind { algorithm, is_held }).ns().saturating_mul(count.min(made));
-                signing.saturating_add(efforts.verified.ns().saturating_mul(count))
-            };
-            if duties.signs_zone { Some(times(verified)) } else { duties.signs_keys.then(|| times(KEYS_COUNT)) }
+            let signature = self.measured.signature(Kind { algorithm, is_held }).ns();
+            let each = signature.saturating_add(self.measured.of(algorithm).verified.ns());
+            if duties.signs_zone {
+                Some(each.saturating_mul(count))
+            } else {
+                duties.signs_keys.then(|| each.saturating_mul(KEYS_COUNT.min(count)))
+            }
         });
         Duration::from_nanos(each.fold(0, u64::saturating_add))
     }

@@ -26,7 +26,7 @@ const CLASS_IN: [u8; 2] = [0, 1];
 /// What the signatures came to that are good.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    /// How many there are.
+    /// How many were verified now.
     pub(super) count: usize,
     /// How long the first of them to expire is valid yet; none if there are none.
     pub(super) remaining_secs_min: Option<u32>,
@@ -304,7 +304,7 @@ impl<'z> Walk<'_, 'z> {
         let remaining_secs = signature.expiration.wrapping_sub(self.context.signed.measure.at);
         let good = Tally { count: 1, remaining_secs_min: Some(remaining_secs) };
         if self.context.was_good(signature, rdata, owner, rrset) {
-            self.tally.add(&good);
+            self.tally.add(&Tally { count: 0, ..good });
             return None;
         }
         if self.message.is_empty() {

@@ -277,7 +277,7 @@ fn one_corrupted_signature_byte_publishes_nothing() {
             }
         }
     }
-    dnssec.remember(domain, builder.finish());
+    dnssec.spoil(domain, builder.finish());
     let change = bench.set(domain, "www", "192.0.2.1");
     wait(&publisher, change);
     let refusal = publisher.refusal_of("big.test").unwrap();
@@ -590,8 +590,8 @@ fn signatures_of_a_zone_from_a_file_are_not_taken_for_those_that_were_published(
     let mut writer = Directory::create(&bench.dir.path().join("snapshots")).unwrap().lock("test").unwrap();
     let manifest = writer.directory().current().unwrap().unwrap().manifest;
     let packs = vec![PackFile::encode(vec![Segment::build(&builder.finish()).unwrap()]).unwrap()];
-    let (change, chain, remove) = (manifest.change, manifest.chain, Vec::new());
-    writer.publish(Publication { packs, keep: Keep::Others, remove, change, chain, created_unix_secs: 1 }).unwrap();
+    let (change, chain) = (manifest.change, manifest.chain);
+    writer.publish(Publication { change, chain, ..Publication::of(packs, Keep::Others, 1) }).unwrap();
     drop(writer);
     let publisher = bench.signing(&bench.dnssec("seal"));
     wait(&publisher, bench.set(domain, "www", "192.0.2.1"));

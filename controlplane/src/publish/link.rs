@@ -6,7 +6,7 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 use snapshot::handover::frames::{Reply, Request, read_frame, write_frame};
@@ -20,6 +20,9 @@ use crate::store::ChangeId;
 const LOAD_TIME: Duration = Duration::from_secs(30);
 /// How often a plane that is not there is looked for, and one that is there is asked whether it still is.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// The longest pause before a plane is asked again to load a generation that it refused: what it costs it may be a core.
+const REST_MAX: Duration = Duration::from_secs(30);
 
 /// A published generation.
 #[derive(Debug, Clone, Copy)]
@@ -42,29 +45,61 @@ pub(super) struct Link {
     pub(super) progress: watch::Sender<Progress>,
 }
 
+/// What a plane answered.
+enum Heard {
+    /// It serves this generation; `None` if it has none yet.
+    Serving(Option<u64>),
+    /// It has reasons not to serve the newest; it is there all the same.
+    Refused,
+}
+
+/// The pause of a plane that refused a generation.
+struct Rest {
+    /// When it is asked again to load it.
+    until: Instant,
+    /// How long that is from the last refusal.
+    pause: Duration,
+}
+
 impl Link {
     /// Follows until the publisher ends.
     pub(super) fn run(self) {
         let mut latest: Option<News> = None;
         let mut connection: Option<UnixStream> = None;
+        let mut rest: Option<Rest> = None;
         loop {
             match self.news.recv_timeout(RETRY) {
-                Ok(news) => latest = Some(self.news.try_iter().last().unwrap_or(news)),
+                Ok(news) => {
+                    latest = Some(self.news.try_iter().last().unwrap_or(news));
+                    rest = None;
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            match self.reload(&mut connection) {
-                Ok(generation) => self.learn(generation, latest),
+            let is_resting = rest.as_ref().is_some_and(|rest| Instant::now() < rest.until);
+            let request = if is_resting { Request::Status } else { Request::Reload };
+            match self.ask(&mut connection, &request) {
+                Ok(Heard::Serving(generation)) => {
+                    rest = rest.filter(|_| is_resting);
+                    self.learn(generation, latest);
+                }
+                Ok(Heard::Refused) => {
+                    if !is_resting {
+                        let pause = rest.map_or(RETRY, |rest| (rest.pause * 2).min(REST_MAX));
+                        rest = Some(Rest { until: Instant::now() + pause, pause });
+                    }
+                    self.learn(None, latest);
+                }
                 Err(cause) => {
-                    connection = None;
+                    (connection, rest) = (None, None);
                     self.lose(&cause);
                 }
             }
         }
     }
 
-    /// Has the plane load the newest generation; the number it serves afterwards.
-    fn reload(&self, connection: &mut Option<UnixStream>) -> io::Result<Option<u64>> {
+    /// Asks the plane one thing.
+    fn ask(&self, connection: &mut Option<UnixStream>, request: &Request) -> io::Result<Heard> {
         let stream = match connection {
             Some(stream) => stream,
             none => {
@@ -74,15 +109,13 @@ impl Link {
                 none.insert(stream)
             }
         };
-        let mut frame = Vec::new();
-        write_frame(&mut frame, &Request::Reload)?;
-        io::Write::write_all(stream, &frame)?;
+        write_frame(stream, request)?;
         match read_frame(stream)? {
-            Some(Reply::Serving(serving)) => Ok(Some(serving.generation)),
-            // It has reasons not to serve the newest; it is there all the same.
+            Some(Reply::Serving(serving)) => Ok(Heard::Serving(Some(serving.generation))),
+            Some(Reply::Status(status)) => Ok(Heard::Serving(status.generation)),
             Some(Reply::Error { message }) => {
                 warn!("data plane {}: {message}", self.path.display());
-                Ok(None)
+                Ok(Heard::Refused)
             }
             _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is none to the question")),
         }

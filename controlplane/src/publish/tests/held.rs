@@ -27,16 +27,17 @@ impl Leash {
     /// Plays the plane until nobody asks any more.
     fn play(&self, listener: &UnixListener, snapshots: &std::path::Path) {
         let (mut stream, _) = listener.accept().unwrap();
-        while let Ok(Some(Request::Reload)) = read_frame(&mut stream) {
+        while let Ok(Some(request)) = read_frame::<Request>(&mut stream) {
             let current = Directory::open(snapshots).unwrap().current().unwrap();
-            let reply = match current.map(|current| current.manifest.generation.0) {
-                Some(generation) => {
-                    let newest = self.newest.lock().unwrap();
-                    drop(self.changed.wait_while(newest, |newest| *newest < generation).unwrap());
-                    Reply::Serving(Serving { generation, fresh: true, millis: 0.0 })
-                }
-                None => Reply::Error { message: "nothing yet".into() },
-            };
+            let reply =
+                match current.map(|current| current.manifest.generation.0).filter(|_| request == Request::Reload) {
+                    Some(generation) => {
+                        let newest = self.newest.lock().unwrap();
+                        drop(self.changed.wait_while(newest, |newest| *newest < generation).unwrap());
+                        Reply::Serving(Serving { generation, fresh: true, millis: 0.0 })
+                    }
+                    None => Reply::Error { message: "nothing yet".into() },
+                };
             if write_frame(&mut stream, &reply).is_err() {
                 return;
             }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
-use snapshot::handover::frames::Serving;
+use snapshot::handover::frames::{Parcel, Serving};
 
 use crate::stats::{Block, Event};
 
@@ -42,6 +42,23 @@ pub(crate) trait Source: Send + 'static {
 
     /// What is in a view.
     fn facts(view: &Self::View) -> Facts;
+
+    /// What loads packs before a generation names them, if anything does.
+    fn larder(&self) -> Option<Arc<dyn Prepare>> {
+        None
+    }
+}
+
+/// Loads packs that a generation will name, beside [`Source::load`], which then need not.
+pub(crate) trait Prepare: Send + Sync {
+    /// Has a pack in memory when it returns.
+    ///
+    /// # Errors
+    /// One line for people; nothing is worse than before.
+    fn prepare(&self, parcel: &Parcel) -> Result<(), String>;
+
+    /// Called about once a second: lets go of what nobody has named for long.
+    fn tidy(&self);
 }
 
 /// What [`Source::load`] found.
@@ -83,11 +100,14 @@ pub(crate) struct Slot<S: Source> {
     refused: Arc<Mutex<Option<String>>>,
     /// To the loader.
     asks: Sender<Ask>,
+    /// What loads packs before they are named.
+    larder: Option<Arc<dyn Prepare>>,
 }
 
 impl<S: Source> Clone for Slot<S> {
     fn clone(&self) -> Slot<S> {
-        Slot { view: Arc::clone(&self.view), refused: Arc::clone(&self.refused), asks: self.asks.clone() }
+        let (view, refused) = (Arc::clone(&self.view), Arc::clone(&self.refused));
+        Slot { view, refused, asks: self.asks.clone(), larder: self.larder.clone() }
     }
 }
 
@@ -118,6 +138,14 @@ impl<S: Source> Slot<S> {
         answer.recv_timeout(patience).map_err(|_| "the loader is still busy; ask again".to_owned())?
     }
 
+    /// Has a pack loaded that a generation will name.
+    ///
+    /// # Errors
+    /// One line for people; nothing is worse than before.
+    pub(crate) fn prepare(&self, parcel: &Parcel) -> Result<(), String> {
+        self.larder.as_ref().ok_or("packs are loaded when they are named")?.prepare(parcel)
+    }
+
     /// Asks for a reload without waiting for it.
     pub(crate) fn nudge(&self) {
         let (outcome, _) = channel::bounded(1);
@@ -138,11 +166,12 @@ pub(crate) fn open<S: Source>(mut source: S, block: Arc<Block>) -> io::Result<(S
     if let Some(reason) = &found.refused {
         tracing::error!("serving an older generation: {reason}");
     }
-    let (asks, requests) = channel::bounded(REQUESTS_MAX);
-    let slot = Slot { view: Arc::new(ArcSwap::new(found.view)), refused: Arc::new(Mutex::new(found.refused)), asks };
+    let ((asks, requests), larder) = (channel::bounded(REQUESTS_MAX), source.larder());
+    let (view, refused) = (Arc::new(ArcSwap::new(found.view)), Arc::new(Mutex::new(found.refused)));
+    let slot = Slot { view, refused, asks, larder: larder.clone() };
     let retry = slot.refused().map(|_| (Instant::now() + POLL, POLL));
     let (view, refused) = (slot.view(), Arc::clone(&slot.refused));
-    let mut loader = Loader { source, view, refused, graveyard: Vec::new(), stamp, retry, block };
+    let mut loader = Loader { source, larder, view, refused, graveyard: Vec::new(), stamp, retry, block };
     let thread = thread::Builder::new().name("loader".into()).spawn(move || loader.run(&requests))?;
     Ok((slot, thread))
 }
@@ -151,6 +180,8 @@ pub(crate) fn open<S: Source>(mut source: S, block: Arc<Block>) -> io::Result<(S
 struct Loader<S: Source> {
     /// Where views come from.
     source: S,
+    /// What loads packs before they are named.
+    larder: Option<Arc<dyn Prepare>>,
     /// The view that is served.
     view: Arc<ArcSwap<S::View>>,
     /// Why the newest generation is not served.
@@ -190,6 +221,7 @@ impl<S: Source> Loader<S> {
                     {
                         tracing::debug!(reason, "the poll found a generation that is refused");
                     }
+                    self.larder.iter().for_each(|larder| larder.tidy());
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }

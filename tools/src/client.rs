@@ -180,6 +180,7 @@ impl Client {
         let kind = match reply {
             Reply::Status(_) => "status",
             Reply::Serving(_) => "serving",
+            Reply::Prepared => "prepared",
             Reply::Stats(_) => "stats",
             Reply::Retiring => "retiring",
             Reply::Error { .. } => "error",

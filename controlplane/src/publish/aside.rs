@@ -1,19 +1,22 @@
 //! Threads that compile a zone whole, beside the publishing.
 //!
 //! Each reads the state of the database that it finds when it begins, which is not older than any that was published before.
-//! What is served of the zone it reads too: signatures over what stayed the same are used again. Invariant: every zone that
-//! was begun comes back, as a segment or with a cause.
+//! What is served of the zone it reads too: signatures over what stayed the same are used again. What is large comes back as a
+//! pack that data planes have loaded. Invariant: every zone that was begun comes back, compiled or with a cause.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crossbeam::channel::{self, Receiver, Sender};
 use rustix::process::setpriority_process;
-use snapshot::handover::{Directory, explain};
+use snapshot::handover::{Directory, Shelf, explain};
 use snapshot::image::Segment;
 use tracing::debug;
 
+use super::Settings;
+use super::deliver::deliver;
+use super::piece::{Base, Piece};
 use super::served::ServedZone;
 use super::threads::spawn;
 use super::zone::{self, ZoneError};
@@ -24,8 +27,9 @@ use crate::store::{DomainId, Store};
 const BIG_AT_ONCE_MAX: usize = 2;
 /// The same of others, which wait for a device most of the time.
 const SMALL_AT_ONCE_MAX: usize = 4;
-/// How much lower their priority is: who answers questions on the same core is not kept from it for whole time slices.
-const NICE: i32 = 10;
+/// How much lower their priority is: who answers questions on the same core, or waits for a smaller change, is not kept from it
+/// for whole time slices.
+const NICE: i32 = 19;
 
 /// Tells what is begun apart: a zone that was compiled otherwise meanwhile takes nothing from an older one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +52,8 @@ pub(super) struct Compiled {
     pub(super) domain: DomainId,
     /// Its size.
     pub(super) size: Size,
-    /// The segment.
-    pub(super) base: Result<Segment, ZoneError>,
+    /// What came of it.
+    pub(super) base: Result<Base, ZoneError>,
 }
 
 /// A zone that waits for a thread.
@@ -62,12 +66,8 @@ struct Waiting {
 
 /// The threads.
 pub(super) struct Aside {
-    /// The database.
-    store: Arc<Store>,
-    /// What signs.
-    signer: Option<Arc<Dnssec>>,
-    /// The snapshot directory.
-    snapshots: PathBuf,
+    /// What they work with.
+    tools: Arc<Tools>,
     /// Where they put what they made.
     done: Sender<Compiled>,
     /// What they made.
@@ -78,6 +78,20 @@ pub(super) struct Aside {
     big: Lane,
     /// Those of others.
     small: Lane,
+}
+
+/// What all threads work with.
+struct Tools {
+    /// The database.
+    store: Arc<Store>,
+    /// What signs.
+    signer: Option<Arc<Dnssec>>,
+    /// The snapshot directory.
+    snapshots: PathBuf,
+    /// Where large packs are made ready.
+    shelf: Shelf,
+    /// The control sockets of the data planes.
+    planes: Vec<PathBuf>,
 }
 
 /// Zones of one size.
@@ -111,10 +125,12 @@ impl Lane {
 
 impl Aside {
     /// None yet.
-    pub(super) fn new(store: Arc<Store>, signer: Option<Arc<Dnssec>>, snapshots: PathBuf) -> Aside {
+    pub(super) fn new(store: Arc<Store>, settings: &Settings, shelf: Shelf) -> Aside {
+        let Settings { snapshots, planes, dnssec: signer, .. } = settings.clone();
+        let tools = Arc::new(Tools { store, signer, snapshots, shelf, planes });
         let (done, compiled) = channel::unbounded();
         let (big, small) = (Lane::new(BIG_AT_ONCE_MAX), Lane::new(SMALL_AT_ONCE_MAX));
-        Aside { store, signer, snapshots, done, compiled, begun: 0, big, small }
+        Aside { tools, done, compiled, begun: 0, big, small }
     }
 
     /// What comes of it.
@@ -153,11 +169,10 @@ impl Aside {
     /// Starts what waits, if there is room.
     fn start(&mut self, size: Size) {
         while let Some(Waiting { id, domain }) = self.lane(size).next() {
-            let (store, signer, snapshots) = (Arc::clone(&self.store), self.signer.clone(), self.snapshots.clone());
-            let done = self.done.clone();
+            let (tools, done) = (Arc::clone(&self.tools), self.done.clone());
             let compile = move || {
                 setpriority_process(None, NICE).ok();
-                let base = compile(&store, signer.as_deref(), &snapshots, domain);
+                let base = tools.compile(domain).and_then(|segment| tools.make_ready(segment));
                 // Whoever publishes may have ended.
                 done.send(Compiled { id, domain, size, base }).ok();
             };
@@ -168,22 +183,34 @@ impl Aside {
     }
 }
 
-/// Compiles a zone whole. The state of the database is held only while it is read: the log cannot be moved meanwhile.
-fn compile(store: &Store, signer: Option<&Dnssec>, snapshots: &Path, domain: DomainId) -> Result<Segment, ZoneError> {
-    let prepared = store.read(|reader| {
-        let row = reader.domain(domain)?.ok_or(ZoneError::Gone)?;
-        zone::prepare(reader, &row, signer)
-    })?;
-    if !prepared.is_signed() || prepared.is_remembered() {
-        return prepared.compile(());
-    }
-    let served = Directory::open(snapshots).and_then(|directory| ServedZone::load(&directory, prepared.apex()));
-    match served {
-        Ok(Some(served)) if store.read(|reader| served.is_of(reader, domain))? => prepared.compile(served),
-        Ok(_) => prepared.compile(()),
-        Err(error) => {
-            debug!("all of {} is signed anew: {}", prepared.apex(), explain(&error));
-            prepared.compile(())
+impl Tools {
+    /// Compiles a zone whole. The state of the database is held only while it is read: the log cannot be moved meanwhile.
+    fn compile(&self, domain: DomainId) -> Result<Segment, ZoneError> {
+        let prepared = self.store.read(|reader| {
+            let row = reader.domain(domain)?.ok_or(ZoneError::Gone)?;
+            zone::prepare(reader, &row, self.signer.as_deref())
+        })?;
+        if !prepared.is_signed() || prepared.is_remembered() {
+            return prepared.compile(());
         }
+        let served =
+            Directory::open(&self.snapshots).and_then(|directory| ServedZone::load(&directory, prepared.apex()));
+        match served {
+            Ok(Some(served)) if self.store.read(|reader| served.is_of(reader, domain))? => prepared.compile(served),
+            Ok(_) => prepared.compile(()),
+            Err(error) => {
+                debug!("all of {} is signed anew: {}", prepared.apex(), explain(&error));
+                prepared.compile(())
+            }
+        }
+    }
+
+    /// Has a large segment on the disk and in the memory of the data planes, so that publishing it takes nobody's time.
+    fn make_ready(&self, segment: Segment) -> Result<Base, ZoneError> {
+        let base = Base::put(segment, &self.shelf).map_err(|error| ZoneError::NotReady(explain(&error)))?;
+        if let Piece::Ready(_, ready) = &base.piece {
+            deliver(&self.planes, &[ready.parcel()]);
+        }
+        Ok(base)
     }
 }

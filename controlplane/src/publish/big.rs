@@ -15,15 +15,16 @@ use crossbeam::channel::Receiver;
 use snapshot::dns::name::Name;
 use snapshot::dns::rtype::Rtype;
 use snapshot::dns::zone::Zone;
-use snapshot::handover::Survey;
+use snapshot::handover::{Shelf, Survey};
 use snapshot::image::{
-    BaseFacts, Denial, Laid, OVERLAY_NODES_MAX, OverlayBuilder, OverlayError, ReadError, Segment, Touched, ZoneCounts,
-    ZoneFacts, ZoneReader as _,
+    Denial, Laid, OVERLAY_NODES_MAX, OverlayBuilder, OverlayError, ReadError, Segment, Touched, ZoneCounts, ZoneFacts,
+    ZoneReader as _,
 };
 use tracing::{debug, warn};
 
 use super::Settings;
 use super::aside::{Aside, Compiled, JobId, Size};
+use super::piece::{Base, Ground, Piece};
 use super::rows::{Rows, name_of};
 use super::signed::{SignedRows, Spliced};
 use super::zone::{self, ZoneError};
@@ -83,7 +84,7 @@ struct Big {
     /// The fold that is under way, if one is, and what changed since it was begun.
     folding: Option<(JobId, Vec<Node>)>,
     /// What that fold has made.
-    ready: Option<Segment>,
+    ready: Option<Base>,
     /// What is known of it if it is signed.
     former: Former,
 }
@@ -106,23 +107,22 @@ struct Signing {
     /// What changed since that was begun; `None` if all of it has to be signed again.
     since: Option<Vec<Node>>,
     /// What came of it.
-    outcome: Option<Result<Segment, ZoneError>>,
+    outcome: Option<Result<Base, ZoneError>>,
 }
 
 /// What is to be published of a zone.
-pub(super) struct Segments {
-    /// The segments, in their order.
-    pub(super) segments: Vec<Segment>,
+pub(super) struct Pieces {
+    /// The pieces, in their order.
+    pub(super) pieces: Vec<Piece>,
     /// The change after which they lack those of the zone, which come when it is signed; `None` if they have all.
     pub(super) held_after: Option<ChangeId>,
 }
 
 impl BigZones {
     /// None yet.
-    pub(super) fn new(store: Arc<Store>, settings: &Settings) -> BigZones {
+    pub(super) fn new(store: Arc<Store>, settings: &Settings, shelf: Shelf) -> BigZones {
         let (zones, published, fresh) = (HashMap::new(), PublishedZones::default(), Vec::new());
-        let signer = settings.dnssec.clone();
-        let aside = Aside::new(store, signer.clone(), settings.snapshots.clone());
+        let (signer, aside) = (settings.dnssec.clone(), Aside::new(store, settings, shelf));
         BigZones { zones, published, fresh, signing: HashMap::new(), signer, aside }
     }
 
@@ -211,7 +211,7 @@ impl BigZones {
         reader: &Reader<'_>,
         domain: &Domain,
         nodes: Option<Vec<Node>>,
-    ) -> Result<Segments, ZoneError> {
+    ) -> Result<Pieces, ZoneError> {
         self.fresh.push(domain.id);
         let published = self.published.take(reader, domain)?;
         if let Some(signing) = self.signing.remove(&domain.id) {
@@ -223,10 +223,10 @@ impl BigZones {
             && !self.part_takes_long(reader, domain, nodes.len() + big.before.len())?
         {
             match big.follow(reader, domain, nodes, self.signer.as_deref()) {
-                Ok((mut big, segments)) => {
+                Ok((mut big, pieces)) => {
                     self.fold_if_due(&mut big, domain.id);
                     self.zones.insert(domain.id, big);
-                    return Ok(Segments { segments, held_after: None });
+                    return Ok(Pieces { pieces, held_after: None });
                 }
                 // The zone is compiled whole instead; whatever is really wrong with it shows there.
                 Err(cause) => debug!("no overlay for {}: {cause}", domain.name),
@@ -254,27 +254,24 @@ impl BigZones {
     }
 
     /// Compiles a zone whole, of which so many owners `changed` since it was signed last, or has that done beside the publishing;
-    /// until then `meanwhile` is published, if that is there: a segment, and the last change in it.
+    /// until then `meanwhile` is published, if that is there: the zone, and the last change in it.
     fn whole(
         &mut self,
         reader: &Reader<'_>,
         domain: &Domain,
         changed: Option<usize>,
-        meanwhile: Option<(Segment, ChangeId)>,
-    ) -> Result<Segments, ZoneError> {
+        meanwhile: Option<(Piece, ChangeId)>,
+    ) -> Result<Pieces, ZoneError> {
         if self.zone_takes_long(reader, domain, changed)? {
             let size = if domain.rrset_count < LONG_RRSETS_MIN { Size::Small } else { Size::Big };
             let (head, id) = (reader.head()?.change, self.aside.begin(domain.id, size));
             self.signing.insert(domain.id, Signing { id, head, since: Some(Vec::new()), outcome: None });
-            let (segment, held_after) = meanwhile.unzip();
-            return Ok(Segments {
-                segments: Vec::from_iter(segment),
-                held_after: Some(held_after.unwrap_or(ChangeId(0))),
-            });
+            let (piece, held_after) = meanwhile.unzip();
+            return Ok(Pieces { pieces: Vec::from_iter(piece), held_after: Some(held_after.unwrap_or(ChangeId(0))) });
         }
         let segment = zone::compile(reader, domain, self.signer.as_deref())?;
         self.remember(domain, &segment);
-        Ok(Segments { segments: vec![segment], held_after: None })
+        Ok(Pieces { pieces: vec![Piece::Segment(segment)], held_after: None })
     }
 
     /// Takes up a change of a zone that is being signed, or was since.
@@ -284,7 +281,7 @@ impl BigZones {
         domain: &Domain,
         nodes: Option<Vec<Node>>,
         signing: Signing,
-    ) -> Result<Segments, ZoneError> {
+    ) -> Result<Pieces, ZoneError> {
         let since = signing.since.zip(nodes).map(|(mut since, nodes)| {
             since.extend(nodes);
             since
@@ -294,27 +291,28 @@ impl BigZones {
             // More would not fit into an overlay.
             let since = since.filter(|since| since.len() <= OVERLAY_NODES_MAX);
             self.signing.insert(domain.id, Signing { since, outcome: None, ..signing });
-            return Ok(Segments { segments: Vec::new(), held_after: Some(ChangeId(0)) });
+            return Ok(Pieces { pieces: Vec::new(), held_after: Some(ChangeId(0)) });
         };
-        match since.map(|since| (Big::on(&base), since)) {
-            Some((big, since)) if since.is_empty() && base.facts.serial == domain.serial => {
+        let Base { piece, ground } = base;
+        match since.map(|since| (Big::on(piece.facts(), ground), since)) {
+            Some((big, since)) if since.is_empty() && piece.facts().serial == domain.serial => {
                 self.zones.extend(big.map(|big| (domain.id, big)));
-                Ok(Segments { segments: vec![base], held_after: None })
+                Ok(Pieces { pieces: vec![piece], held_after: None })
             }
             Some((Some(big), since)) if !self.part_takes_long(reader, domain, since.len())? => {
                 match big.change(reader, domain, since, self.signer.as_deref()) {
                     Ok((big, overlay)) => {
                         self.zones.insert(domain.id, big);
-                        Ok(Segments { segments: vec![base, overlay], held_after: None })
+                        Ok(Pieces { pieces: vec![piece, Piece::Segment(overlay)], held_after: None })
                     }
                     Err(cause) => {
                         debug!("no overlay for {}: {cause}", domain.name);
-                        self.whole(reader, domain, changed, Some((base, signing.head)))
+                        self.whole(reader, domain, changed, Some((piece, signing.head)))
                     }
                 }
             }
             // It was right when it was begun, and signing it again takes less with its signatures.
-            _ => self.whole(reader, domain, changed, Some((base, signing.head))),
+            _ => self.whole(reader, domain, changed, Some((piece, signing.head))),
         }
     }
 
@@ -323,7 +321,7 @@ impl BigZones {
         if domain.rrset_count < RRSETS_MIN {
             return;
         }
-        if let Some(big) = Big::on(segment) {
+        if let Some(big) = Big::on(&segment.facts, Ground::of(segment)) {
             self.zones.insert(domain.id, big);
         }
     }
@@ -353,11 +351,11 @@ impl Big {
     /// A zone as it was published; `None` if that carries no overlay.
     fn laid(laid: Laid, hashes: Option<Hashes>) -> Option<Big> {
         let Laid { facts, base, touched } = laid;
-        Big::with(&facts, base, touched, hashes)
+        Big::with(&facts, Ground { base, hashes }, touched)
     }
 
     /// A zone with a base; `None` if that carries no overlay.
-    fn with(facts: &ZoneFacts, base: BaseFacts, before: Vec<Touched>, hashes: Option<Hashes>) -> Option<Big> {
+    fn with(facts: &ZoneFacts, Ground { base, hashes }: Ground, before: Vec<Touched>) -> Option<Big> {
         let counts = ZoneCounts { names: facts.names, rrsets: facts.rrsets, records: facts.records };
         let overlay = OverlayBuilder::new(facts.apex.as_ref(), base).ok()?;
         let former = Former { part: None, hashes };
@@ -370,29 +368,36 @@ impl Big {
     }
 
     /// A zone on a base of which nothing changed yet; `None` if such a base carries no overlay.
-    fn on(segment: &Segment) -> Option<Big> {
-        let hashes = Hashes::read(|each| segment.each_hashed(each));
-        Big::with(&segment.facts, segment.base_facts()?, Vec::new(), hashes)
+    fn on(facts: &ZoneFacts, ground: Option<Ground>) -> Option<Big> {
+        Big::with(facts, ground?, Vec::new())
     }
 
-    /// Takes up a change: the segments to publish, which are an overlay, and before it a new base if one is ready.
+    /// The zone on what its fold has made, that, and what changed meanwhile; `None` if there is no such thing. The signatures of
+    /// the last overlay are used again in the next one.
+    fn folded(&mut self) -> Option<(Big, Piece, Vec<Node>)> {
+        let (Base { piece, ground }, (_, since)) = (self.ready.take()?, self.folding.take()?);
+        let mut big = Big::on(piece.facts(), ground)?;
+        big.former.part = self.former.part.take();
+        Some((big, piece, since))
+    }
+
+    /// Takes up a change: the pieces to publish, which are an overlay, and before it a new base if one is ready.
     fn follow(
         mut self,
         reader: &Reader<'_>,
         domain: &Domain,
         nodes: Vec<Node>,
         signer: Option<&Dnssec>,
-    ) -> Result<(Big, Vec<Segment>), OverlayFailure> {
-        let fresh = self.ready.take().and_then(|base| Some((base, self.folding.take()?.1)));
-        match fresh.and_then(|(base, since)| Some((Big::on(&base)?, base, since))) {
+    ) -> Result<(Big, Vec<Piece>), OverlayFailure> {
+        match self.folded() {
             Some((big, base, mut since)) => {
                 since.extend(nodes);
                 let (big, overlay) = big.change(reader, domain, since, signer)?;
-                Ok((big, vec![base, overlay]))
+                Ok((big, vec![base, Piece::Segment(overlay)]))
             }
             None => {
                 let (big, overlay) = self.change(reader, domain, nodes, signer)?;
-                Ok((big, vec![overlay]))
+                Ok((big, vec![Piece::Segment(overlay)]))
             }
         }
     }

@@ -8,10 +8,12 @@
 
 mod aside;
 mod big;
+mod deliver;
 mod files;
 mod guard;
 mod held;
 mod link;
+mod piece;
 mod places;
 mod resting;
 mod round;

@@ -6,6 +6,8 @@ use crossbeam::channel::{self, Receiver};
 use snapshot::dns::name::Name;
 use snapshot::image::{Digest, Places, Segment, View};
 
+use super::piece::Piece;
+
 /// What is published of places, and what shall be.
 pub(super) struct PlaceTable {
     /// Where tables come from; nothing for none.
@@ -51,9 +53,9 @@ impl PlaceTable {
     }
 
     /// Adds it to what is published next.
-    pub(super) fn add_to(&self, segments: &mut Vec<Segment>, removed: &mut Vec<Name>) {
+    pub(super) fn add_to(&self, pieces: &mut Vec<Piece>, removed: &mut Vec<Name>) {
         match &self.due {
-            Some(Some(table)) => segments.push(table.clone()),
+            Some(Some(table)) => pieces.push(Piece::Segment(table.clone())),
             Some(None) => removed.push(Places::apex()),
             None => {}
         }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use snapshot::dns::name::Name;
-use snapshot::image::Segment;
 
-use super::big::{BigZones, Segments};
+use super::big::{BigZones, Pieces};
+use super::piece::Piece;
 use super::zone::{self, ZoneError};
 use crate::store::changes::{Head, Node};
 use crate::store::{ChangeId, DomainId, Reader, StoreError};
@@ -14,8 +14,8 @@ use crate::store::{ChangeId, DomainId, Reader, StoreError};
 pub(super) struct Round {
     /// The last change in it.
     pub(super) head: Head,
-    /// Segments to publish.
-    pub(super) segments: Vec<Segment>,
+    /// What is published of zones.
+    pub(super) pieces: Vec<Piece>,
     /// Zones that are gone.
     pub(super) removed: Vec<Name>,
     /// Zones that cannot be compiled.
@@ -89,8 +89,8 @@ impl Touched {
 impl Round {
     /// Reads and compiles what is due.
     pub(super) fn collect(reader: &Reader<'_>, due: &Due<'_>, big: &mut BigZones) -> Result<Round, StoreError> {
-        let (segments, removed, refused, held) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut round = Round { head: reader.head()?, segments, removed, refused, held, changes: 0 };
+        let (pieces, removed, refused, held) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut round = Round { head: reader.head()?, pieces, removed, refused, held, changes: 0 };
         for &domain in &due.ready {
             if reader.domain(domain)?.is_none() {
                 big.forget_domain(domain);
@@ -178,8 +178,8 @@ impl Round {
         match domain {
             Some(domain) if is_served => {
                 let nodes = touched.nodes.filter(|_| touched.domain == Some(domain.id));
-                let Segments { segments, held_after } = big.compile(reader, &domain, nodes)?;
-                self.segments.extend(segments);
+                let Pieces { pieces, held_after } = big.compile(reader, &domain, nodes)?;
+                self.pieces.extend(pieces);
                 if let Some(after) = held_after {
                     self.held.push(Held { zone: name.to_owned(), changes: touched.changes, after });
                 }

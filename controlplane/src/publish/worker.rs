@@ -1,7 +1,7 @@
 //! The thread that publishes.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{self, Receiver, Sender};
 use snapshot::dns::name::Name;
 use snapshot::handover::{Compacted, Directory, HandoverError, Keep, Publication, Published, Writer, explain};
-use snapshot::image::{PackFile, Segment, SigningKey};
+use snapshot::image::{PackFile, SigningKey};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::big::BigZones;
+use super::deliver::deliver;
 use super::files::{FileZones, Knowledge};
 use super::held::HeldChanges;
 use super::link::{Link, News};
+use super::piece::{self, Piece};
 use super::places::PlaceTable;
 use super::resting::RestingZones;
 use super::round::{Due, Refused, Round};
@@ -113,13 +115,14 @@ pub(super) fn start(store: Arc<Store>, settings: &Settings) -> Result<Publisher,
     // A directory that is empty, or was compiled from files, gets all domains.
     let is_whole = done == ChangeId(0) || behind.is_some();
     let worker = Worker {
-        big: BigZones::new(Arc::clone(&store), settings),
+        big: BigZones::new(Arc::clone(&store), settings, writer.shelf()),
         dnssec: settings.dnssec.clone(),
         store,
         writer,
         done,
         progress,
         links,
+        planes: settings.planes.as_slice().into(),
         collected: 0,
         // Zones that an earlier process could not compile are still in the outbox.
         taken: ChangeId(0),
@@ -158,6 +161,8 @@ struct Worker {
     progress: watch::Sender<Progress>,
     /// The data planes.
     links: Vec<Sender<News>>,
+    /// Their control sockets.
+    planes: Arc<[PathBuf]>,
     /// The generation at which old ones were collected.
     collected: u64,
     /// The last change whose owners were taken from the outbox.
@@ -308,18 +313,18 @@ impl Worker {
         let round = round.map_err(|error: StoreError| error.to_string())?;
         self.refuse(&round.refused);
         self.refused.rest_again(&again, begun);
-        let is_same = round.changes == 0 && round.head.change == self.done && round.segments.is_empty();
+        let is_same = round.changes == 0 && round.head.change == self.done && round.pieces.is_empty();
         if is_same && round.removed.is_empty() && !self.places.is_due() && self.progress.borrow().generation.is_some() {
             return Ok(());
         }
         let now_us = now_us();
-        let Round { head, mut segments, mut removed, held, changes, .. } = round;
-        let zones = segments.len() as u64;
-        let overlays = segments.iter().filter(|segment| segment.facts.base.is_some()).count() as u64;
-        let names = segments.iter().map(|segment| &segment.facts.apex).chain(&removed);
+        let Round { head, mut pieces, mut removed, held, changes, .. } = round;
+        let zones = pieces.len() as u64;
+        let overlays = pieces.iter().filter(|piece| piece.facts().base.is_some()).count() as u64;
+        let names = pieces.iter().map(|piece| &piece.facts().apex).chain(&removed);
         let names: Vec<String> = names.map(|apex| apex.to_string().trim_end_matches('.').to_owned()).collect();
-        self.places.add_to(&mut segments, &mut removed);
-        let published = self.publish(segments, removed, &head, now_us).map_err(|error| explain(&error))?;
+        self.places.add_to(&mut pieces, &mut removed);
+        let published = self.publish(pieces, removed, &head, now_us).map_err(|error| explain(&error))?;
         let manifest = &published.current.manifest;
         let generation = manifest.generation.0;
         self.places.keep();
@@ -405,9 +410,10 @@ impl Worker {
             Ok(None) => return,
             Err(error) => return warn!("packs stay as they are: {}", explain(&error)),
         };
-        let done = self.compactions.0.clone();
+        let (done, planes) = (self.compactions.0.clone(), Arc::clone(&self.planes));
         let run = move || {
             let compacted = compaction.run();
+            compacted.iter().for_each(|compacted| deliver(&planes, &compacted.parcels()));
             let compacted = compacted.inspect_err(|error| warn!("packs stay as they are: {}", explain(error)));
             // Whoever publishes may have ended.
             done.send(compacted.ok()).ok();
@@ -439,15 +445,17 @@ impl Worker {
     /// Makes a generation.
     fn publish(
         &mut self,
-        segments: Vec<Segment>,
+        pieces: Vec<Piece>,
         remove: Vec<Name>,
         head: &Head,
         now_us: i64,
     ) -> Result<Published, HandoverError> {
+        let (ready, segments) = piece::part(pieces);
         let packs = PackFile::encode_all(segments, PACK_SEGMENTS_LEN_MAX).map_err(HandoverError::Encode)?;
         let created_unix_secs = u64::try_from(now_us / 1_000_000).unwrap_or(0);
         let (change, chain) = (head.change.0, head.chain);
-        self.writer.publish(Publication { packs, keep: Keep::Others, remove, created_unix_secs, change, chain })
+        let keep = Keep::Others;
+        self.writer.publish(Publication { ready, packs, keep, remove, created_unix_secs, change, chain })
     }
 
     /// Removes old generations now and then, but none that a data plane may still load.

@@ -37,6 +37,9 @@ pub(super) enum ZoneError {
     /// It should have been compiled by a thread of its own.
     #[error("no thread can be started: {0}")]
     Thread(std::io::Error),
+    /// Its pack is not on the disk.
+    #[error("it cannot be made ready: {0}")]
+    NotReady(String),
     /// No server could serve it.
     #[error("{0}")]
     Unservable(String),

@@ -105,6 +105,10 @@ impl<S: Source> Desk for PlaneDesk<S> {
                 Ok(serving) => Reply::Serving(serving),
                 Err(message) => Reply::Error { message },
             },
+            Request::Prepare(parcel) => match self.slot.prepare(&parcel) {
+                Ok(()) => Reply::Prepared,
+                Err(message) => Reply::Error { message },
+            },
             Request::Retire if self.retiring.swap(true, Ordering::AcqRel) => {
                 Reply::Error { message: "another successor has taken over already".to_owned() }
             }

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use snapshot::handover::{Ahead, Directory, HandoverError, explain};
 use snapshot::image::{Generation, Trust, View};
 
+use super::larder::Larder;
 use super::taster::{Taster, Verdict};
-use crate::slot::{Facts, Found, Source, Stamp};
+use crate::slot::{Facts, Found, Prepare, Source, Stamp};
 
 /// Generations that crash trial loads, of which more than one is kept in mind.
 const AVOIDED_MAX: usize = 8;
@@ -33,6 +34,8 @@ pub(super) struct Following {
     taster: Option<Taster>,
     /// Generations that trial loads crashed on, and when.
     avoided: Vec<(Generation, Instant)>,
+    /// Packs that were loaded before a generation names them.
+    larder: Arc<Larder>,
 }
 
 impl Following {
@@ -42,12 +45,14 @@ impl Following {
     /// One line for people.
     pub(super) fn open(path: &Path, trust: &Trust) -> Result<Following, String> {
         Directory::open(path).map_err(|error| explain(&error))?;
-        Ok(Following { path: path.to_owned(), trust: trust.clone(), taster: None, avoided: Vec::new() })
+        let (path, trust, larder) = (path.to_owned(), trust.clone(), Arc::new(Larder::new(path, trust, None)));
+        Ok(Following { path, trust, taster: None, avoided: Vec::new(), larder })
     }
 
-    /// The same with trial loads.
-    pub(super) fn with_taster(self, taster: Taster) -> Following {
-        Following { taster: Some(taster), ..self }
+    /// The same with trial loads, of generations and of packs.
+    pub(super) fn with_tasters(self, taster: impl Fn() -> Taster) -> Following {
+        let larder = Arc::new(Larder::new(&self.path, &self.trust, Some(taster())));
+        Following { taster: Some(taster()), larder, ..self }
     }
 
     /// The directory, as far as it may be loaded.
@@ -80,7 +85,8 @@ impl Following {
     /// As [`Following::taste`].
     fn taste_and_read(&mut self, serving: Option<&Arc<View>>) -> Result<(Option<u64>, Ahead), String> {
         if serving.is_some() || self.taster.is_none() {
-            return Ok((self.taste(serving)?, Ahead::default()));
+            let ahead = serving.map_or_else(Ahead::default, |_| Ahead::of(self.larder.packs()));
+            return Ok((self.taste(serving)?, ahead));
         }
         let directory = self.directory();
         thread::scope(|scope| {
@@ -95,7 +101,9 @@ impl Following {
 
     /// [`Following::taste`] with this taster.
     fn taste_with(&mut self, taster: &mut Taster, serving: Option<&Arc<View>>) -> Result<Option<u64>, String> {
-        let known: Vec<_> = serving.iter().flat_map(|view| view.packs()).map(|pack| pack.digest()).collect();
+        let mut known: Vec<_> = serving.iter().flat_map(|view| view.packs()).map(|pack| pack.digest()).collect();
+        // They were tried when they came.
+        known.extend(serving.iter().flat_map(|_| self.larder.packs()).map(|pack| pack.digest()));
         let serving = serving.and_then(|view| view.generation());
         loop {
             let current = Directory::open(&self.path).and_then(|directory| directory.current());
@@ -152,10 +160,15 @@ impl Source for Following {
             // What was published in between is tried too, unless that never ends.
             let is_newer = tasted.is_some_and(|tasted| Following::facts(&loaded.view).generation > Some(tasted));
             if !is_newer || attempt == ATTEMPTS_MAX {
+                self.larder.served(&loaded.view);
                 return Ok(Some(Found { view: loaded.view, refused: loaded.fallback }));
             }
         }
         Ok(None)
+    }
+
+    fn larder(&self) -> Option<Arc<dyn Prepare>> {
+        Some(Arc::clone(&self.larder) as Arc<dyn Prepare>)
     }
 
     fn stamp(&mut self) -> Stamp {

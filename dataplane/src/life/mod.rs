@@ -20,6 +20,7 @@ use crate::watchdog::Watchdog;
 
 mod desk;
 mod directory;
+mod larder;
 mod notify;
 mod plane;
 mod privileges;
@@ -121,7 +122,7 @@ fn serve(config: &Config, program: Option<&[OsString]>) -> Result<(), StartError
         .map_err(|reason| StartError::Snapshot { path: config.snapshots.clone(), reason })?;
     if let Some(program) = program {
         let (path, trust) = (config.snapshots.clone(), config.trust.clone());
-        source = source.with_taster(Taster::of_ourselves(program.to_owned(), path, trust));
+        source = source.with_tasters(|| Taster::of_ourselves(program.to_owned(), path.clone(), trust.clone()));
     }
     let responder = Responder::guarded(config.settings.clone(), config.guard.clone().shared_by(config.threads));
     let retired = move || {

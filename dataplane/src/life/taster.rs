@@ -2,7 +2,7 @@
 //!
 //! Ours asks, the other runs [`serve`] until its standard input ends, so it never outlives us. It reads no configuration:
 //! the first line it gets has the trusted keys, each further one the generations to avoid and the packs in service, so a
-//! publication costs it what is new. After a large load it ends, and with it goes the memory that took. Invariant: a generation that made
+//! publication costs it what is new, or a pack that a generation will name. After a large load it ends, and with it goes the memory that took. Invariant: a generation that made
 //! two trial loads die is not loaded by this process; what it would have crashed once more keeps answering.
 
 use std::collections::HashSet;
@@ -11,9 +11,11 @@ use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use snapshot::handover::Directory;
+use snapshot::handover::frames::Parcel;
+use snapshot::handover::{Directory, HandoverError};
 use snapshot::image::{Digest, Generation, PublicKey, Trust, View};
 
 use crate::packet::{Packet, Transport};
@@ -27,6 +29,8 @@ const PATIENCE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
 const ZONES_ASKED: usize = 4096;
 /// A process that has loaded so many octets ends: what the allocator keeps for it is not given back otherwise.
 const LARGE_LEN: u64 = 8 << 20;
+/// How the request to load a pack that no generation names yet begins.
+const PARCEL: &str = "parcel ";
 /// What parts generations from packs in a request.
 const PACKS: &str = "|";
 /// The end of a verdict after which the process ends.
@@ -96,6 +100,24 @@ impl Taster {
     /// Has the newest generation but `avoided` ones loaded on trial, without the packs `known`, twice if the first process
     /// dies.
     pub(super) fn taste(&mut self, avoided: &[Generation], known: &[Digest]) -> Verdict {
+        let numbers = avoided.iter().map(|generation| generation.0.to_string());
+        let packs = known.iter().map(ToString::to_string);
+        let words: Vec<_> = numbers.chain([PACKS.to_owned()]).chain(packs).collect();
+        self.ask(&words.join(" "))
+    }
+
+    /// The same with a pack that no generation names yet.
+    pub(super) fn taste_parcel(&mut self, Parcel { file, digest, bytes }: &Parcel) -> Verdict {
+        // What has other characters is no such name, and found out by the load.
+        let is_word = |word: &str| !word.is_empty() && word.bytes().all(|octet| octet.is_ascii_graphic());
+        if !is_word(file) || !is_word(digest) {
+            return Verdict::Harmless(None);
+        }
+        self.ask(&format!("{PARCEL}{file} {digest} {bytes}"))
+    }
+
+    /// Has a process answer a request, or a second one if the first dies.
+    fn ask(&mut self, request: &str) -> Verdict {
         for death in 1..=DEATHS_MAX {
             if self.running.is_none() {
                 match self.start() {
@@ -107,7 +129,7 @@ impl Taster {
                 }
             }
             let Some(running) = self.running.as_mut() else { return Verdict::Unavailable };
-            if let Some(told) = running.ask(avoided, known, &self.patience) {
+            if let Some(told) = running.ask(request, &self.patience) {
                 let number = told.strip_suffix(LAST);
                 if number.is_some() {
                     self.running = None;
@@ -138,11 +160,8 @@ impl Taster {
 
 impl Running {
     /// One trial load and its verdict; `None` if the process dies or hangs.
-    fn ask(&mut self, avoided: &[Generation], known: &[Digest], patience: &Timespec) -> Option<String> {
-        let numbers = avoided.iter().map(|generation| generation.0.to_string());
-        let packs = known.iter().map(ToString::to_string);
-        let words: Vec<_> = numbers.chain([PACKS.to_owned()]).chain(packs).collect();
-        writeln!(self.asks, "{}", words.join(" ")).ok()?;
+    fn ask(&mut self, request: &str, patience: &Timespec) -> Option<String> {
+        writeln!(self.asks, "{request}").ok()?;
         loop {
             let mut polled = [PollFd::new(self.verdicts.get_ref(), PollFlags::IN)];
             match rustix::event::poll(&mut polled, Some(patience)) {
@@ -183,24 +202,18 @@ pub(super) fn serve(path: &Path, answer: &mut impl Answer<View = View>) -> ExitC
     let trust = Trust(keys);
     line.clear();
     while input.read_line(&mut line).is_ok_and(|len| len > 0) {
-        let (avoided, known) = line.split_once(PACKS).unwrap_or((&line, ""));
-        let avoided: Vec<_> = avoided.split_whitespace().filter_map(|word| word.parse().ok()).map(Generation).collect();
-        let mut known: HashSet<Digest> = known.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        let mut len = 0;
-        let found = Directory::open(path)
-            .and_then(|directory| directory.trusting(trust.clone()).avoiding(avoided).taste(&mut known));
-        let verdict = match found {
-            Ok(Some(tasted)) => {
-                if let Some(view) = tasted.view {
-                    question(&view, answer);
-                    len = view.byte_len();
-                }
-                tasted.generation.0.to_string()
-            }
-            // What is wrong is found and said by the one who loads it in earnest.
-            Ok(None) | Err(_) => String::new(),
-        };
-        let is_last = len >= LARGE_LEN;
+        let directory = Directory::open(path).map(|directory| directory.trusting(trust.clone()));
+        let tasted = directory.and_then(|directory| match line.strip_prefix(PARCEL) {
+            Some(words) => taste_parcel(&directory, words),
+            None => taste_newest(directory, &line),
+        });
+        // What is wrong is found and said by the one who loads it in earnest.
+        let (verdict, view) = tasted.ok().flatten().unwrap_or_default();
+        let mut is_last = false;
+        if let Some(view) = view {
+            question(&view, answer);
+            is_last = view.byte_len() >= LARGE_LEN;
+        }
         let end = if is_last { LAST.to_string() } else { String::new() };
         if writeln!(output, "{verdict}{end}").and_then(|()| output.flush()).is_err() || is_last {
             break;
@@ -208,6 +221,29 @@ pub(super) fn serve(path: &Path, answer: &mut impl Answer<View = View>) -> ExitC
         line.clear();
     }
     ExitCode::SUCCESS
+}
+
+/// A verdict, and what is to be asked before it is told.
+type Trial = Option<(String, Option<Arc<View>>)>;
+
+/// Loads the newest generation as [`Taster::taste`] has it.
+fn taste_newest(directory: Directory, request: &str) -> Result<Trial, HandoverError> {
+    let (avoided, known) = request.split_once(PACKS).unwrap_or((request, ""));
+    let avoided = avoided.split_whitespace().filter_map(|word| word.parse().ok()).map(Generation).collect();
+    let mut known: HashSet<Digest> = known.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let tasted = directory.avoiding(avoided).taste(&mut known)?;
+    Ok(tasted.map(|tasted| (tasted.generation.0.to_string(), tasted.view)))
+}
+
+/// Loads a pack as [`Taster::taste_parcel`] has it.
+fn taste_parcel(directory: &Directory, words: &str) -> Result<Trial, HandoverError> {
+    let words: Vec<_> = words.split_whitespace().collect();
+    let [file, digest, bytes] = words[..] else { return Ok(None) };
+    let Ok(bytes) = bytes.parse() else { return Ok(None) };
+    let pack = directory.load_parcel(&Parcel { file: file.to_owned(), digest: digest.to_owned(), bytes })?;
+    // Overlays whose base lies elsewhere make no view.
+    let view = View::follow(None, Generation(0), vec![Arc::new(pack)]).ok().map(Arc::new);
+    Ok(Some((String::from("0"), view)))
 }
 
 /// Asks zones for their SOA, and for a name that they may not have.
@@ -270,6 +306,20 @@ mod tests {
             assert_eq!(ending.taste(&[], &[]), Verdict::Harmless(Some(3)));
             assert!(ending.running.is_none());
         }
+    }
+
+    #[test]
+    fn a_pack_is_tried_by_its_name_and_what_is_no_name_is_not_asked_for() {
+        let parcel = |file: &str| Parcel { file: file.to_owned(), digest: "cd".to_owned(), bytes: 7 };
+        let mut taster =
+            scripted("while read a b c d; do [ \"$a $b $c $d\" = 'parcel .tmp-1-2 cd 7' ] && echo 0 || echo; done");
+        assert_eq!(taster.taste_parcel(&parcel(".tmp-1-2")), Verdict::Harmless(Some(0)));
+        assert_eq!(taster.taste_parcel(&parcel(".tmp-1-3")), Verdict::Harmless(None));
+        taster = scripted("read x; kill -9 $$");
+        for file in ["", "two words", "two\nlines", "n\u{e4}me"] {
+            assert_eq!(taster.taste_parcel(&parcel(file)), Verdict::Harmless(None), "{file:?}");
+        }
+        assert_eq!(taster.taste_parcel(&parcel(".tmp-1-2")), Verdict::Deadly);
     }
 
     #[test]

@@ -69,6 +69,12 @@ impl Added {
         self.bytes_written += len;
     }
 
+    /// The name that a file has now which is to have this one, or has it.
+    pub(super) fn name_now<'n>(&'n self, name: &'n str) -> &'n str {
+        let staged = self.staged.iter().find(|staged| staged.name == name);
+        staged.map_or(name, |staged| &staged.temp.name)
+    }
+
     /// Makes everything durable under its final name, then `CURRENT` with this content.
     ///
     /// # Errors

@@ -7,15 +7,15 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::sync::Arc;
 
-use super::disk::{Disk, Temp};
 use super::fold::PACKS_MAX;
-use super::index::{self, Contents, PackNumber};
+use super::frames::Parcel;
+use super::index::{self, PackNumber};
 use super::merged::Merged;
+use super::ready::{Ready, Shelf};
 use super::writer::{Draft, Keep, Published, Writer};
 use super::{Directory, HandoverError, layout};
-use crate::image::{Pack, PackFile, PackRef, SigningKey};
+use crate::image::{Pack, PackRef};
 
 /// Packs are rewritten when what no longer counts takes more than one part in so many of their bytes.
 const WASTE_PART: u64 = 8;
@@ -33,8 +33,8 @@ pub struct Compaction {
     packs: Vec<(PackNumber, PackRef, File)>,
     /// The era of the writer.
     era: u64,
-    /// What signs the fresh packs.
-    key: Option<Arc<SigningKey>>,
+    /// Where fresh packs go.
+    shelf: Shelf,
 }
 
 /// Packs that were rewritten.
@@ -42,22 +42,18 @@ pub struct Compaction {
 pub struct Compacted {
     /// The old packs.
     old: Vec<PackNumber>,
-    /// The fresh packs, durable under temporary names.
-    fresh: Vec<Fresh>,
+    /// The fresh packs.
+    fresh: Vec<Ready>,
     /// The era of the writer at the beginning.
     era: u64,
-    /// Where they are.
-    disk: Arc<Disk>,
 }
 
-/// A fresh pack.
-struct Fresh {
-    /// What manifests will call it.
-    pack: PackRef,
-    /// Its zones.
-    contents: Contents,
-    /// The file; `None` once it was adopted.
-    temp: Option<Temp>,
+impl Compacted {
+    /// Where data planes find the fresh packs until they are adopted.
+    #[must_use]
+    pub fn parcels(&self) -> Vec<Parcel> {
+        self.fresh.iter().map(Ready::parcel).collect()
+    }
 }
 
 impl Writer {
@@ -87,7 +83,7 @@ impl Writer {
             Some(file.map(|file| (number, pack, file)))
         };
         let packs = numbers.filter_map(open).collect::<Result<_, _>>()?;
-        Ok(Compaction { directory: self.directory.clone(), packs, era: self.era, key: self.key.clone() })
+        Ok(Compaction { directory: self.directory.clone(), packs, era: self.era, shelf: self.shelf() })
     }
 
     /// Makes a generation of the same content with rewritten packs; `None` if what they were made from is not in service any
@@ -95,11 +91,7 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Writer::publish`].
-    pub fn adopt(
-        &mut self,
-        mut compacted: Compacted,
-        created_unix_secs: u64,
-    ) -> Result<Option<Published>, HandoverError> {
+    pub fn adopt(&mut self, compacted: Compacted, created_unix_secs: u64) -> Result<Option<Published>, HandoverError> {
         if self.known.is_none() {
             return Ok(None);
         }
@@ -109,16 +101,9 @@ impl Writer {
             self.keep_known(draft);
             return Ok(None);
         }
-        let mut fresh = Vec::with_capacity(compacted.fresh.len());
-        for Fresh { pack, contents, temp } in &mut compacted.fresh {
-            // Old packs may have the very name; the bytes are the same then.
-            if let Some(temp) = temp.take() {
-                let is_listed = draft.index.lists(pack.digest);
-                draft.added.take(temp, layout::pack_name(pack.digest), pack.bytes, is_listed);
-            }
-            fresh.push((*pack, std::mem::take(contents)));
-        }
-        draft.index.rebase(&compacted.old, fresh);
+        let Draft { index, added, .. } = &mut draft;
+        let fresh = compacted.fresh.into_iter().map(|ready| ready.hand_over(index, added)).collect();
+        index.rebase(&compacted.old, fresh);
         draft.index.drop_empty();
         let change = draft.change;
         let packs_folded = compacted.old.len();
@@ -134,9 +119,8 @@ impl Compaction {
     /// # Errors
     /// [`HandoverError`]; nothing is left behind then.
     pub fn run(self) -> Result<Compacted, HandoverError> {
-        let disk = Arc::clone(&self.directory.disk);
         let old = self.packs.iter().map(|(number, _, _)| *number).collect();
-        let mut compacted = Compacted { old, fresh: Vec::new(), era: self.era, disk };
+        let mut compacted = Compacted { old, fresh: Vec::new(), era: self.era };
         // By the keys of the index.
         let mut seen: HashSet<Vec<u8>> = HashSet::new();
         let mut merged = Merged::default();
@@ -161,42 +145,14 @@ impl Compaction {
             seen.extend(deleted.flat_map(|apex| [apex.to_vec(), index::overlay_key(apex)]));
             drop(loaded);
             for pack in merged.take_full() {
-                self.write(pack, &mut compacted)?;
+                compacted.fresh.push(self.shelf.write(pack)?);
             }
         }
         for pack in merged.finish()? {
-            self.write(pack, &mut compacted)?;
+            compacted.fresh.push(self.shelf.write(pack)?);
         }
         // What is newest was written first, and an overlay must not lie before its base.
         compacted.fresh.reverse();
         Ok(compacted)
-    }
-
-    /// Writes a fresh pack, makes it durable and reads it back.
-    fn write(&self, pack: PackFile, compacted: &mut Compacted) -> Result<(), HandoverError> {
-        let PackFile { digest, zones, mut bytes } = pack;
-        if let Some(key) = &self.key {
-            key.sign(&mut bytes);
-        }
-        let pack = PackRef { digest, bytes: bytes.len() as u64, zones };
-        let temp = self.directory.disk.write_temp(&bytes)?;
-        let name = temp.name.clone();
-        compacted.fresh.push(Fresh { pack, contents: Contents::default(), temp: Some(temp) });
-        drop(bytes);
-        let Some(fresh) = compacted.fresh.last_mut() else { return Ok(()) };
-        if let Some(temp) = &fresh.temp {
-            self.directory.disk.flush(temp)?;
-        }
-        let loaded = self.directory.load_pack_file(&name, digest, pack.bytes)?;
-        fresh.contents = Contents::of(&loaded);
-        Ok(())
-    }
-}
-
-impl Drop for Compacted {
-    fn drop(&mut self) {
-        for temp in self.fresh.iter().filter_map(|fresh| fresh.temp.as_ref()) {
-            self.disk.discard(&temp.name);
-        }
     }
 }

@@ -23,6 +23,8 @@ use super::{HandoverError, layout};
 
 /// Owner and group may read: the data plane is in the group, and nobody writes after the rename.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o440);
+/// A longer file is made durable step by step.
+const SYNC_STEP: usize = 16 << 20;
 /// A file that may be written again, while it has a temporary name.
 const SPARE_MODE: Mode = Mode::from_raw_mode(0o640);
 /// The same for the directory, which its owner adds to.
@@ -349,7 +351,13 @@ impl Disk {
         let mut file = File::from(openat(&self.dir, name, flags, FILE_MODE)?);
         // The mode of openat is cut by the umask; the data plane's group must be able to read under any umask.
         fchmod(&file, FILE_MODE)?;
-        file.write_all(bytes)?;
+        for step in bytes.chunks(SYNC_STEP) {
+            file.write_all(step)?;
+            // Whoever makes a small file durable meanwhile waits for a step at most: a file system's journal is one for all.
+            if bytes.len() > SYNC_STEP {
+                file.sync_data()?;
+            }
+        }
         // Only a hint: the disk begins to write, so that flushing several files waits for one commit of the file system's
         // journal and not for one each (2.5 ms -> 1.8 ms for pack, manifest and `CURRENT`).
         fadvise(&file, 0, None, Advice::DontNeed).ok();

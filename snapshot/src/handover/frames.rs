@@ -22,6 +22,9 @@ pub enum Request {
     Status,
     /// Take the newest generation of your directory; the reply comes when it is being served.
     Reload,
+    /// Have this pack in memory: a generation that follows will name it. The reply comes when it is, and may be
+    /// an error without harm to anything.
+    Prepare(Parcel),
     /// The counters.
     Stats,
     /// A successor has joined: take no new queries, answer what you hold, then end.
@@ -36,6 +39,8 @@ pub enum Reply {
     Status(Box<Status>),
     /// To [`Request::Reload`]: this generation is being served.
     Serving(Serving),
+    /// To [`Request::Prepare`]: it is in memory.
+    Prepared,
     /// To [`Request::Stats`]: counters by their metric name (without the `dns_` prefix), summed over workers.
     Stats(Counters),
     /// To [`Request::Retire`]: no new query will be taken.
@@ -45,6 +50,17 @@ pub enum Reply {
         /// One line for people.
         message: String,
     },
+}
+
+/// A pack that lies ready before a generation names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parcel {
+    /// Its file in the directory of snapshots.
+    pub file: String,
+    /// Its digest, in hexadecimal.
+    pub digest: String,
+    /// Its length in bytes.
+    pub bytes: u64,
 }
 
 /// Counter values in the order in which they are to be shown.

@@ -70,7 +70,7 @@ struct Listed {
     len: u64,
 }
 
-/// What the rewritten form of a pack says of each zone.
+/// What a pack says of each zone.
 #[derive(Default)]
 pub(super) struct Contents(Vec<(Box<[u8]>, Said)>);
 
@@ -127,6 +127,16 @@ impl Index {
             }
         }
         number
+    }
+
+    /// Lists a pack of zones as a whole behind the others.
+    pub(super) fn add_zones(&mut self, pack: PackRef, zones: Contents) {
+        let number = self.list(pack);
+        self.order.push(number);
+        for (apex, said) in zones.0 {
+            self.forget_overlay(&apex);
+            self.put(&apex, Entry { pack: number, said });
+        }
     }
 
     /// Whether every overlay that counts lies on the segment that it names.

@@ -18,9 +18,9 @@ use crate::image::{Copied, Digest, Generation, Manifest, Pack, PackRef, View};
 
 /// How often a load starts anew because the writer published, and collected, under it.
 const ATTEMPTS_MAX: usize = 4;
-/// A pack of so many octets takes milliseconds of CPU: it is loaded at a lower priority, so that whoever answers questions on
-/// the same core is not kept from it for whole time slices.
-const LARGE_LEN: u64 = 1 << 20;
+/// A pack of so many octets takes some ten milliseconds of CPU: it is loaded at a lower priority, so that whoever answers
+/// questions on the same core is not kept from it for whole time slices. The largest overlays are shorter, and writes wait for those.
+const LARGE_LEN: u64 = 4 << 20;
 /// How much lower: such a thread gets about a tenth of what another one gets, if both want all.
 const NICE: i32 = 10;
 
@@ -32,9 +32,22 @@ pub struct Loaded {
     pub fallback: Option<String>,
 }
 
-/// Packs of the newest generation that were copied into memory before they may be looked into.
+/// Packs that are in memory before a load of the generation that has them.
 #[derive(Default)]
-pub struct Ahead(HashMap<Digest, Copied>);
+pub struct Ahead {
+    /// Copied, and not to be looked into yet.
+    copied: HashMap<Digest, Copied>,
+    /// Checked.
+    checked: Vec<Arc<Pack>>,
+}
+
+impl Ahead {
+    /// Packs that were loaded by [`Directory::load_parcel`].
+    #[must_use]
+    pub fn of(checked: Vec<Arc<Pack>>) -> Ahead {
+        Ahead { checked, ..Ahead::default() }
+    }
+}
 
 impl Directory {
     /// Copies what the newest generation has, for a load that follows: a part of its work that can be done while somebody
@@ -46,7 +59,7 @@ impl Directory {
             let file = self.open_pack(&layout::pack_name(pack.digest), pack.bytes).ok()?;
             Some((pack.digest, Copied::read(&file, &self.trust).ok()?))
         });
-        Ahead(copied.collect())
+        Ahead { copied: copied.collect(), ..Ahead::default() }
     }
 
     /// Loads the generation that `CURRENT` names, or `None` if nothing was published yet. `previous` is the view in
@@ -180,8 +193,16 @@ impl Directory {
     /// # Errors
     /// As [`Directory::open_pack`], and [`HandoverError::Refused`].
     pub(super) fn load_pack(&self, pack: &PackRef) -> Result<Pack, HandoverError> {
-        let load = || self.load_pack_file(&layout::pack_name(pack.digest), pack.digest, pack.bytes);
-        if pack.bytes < LARGE_LEN {
+        self.load_slowly(&layout::pack_name(pack.digest), pack.digest, pack.bytes)
+    }
+
+    /// Loads a pack from the file of this name, a large one at a lower priority.
+    ///
+    /// # Errors
+    /// As [`Directory::load_pack`].
+    pub(super) fn load_slowly(&self, name: &str, digest: Digest, bytes: u64) -> Result<Pack, HandoverError> {
+        let load = || self.load_pack_file(name, digest, bytes);
+        if bytes < LARGE_LEN {
             return load();
         }
         // A priority cannot be raised again without a privilege, so it is a thread's own that is lowered.
@@ -245,22 +266,22 @@ fn in_service(view: &Arc<View>, serving: Generation, found: Generation) -> Resul
     }
 }
 
-/// What the view in service has.
+/// What need not be loaded.
 struct HeldPacks<'v> {
     /// The view, if there is one.
     view: Option<&'v View>,
-    /// Its packs, by digest.
+    /// Its packs and those that were loaded ahead, by digest.
     packs: HashMap<Digest, Arc<Pack>>,
-    /// Packs that are in memory already.
+    /// Packs that were copied ahead.
     ahead: RefCell<HashMap<Digest, Copied>>,
 }
 
 impl HeldPacks<'_> {
     /// Those of `view`, and what was read ahead.
-    fn of(view: Option<&Arc<View>>, Ahead(ahead): Ahead) -> HeldPacks<'_> {
-        let packs = view.into_iter().flat_map(|view| view.packs());
-        let packs = packs.map(|pack| (pack.digest(), Arc::clone(pack))).collect();
-        HeldPacks { view: view.map(Arc::as_ref), packs, ahead: RefCell::new(ahead) }
+    fn of(view: Option<&Arc<View>>, Ahead { copied, checked }: Ahead) -> HeldPacks<'_> {
+        let packs = view.into_iter().flat_map(|view| view.packs()).cloned().chain(checked);
+        let packs = packs.map(|pack| (pack.digest(), pack)).collect();
+        HeldPacks { view: view.map(Arc::as_ref), packs, ahead: RefCell::new(copied) }
     }
 }
 
@@ -351,7 +372,7 @@ mod tests {
         std::fs::remove_file(scratch.path.join(newest_pack(&newer))).unwrap();
         let loaded = directory.load_with(None, ahead).unwrap().unwrap();
         assert_eq!((content(&loaded.view).as_str(), loaded.fallback), ("2: a=2", None));
-        assert!(directory.read_ahead().0.is_empty());
+        assert!(directory.read_ahead().copied.is_empty());
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod layout;
 mod load;
 mod lock;
 mod merged;
+mod ready;
 #[cfg(test)]
 mod sequences;
 mod spares;
@@ -37,6 +38,7 @@ pub use compact::{Compacted, Compaction};
 pub use directory::{Current, Directory, GenerationEntry, GenerationState, Standing};
 pub use load::{Ahead, Loaded};
 pub use lock::LockError;
+pub use ready::{Ready, Shelf};
 pub use taste::Tasted;
 pub use writer::{Keep, Publication, Published, Survey, Writer};
 

@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::testing::{Fault, Scratch, pack};
+use super::testing::{Fault, Scratch, pack, segment};
 use super::{Compacted, Compaction, HandoverError, Keep, Publication, Published, Writer};
 use crate::dns::name::Name;
 use crate::image::{Generation, View};
+
+/// Zones that lie ready before they are published, if they come whole.
+const EARLY: [&str; 4] = ["z16=", "z17=", "z18=", "z19="];
 
 /// Zones and serials.
 type Content = BTreeMap<u8, u8>;
@@ -172,11 +175,15 @@ impl Scene {
     }
 }
 
-/// Publishes a pack of these zones, if there are any.
+/// Publishes a pack of these zones, if there are any; the [`EARLY`] ones lie ready before.
 fn publish(writer: &mut Writer, keep: Keep, text: &str, removed: &[u8]) -> Result<Published, HandoverError> {
-    let packs = if text.is_empty() { vec![] } else { vec![pack(text)] };
+    let is_early = |word: &&str| !word.contains('+') && EARLY.iter().any(|zone| word.starts_with(zone));
+    let (early, words): (Vec<_>, Vec<_>) = text.split_whitespace().partition(is_early);
+    let shelf = writer.shelf();
+    let ready = early.into_iter().map(|word| shelf.put(segment(word))).collect::<Result<_, _>>()?;
+    let packs = if words.is_empty() { vec![] } else { vec![pack(&words.join(" "))] };
     let remove = removed.iter().map(|zone| format!("Z{zone}.").parse::<Name>().unwrap()).collect();
-    writer.publish(Publication { remove, ..Publication::of(packs, keep, 1) })
+    writer.publish(Publication { ready, remove, ..Publication::of(packs, keep, 1) })
 }
 
 /// What a cold start serves.

@@ -146,8 +146,13 @@ impl Scratch {
     }
 }
 
-/// A pack of zones given as "a=1 b=2": apex and serial; "c=1+3" is an overlay that makes serial 1 serial 3.
+/// A pack of zones given as "a=1 b=2", each as [`segment`] has it.
 pub(super) fn pack(content: &str) -> PackFile {
+    PackFile::encode(content.split_whitespace().map(segment).collect()).unwrap()
+}
+
+/// A zone given as "a=1": apex and serial; "c=1+3" is an overlay that makes serial 1 serial 3.
+pub(super) fn segment(word: &str) -> Segment {
     let zone = |apex: &str, serial: &str| {
         let apex: Name = apex.parse().unwrap();
         let mut builder = ZoneBuilder::new(apex.clone());
@@ -159,15 +164,12 @@ pub(super) fn pack(content: &str) -> PackFile {
         }
         builder.finish()
     };
-    let segment = |word: &str| {
-        let (apex, serial) = word.split_once('=').unwrap();
-        let Some((base, serial)) = serial.split_once('+') else { return Segment::build(&zone(apex, serial)).unwrap() };
-        let base = Segment::build(&zone(apex, base)).unwrap().base_facts().unwrap();
-        let now = zone(apex, serial);
-        let overlay = OverlayBuilder::new(now.apex(), base).unwrap().change(&now, &[]).unwrap();
-        overlay.build(ZoneCounts::default()).unwrap()
-    };
-    PackFile::encode(content.split_whitespace().map(segment).collect()).unwrap()
+    let (apex, serial) = word.split_once('=').unwrap();
+    let Some((base, serial)) = serial.split_once('+') else { return Segment::build(&zone(apex, serial)).unwrap() };
+    let base = Segment::build(&zone(apex, base)).unwrap().base_facts().unwrap();
+    let now = zone(apex, serial);
+    let overlay = OverlayBuilder::new(now.apex(), base).unwrap().change(&now, &[]).unwrap();
+    overlay.build(ZoneCounts::default()).unwrap()
 }
 
 /// Publishes one pack of this content.

@@ -14,6 +14,7 @@ use super::index::{self, Index, PackNumber};
 use super::layout::{self, CurrentLine, FileKind, ManifestName};
 use super::lock::Lock;
 use super::merged::Merged;
+use super::ready::Ready;
 use super::{Current, Directory, HandoverError};
 use crate::dns::name::Name;
 use crate::image::{Digest, Generation, Manifest, Pack, PackFile, PackRef, SigningKey, View};
@@ -67,7 +68,9 @@ pub(super) struct Digests {
 
 /// What is to become a generation.
 pub struct Publication {
-    /// The new packs; a zone in several is taken from the last.
+    /// New packs that are on the disk already.
+    pub ready: Vec<Ready>,
+    /// More new packs; a zone in several is taken from the last.
     pub packs: Vec<PackFile>,
     /// The apexes of zones to delete, where they are not in a new pack. What is not there is no error.
     pub remove: Vec<Name>,
@@ -139,7 +142,7 @@ impl Publication {
     /// Packs to publish, compiled from files.
     #[must_use]
     pub fn of(packs: Vec<PackFile>, keep: Keep, created_unix_secs: u64) -> Publication {
-        Publication { packs, remove: Vec::new(), keep, change: 0, chain: [0; 32], created_unix_secs }
+        Publication { ready: Vec::new(), packs, remove: Vec::new(), keep, change: 0, chain: [0; 32], created_unix_secs }
     }
 }
 
@@ -225,7 +228,7 @@ impl Writer {
     /// [`HandoverError`] naming the file and the cause; the directory is then as it was. The one exception: if the very
     /// last sync of the directory fails, the generation is current but may not survive a power failure.
     pub fn publish(&mut self, publication: Publication) -> Result<Published, HandoverError> {
-        let Publication { mut packs, remove, keep, change, chain, created_unix_secs } = publication;
+        let Publication { ready, mut packs, remove, keep, change, chain, created_unix_secs } = publication;
         let mut draft = self.draft(keep)?;
         let mut fresh = Vec::with_capacity(packs.len() + 1);
         let mut seen = HashSet::new();
@@ -235,6 +238,10 @@ impl Writer {
             fresh.push(
                 self.accept(PackFile::encode_change(Vec::new(), &remove).map_err(HandoverError::Encode)?, &mut draft)?,
             );
+        }
+        for ready in ready {
+            let (pack, zones) = ready.hand_over(&draft.index, &mut draft.added);
+            draft.index.add_zones(pack, zones);
         }
         // The same bytes given twice are one pack, at its later place.
         let mut seen = HashSet::new();
@@ -412,7 +419,7 @@ impl Writer {
                 (Some(fresh), _) => &fresh.pack,
                 (None, Some(pack)) => {
                     let name = layout::pack_name(pack.digest);
-                    loaded = self.directory.load_pack_file(&name, pack.digest, pack.bytes)?;
+                    loaded = self.directory.load_pack_file(draft.added.name_now(&name), pack.digest, pack.bytes)?;
                     &loaded
                 }
                 (None, None) => continue,

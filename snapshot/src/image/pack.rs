@@ -199,7 +199,7 @@ impl PackFile {
         }
         let narrow = |value: usize| u32::try_from(value).map_err(|_| BuildError::TooLarge("a pack"));
         let mut stored = Stored {
-            lines: Vec::with_capacity(line_count),
+            lines: Vec::with_capacity(if segments.len() > 1 { line_count } else { 0 }),
             zones: Vec::with_capacity(segments.len()),
             deleted: deleted.iter().map(|apex| apex.to_canonical().as_wire().to_vec()).collect(),
         };
@@ -215,7 +215,11 @@ impl PackFile {
                 flags: if facts.signed { SEGMENT_SIGNED } else { 0 },
                 digest: facts.digest.0,
             });
-            stored.lines.extend_from_slice(&lines);
+            if stored.lines.is_empty() && lines.len() == line_count {
+                stored.lines = lines;
+            } else {
+                stored.lines.extend_from_slice(&lines);
+            }
         }
         let room = line_count * LINE_LEN + stored.zones.len() * size_of::<ArchivedStoredZone>() + LINE_LEN;
         let body = AlignedVec::<LINE_LEN>::with_capacity(room);

@@ -9,6 +9,7 @@ use snapshot::image::{Denial as Chain, Generation, Pack, PackFile, Segment, View
 
 use super::*;
 use crate::publish::big::BigZones;
+use crate::publish::piece::Piece;
 use crate::publish::zone;
 use crate::sign::{self, Hash, Key, Plan, Signer, SignerError};
 use crate::store::changes::Node;
@@ -110,23 +111,23 @@ impl Zone<'_> {
     /// Takes up what was committed, or all; whether it was an overlay.
     fn publish(&mut self, is_whole: bool) -> bool {
         let store = Arc::clone(&self.bench.store);
-        let segments = store.read(|reader| {
+        let pieces = store.read(|reader| {
             let row = reader.domain(self.domain)?.unwrap();
             let waiting = reader.outbox(self.done)?;
             self.done = reader.head()?.change;
             let nodes = waiting.into_iter().map(|waiting| waiting.nodes).collect::<Option<Vec<Vec<Node>>>>();
             let nodes = nodes.filter(|_| !is_whole).map(|nodes| nodes.concat());
-            let mut segments = self.big.compile(reader, &row, nodes).unwrap().segments;
+            let mut pieces = self.big.compile(reader, &row, nodes).unwrap().pieces;
             // Whatever takes long is signed by a thread of its own.
-            while segments.is_empty() {
+            while pieces.is_empty() {
                 let compiled = self.big.compiled().recv_timeout(Duration::from_secs(60)).unwrap();
                 self.big.accept(compiled);
-                segments = self.big.compile(reader, &row, Some(Vec::new())).unwrap().segments;
+                pieces = self.big.compile(reader, &row, Some(Vec::new())).unwrap().pieces;
             }
-            Ok::<_, StoreError>(segments)
+            Ok::<_, StoreError>(pieces)
         });
-        let segments = segments.unwrap();
-        let [segment] = &segments[..] else { panic!("{} segments", segments.len()) };
+        let pieces = pieces.unwrap();
+        let [Piece::Segment(segment)] = &pieces[..] else { panic!("{} pieces", pieces.len()) };
         let is_overlay = segment.facts.base.is_some();
         self.packs.truncate(usize::from(is_overlay));
         self.packs.push(pack(segment));
@@ -176,7 +177,8 @@ fn check_changes(seed: u64, denial: Denial, names: usize) -> [usize; 2] {
         sign: None,
         dnssec: Some(Arc::clone(&dnssec)),
     };
-    let big = BigZones::new(Arc::clone(&bench.store), &settings);
+    let shelf = Directory::create(&settings.snapshots).unwrap().lock("test").unwrap().shelf();
+    let big = BigZones::new(Arc::clone(&bench.store), &settings, shelf);
     bench.fill(domain, names);
     bench.sign(&dnssec, domain, "big.test", denial);
     let mut zone = Zone { bench: &bench, dnssec: &dnssec, domain, big, packs: Vec::new(), done: ChangeId(0) };

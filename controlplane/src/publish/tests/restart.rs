@@ -78,8 +78,7 @@ fn a_published_zone_that_is_not_what_the_database_had_is_compiled_whole() {
     }
     let packs = vec![PackFile::encode(vec![Segment::build(&zone.finish()).unwrap()]).unwrap()];
     let (change, chain) = (manifest.change, manifest.chain);
-    let publication =
-        Publication { packs, keep: Keep::Others, remove: Vec::new(), change, chain, created_unix_secs: 1 };
+    let publication = Publication { change, chain, ..Publication::of(packs, Keep::Others, 1) };
     writer.publish(publication).unwrap();
     drop(writer);
     let publisher = bench.publisher();

@@ -106,14 +106,16 @@ impl Taster {
         self.ask(&words.join(" "))
     }
 
-    /// The same with a pack that no generation names yet.
+    /// The same with a pack that no generation names yet. That is seldom, so no process waits for the next one.
     pub(super) fn taste_parcel(&mut self, Parcel { file, digest, bytes }: &Parcel) -> Verdict {
         // What has other characters is no such name, and found out by the load.
         let is_word = |word: &str| !word.is_empty() && word.bytes().all(|octet| octet.is_ascii_graphic());
         if !is_word(file) || !is_word(digest) {
             return Verdict::Harmless(None);
         }
-        self.ask(&format!("{PARCEL}{file} {digest} {bytes}"))
+        let verdict = self.ask(&format!("{PARCEL}{file} {digest} {bytes}"));
+        self.running = None;
+        verdict
     }
 
     /// Has a process answer a request, or a second one if the first dies.

@@ -202,7 +202,7 @@ fn the_gate_verifies_again_what_is_not_as_it_was() {
     };
     let count = judge(&good, &());
     assert_eq!(count, format!("{} good", text(&good).matches(" IN RRSIG ").count()));
-    assert_eq!(judge(&good, &good), count);
+    assert_eq!(judge(&good, &good), "0 good", "nothing has to be verified");
     let (signature, record) = (altered(&good, Rtype::RRSIG), altered(&good, Rtype::A));
     for before in [&() as &dyn Published, &good, &record] {
         assert_eq!(judge(&signature, before), "bad-signature");
@@ -211,7 +211,7 @@ fn the_gate_verifies_again_what_is_not_as_it_was() {
         assert_eq!(judge(&record, before), "bad-signature");
     }
     // What was in service, octet by octet, was verified then.
-    assert_eq!(judge(&signature, &signature), count);
+    assert_eq!(judge(&signature, &signature), "0 good");
     // Not so if it could have been by another key.
     let mut alike = key.dnskey.clone();
     alike.swap(6, 8);

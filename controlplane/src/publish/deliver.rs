@@ -4,16 +4,13 @@
 //! plane that is not there, or refuses, loads the pack with its generation, and says then what is wrong.
 
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
 
 use snapshot::handover::frames::{Parcel, Reply, Request, read_frame, write_frame};
 use tracing::debug;
 
-/// How long a plane may take for one pack: one of ten million names takes it four seconds, twice.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::link::connect;
 
 /// Has all planes load packs; returns when each has them or has failed.
 pub(super) fn deliver(planes: &[PathBuf], parcels: &[Parcel]) {
@@ -32,9 +29,7 @@ pub(super) fn deliver(planes: &[PathBuf], parcels: &[Parcel]) {
 
 /// Has one plane load them.
 fn hand(plane: &Path, parcels: &[Parcel]) -> io::Result<()> {
-    let mut stream = UnixStream::connect(plane)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut stream = connect(plane)?;
     for parcel in parcels {
         write_frame(&mut stream, &Request::Prepare(parcel.clone()))?;
         match read_frame(&mut stream)? {

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
@@ -61,6 +61,14 @@ struct Rest {
     pause: Duration,
 }
 
+/// Connects to a plane, which has its time for each answer.
+pub(super) fn connect(path: &Path) -> io::Result<UnixStream> {
+    let stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(LOAD_TIME))?;
+    stream.set_write_timeout(Some(LOAD_TIME))?;
+    Ok(stream)
+}
+
 impl Link {
     /// Follows until the publisher ends.
     pub(super) fn run(self) {
@@ -102,12 +110,7 @@ impl Link {
     fn ask(&self, connection: &mut Option<UnixStream>, request: &Request) -> io::Result<Heard> {
         let stream = match connection {
             Some(stream) => stream,
-            none => {
-                let stream = UnixStream::connect(&self.path)?;
-                stream.set_read_timeout(Some(LOAD_TIME))?;
-                stream.set_write_timeout(Some(LOAD_TIME))?;
-                none.insert(stream)
-            }
+            none => none.insert(connect(&self.path)?),
         };
         write_frame(stream, request)?;
         match read_frame(stream)? {
@@ -129,9 +132,12 @@ impl Link {
             plane.attached = true;
             plane.generation = generation.or(plane.generation);
             if let (Some(generation), Some(latest)) = (generation, latest) {
-                // A plane that fell back to an older generation, after a restart, serves nothing that we could promise.
-                let is_there = generation >= latest.generation;
-                plane.change = if is_there { plane.change.max(latest.change) } else { ChangeId(0) };
+                if generation >= latest.generation {
+                    plane.change = plane.change.max(latest.change);
+                } else if was.1 != Some(generation) {
+                    // One that fell back to an older generation, after a restart, serves nothing that we could promise.
+                    plane.change = ChangeId(0);
+                }
             }
             if !was.0 {
                 info!("data plane {} is attached", self.path.display());
@@ -151,5 +157,67 @@ impl Link {
             plane.change = ChangeId(0);
             std::mem::replace(&mut plane.attached, false)
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    use crossbeam::channel;
+    use snapshot::handover::frames::{Serving, Status};
+
+    use super::*;
+    use crate::publish::PlaneProgress;
+
+    /// What a plane says of itself that serves this generation.
+    fn status(generation: u64) -> Reply {
+        let text = format!(
+            r#"{{"protocol":1,"version":"","pid":1,"uptime_secs":1,"directory":"","generation":{generation},"zones":1,"bytes":1,
+                "refused":"broken","engine":"","engine_notes":[],"listen":[],"workers":1,"retiring":false}}"#
+        );
+        Reply::Status(Box::new(serde_json::from_str::<Status>(&text).unwrap()))
+    }
+
+    /// Answers one question as a plane that serves `generation` and refuses newer ones; the question.
+    fn answer(stream: &mut UnixStream, generation: u64, refuses: bool) -> Request {
+        let request = read_frame::<Request>(stream).unwrap().unwrap();
+        let reply = match request {
+            Request::Reload if refuses => Reply::Error { message: "broken".to_owned() },
+            Request::Reload => Reply::Serving(Serving { generation, fresh: true, millis: 0.0 }),
+            _ => status(generation),
+        };
+        write_frame(stream, &reply).unwrap();
+        request
+    }
+
+    #[test]
+    fn a_plane_that_refuses_a_generation_rests_and_what_it_serves_it_still_serves() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control");
+        let listener = UnixListener::bind(&path).unwrap();
+        let plane = PlaneProgress { path: path.clone(), attached: false, change: ChangeId(0), generation: None };
+        let (progress, watching) = watch::channel(Progress { planes: vec![plane], ..Progress::default() });
+        let (news, inbox) = channel::unbounded();
+        let link = Link { idx: 0, path, news: inbox, progress };
+        let linking = thread::spawn(move || link.run());
+        let known = || (watching.borrow().planes[0].generation, watching.borrow().planes[0].change);
+
+        news.send(News { generation: 1, change: ChangeId(7) }).unwrap();
+        let mut stream = listener.accept().unwrap().0;
+        assert_eq!(answer(&mut stream, 1, false), Request::Reload);
+        news.send(News { generation: 2, change: ChangeId(8) }).unwrap();
+        let refused: Vec<Request> = (0..4).map(|_| answer(&mut stream, 1, true)).collect();
+        assert!(refused.contains(&Request::Status), "it is asked to load it again and again");
+        assert_eq!(known(), (Some(1), ChangeId(7)));
+        // Another generation is tried, whatever was refused.
+        news.send(News { generation: 3, change: ChangeId(9) }).unwrap();
+        while answer(&mut stream, 3, false) != Request::Reload {}
+        // With the next question the answer before is taken in.
+        answer(&mut stream, 3, false);
+        assert_eq!(known(), (Some(3), ChangeId(9)));
+        drop((news, stream));
+        linking.join().unwrap();
     }
 }

@@ -57,7 +57,7 @@ pub(crate) trait Prepare: Send + Sync {
     /// One line for people; nothing is worse than before.
     fn prepare(&self, parcel: &Parcel) -> Result<(), String>;
 
-    /// Called about once a second: lets go of what nobody has named for long.
+    /// Called after each load, and about once a second: lets go of what nobody has named for long.
     fn tidy(&self);
 }
 
@@ -221,10 +221,10 @@ impl<S: Source> Loader<S> {
                     {
                         tracing::debug!(reason, "the poll found a generation that is refused");
                     }
-                    self.larder.iter().for_each(|larder| larder.tidy());
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            self.larder.iter().for_each(|larder| larder.tidy());
             self.graveyard.retain(|view| Arc::strong_count(view) > 1);
         }
     }

@@ -102,7 +102,7 @@ impl Writer {
             return Ok(None);
         }
         let Draft { index, added, .. } = &mut draft;
-        let fresh = compacted.fresh.into_iter().map(|ready| ready.hand_over(index, added)).collect();
+        let fresh = compacted.fresh.into_iter().map(|ready| ready.hand_over(added)).collect();
         index.rebase(&compacted.old, fresh);
         draft.index.drop_empty();
         let change = draft.change;

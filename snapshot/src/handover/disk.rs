@@ -261,7 +261,7 @@ impl Disk {
     }
 
     /// Whether a name is that of a regular file.
-    fn is_regular(&self, name: &str) -> bool {
+    pub(super) fn is_regular(&self, name: &str) -> bool {
         let stat = statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW);
         stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
     }

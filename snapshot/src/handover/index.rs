@@ -274,11 +274,6 @@ impl Index {
         self.order.iter().filter_map(|&number| self.pack(number)).collect()
     }
 
-    /// Whether a pack of this digest is listed.
-    pub(super) fn lists(&self, digest: Digest) -> bool {
-        self.packs.values().any(|listed| listed.pack.digest == digest)
-    }
-
     /// Bytes of each pack that count, the oldest first.
     pub(super) fn live_lens(&self) -> Vec<u64> {
         let len = |number| self.packs.get(number).map_or(0, |listed: &Listed| listed.live_len);

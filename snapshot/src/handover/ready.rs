@@ -10,7 +10,7 @@ use super::added::Added;
 use super::disk::{Disk, Temp};
 use super::fold::FOLDED_LEN_MAX;
 use super::frames::Parcel;
-use super::index::{Contents, Index};
+use super::index::Contents;
 use super::layout::{self, FileKind};
 use super::{Directory, HandoverError, Writer};
 use crate::image::{Digest, Pack, PackFile, PackRef, Segment, SigningKey};
@@ -93,11 +93,12 @@ impl Ready {
     }
 
     /// Gives the file to a publication; the zones in it.
-    pub(super) fn hand_over(mut self, index: &Index, added: &mut Added) -> (PackRef, Contents) {
-        // Old packs may have the very name; the bytes are the same then.
+    pub(super) fn hand_over(mut self, added: &mut Added) -> (PackRef, Contents) {
         if let Some(temp) = self.temp.take() {
-            let is_listed = index.lists(self.pack.digest);
-            added.take(temp, layout::pack_name(self.pack.digest), self.pack.bytes, is_listed);
+            let name = layout::pack_name(self.pack.digest);
+            // A generation may have the very pack; the bytes are the same then.
+            let is_there = self.disk.is_regular(&name);
+            added.take(temp, name, self.pack.bytes, is_there);
         }
         (self.pack, std::mem::take(&mut self.contents))
     }

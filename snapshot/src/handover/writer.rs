@@ -240,7 +240,7 @@ impl Writer {
             );
         }
         for ready in ready {
-            let (pack, zones) = ready.hand_over(&draft.index, &mut draft.added);
+            let (pack, zones) = ready.hand_over(&mut draft.added);
             draft.index.add_zones(pack, zones);
         }
         // The same bytes given twice are one pack, at its later place.

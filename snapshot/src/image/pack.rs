@@ -199,7 +199,7 @@ impl PackFile {
         }
         let narrow = |value: usize| u32::try_from(value).map_err(|_| BuildError::TooLarge("a pack"));
         let mut stored = Stored {
-            lines: Vec::with_capacity(if segments.len() > 1 { line_count } else { 0 }),
+            lines: Vec::new(),
             zones: Vec::with_capacity(segments.len()),
             deleted: deleted.iter().map(|apex| apex.to_canonical().as_wire().to_vec()).collect(),
         };
@@ -215,8 +215,10 @@ impl PackFile {
                 flags: if facts.signed { SEGMENT_SIGNED } else { 0 },
                 digest: facts.digest.0,
             });
-            if stored.lines.is_empty() && lines.len() == line_count {
+            // A large one is mostly alone, and its lines need not be copied.
+            if stored.lines.is_empty() {
                 stored.lines = lines;
+                stored.lines.reserve_exact(line_count - stored.lines.len());
             } else {
                 stored.lines.extend_from_slice(&lines);
             }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use controlplane::check::dnssec::Verifier;
-use controlplane::check::dnssec::gate::{Gate, REMAINING_SECS_MIN};
+use controlplane::check::dnssec::gate::{Gate, Passed, REMAINING_SECS_MIN};
 use controlplane::keys::{Algorithm, Dnskey, KeyPair, Role};
 use controlplane::sign::{Announce, Before, Denial, Key, Plan, Signer, SignerError, Times, sign};
 use controlplane::source::{ReadOptions, ZoneSource, read_zone};
@@ -128,7 +128,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let begun = Instant::now();
         let again = gate.pass_since(&signed.zone, &Before::new(&signed.zone, signed.zone.apex()))?;
         figure(&mut out, "gate_again_s", begun)?;
-        if again != passed {
+        // The second time nothing has to be verified.
+        if again != (Passed { signature_count: 0, ..passed }) {
             return Err("the gate does not judge alike".into());
         }
     }

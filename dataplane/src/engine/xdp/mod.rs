@@ -60,7 +60,8 @@ pub(crate) struct Xdp {
 }
 
 impl Xdp {
-    /// Puts the stations that come to `seat` around `inner`.
+    /// Puts the stations that come to `seat` around `inner`. Those that have come already are in service when this
+    /// returns, so that what is asked of a server that says it is ready goes past the kernel.
     ///
     /// # Errors
     /// Those of epoll(7).
@@ -70,7 +71,10 @@ impl Xdp {
         inner.watch(readiness.try_clone()?);
         let (stations, desk) = (Vec::new(), Desk::new());
         let (first, streak, retired) = (0, 0, false);
-        Ok(Xdp { inner, readiness, seat, stations, first, streak, retired, past: RingLosses::default(), desk })
+        let past = RingLosses::default();
+        let mut engine = Xdp { inner, readiness, seat, stations, first, streak, retired, past, desk };
+        engine.obey();
+        Ok(engine)
     }
 
     /// Does what the seat orders.

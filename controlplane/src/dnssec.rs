@@ -37,6 +37,7 @@ use crate::store::keys::{NewKey, State, StoredKey};
 use crate::store::{DomainId, Store, StoreError};
 
 pub use effort::Work;
+pub use remembered::digest_of;
 pub use shown::{ds_of, faults_of, requests_of, shown_key, shown_keys, wants_removal};
 
 use effort::{Kind, Measured};

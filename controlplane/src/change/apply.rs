@@ -55,7 +55,7 @@ pub(super) fn apply(
         let before = txn.rrset(domain.id, &node, target.rtype)?;
         let before_state = before.as_ref().map(State::of);
         before.iter().for_each(|rrset| applied.delta.count(&domain.name, rrset, -1));
-        let answers_before = before.as_ref().map(answers);
+        let answers_before = before.as_ref().and_then(answers);
         let after = match (before, target.state) {
             (None, None) => None,
             (Some(before), None) => {
@@ -84,9 +84,11 @@ pub(super) fn apply(
         };
         let after_state = after.as_ref().map(State::of);
         after.iter().for_each(|rrset| applied.delta.count(&domain.name, rrset, 1));
-        if answers_before != after.as_ref().map(answers) {
+        let answers_after = after.as_ref().and_then(answers);
+        if answers_before != answers_after {
             let is_boundary = matches!(target.rtype, Rtype::NS | Rtype::DNAME);
-            applied.nodes.push(Node { key: node, is_boundary });
+            let stays = answers_before.is_some() && answers_after.is_some();
+            applied.nodes.push(Node { key: node, is_boundary, stays });
         }
         if before_state != after_state {
             let rtype = target.rtype.to_string();
@@ -94,9 +96,14 @@ pub(super) fn apply(
         }
         applied.rrsets.extend(after);
     }
-    applied.nodes.sort_unstable_by(|a, b| (&a.key, !a.is_boundary).cmp(&(&b.key, !b.is_boundary)));
-    // Of two for one owner the boundary comes first and stays.
-    applied.nodes.dedup_by(|b, a| a.key == b.key);
+    applied.nodes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    applied.nodes.dedup_by(|b, a| {
+        let is_same = a.key == b.key;
+        if is_same {
+            (a.is_boundary, a.stays) = (a.is_boundary || b.is_boundary, a.stays && b.stays);
+        }
+        is_same
+    });
     Ok(applied)
 }
 
@@ -111,12 +118,12 @@ fn keep_disabled(before: &Rrset, records: &mut Vec<Record>) {
 /// A record as queries see it: RDATA, weight, place.
 type Answered = (Vec<u8>, Option<u32>, Option<String>);
 
-/// What queries see of an RRset: TTL and enabled records.
-fn answers(rrset: &Rrset) -> (u32, Vec<Answered>) {
+/// What queries see of an RRset: TTL and enabled records; `None` without any.
+fn answers(rrset: &Rrset) -> Option<(u32, Vec<Answered>)> {
     let answered = |record: &Record| (record.rdata.clone(), record.weight, record.geo.clone());
     let mut records: Vec<Answered> = rrset.enabled().map(answered).collect();
     records.sort_unstable();
-    (rrset.ttl_secs, records)
+    (!records.is_empty()).then_some((rrset.ttl_secs, records))
 }
 
 /// Writes one RRset. A record whose RDATA stays keeps its number and, unless the new one says otherwise, what goes

@@ -89,7 +89,8 @@ impl Dnssec {
 }
 
 /// The digest of all records, those included that may be answered in place of RRsets.
-fn digest_of(zone: &Zone) -> blake3::Hash {
+#[must_use]
+pub fn digest_of(zone: &Zone) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     add_records(&mut hasher, zone);
     for (owner, rtype, choice) in zone.choices() {

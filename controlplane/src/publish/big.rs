@@ -14,7 +14,6 @@ use std::time::Duration;
 use crossbeam::channel::Receiver;
 use snapshot::dns::name::Name;
 use snapshot::dns::rtype::Rtype;
-use snapshot::dns::zone::Zone;
 use snapshot::handover::{Shelf, Survey};
 use snapshot::image::{
     Denial, Laid, OVERLAY_NODES_MAX, OverlayBuilder, OverlayError, ReadError, Segment, Touched, ZoneCounts, ZoneFacts,
@@ -24,13 +23,14 @@ use tracing::{debug, warn};
 
 use super::Settings;
 use super::aside::{Aside, Compiled, JobId, Size};
+use super::parts::Parts;
 use super::piece::{Base, Ground, Piece};
 use super::rows::{Rows, name_of};
 use super::signed::{SignedRows, Spliced};
 use super::zone::{self, ZoneError};
 use crate::check::dnssec::gate::{Refused, Splice};
 use crate::dnssec::{Dnssec, Signatory, Work};
-use crate::sign::{Denial as Chain, Hashes, Published, SignError};
+use crate::sign::{Before, Denial as Chain, Hashes, SignError};
 use crate::store::changes::Node;
 use crate::store::domains::Domain;
 use crate::store::{ChangeId, DomainId, Reader, Store, StoreError};
@@ -92,8 +92,8 @@ struct Big {
 /// What changes of a signed zone go on from.
 #[derive(Default)]
 struct Former {
-    /// The names of the last overlay, signed: signatures over what stays the same are used again.
-    part: Option<Arc<Zone>>,
+    /// What was signed since the base was compiled.
+    parts: Parts,
     /// The chain, if names are hashed.
     hashes: Option<Hashes>,
 }
@@ -358,7 +358,7 @@ impl Big {
     fn with(facts: &ZoneFacts, Ground { base, hashes }: Ground, before: Vec<Touched>) -> Option<Big> {
         let counts = ZoneCounts { names: facts.names, rrsets: facts.rrsets, records: facts.records };
         let overlay = OverlayBuilder::new(facts.apex.as_ref(), base).ok()?;
-        let former = Former { part: None, hashes };
+        let former = Former { parts: Parts::default(), hashes };
         Some(Big { counts, overlay, before, folding: None, ready: None, former })
     }
 
@@ -372,12 +372,12 @@ impl Big {
         Big::with(facts, ground?, Vec::new())
     }
 
-    /// The zone on what its fold has made, that, and what changed meanwhile; `None` if there is no such thing. The signatures of
-    /// the last overlay are used again in the next one.
+    /// The zone on what its fold has made, that, and what changed meanwhile; `None` if there is no such thing. The signatures that
+    /// were made meanwhile are used again in the next overlay.
     fn folded(&mut self) -> Option<(Big, Piece, Vec<Node>)> {
         let (Base { piece, ground }, (_, since)) = (self.ready.take()?, self.folding.take()?);
         let mut big = Big::on(piece.facts(), ground)?;
-        big.former.part = self.former.part.take();
+        big.former.parts = std::mem::take(&mut self.former.parts).on_new_base();
         Some((big, piece, since))
     }
 
@@ -463,23 +463,24 @@ fn change_signed(
     signatory: &Signatory,
     former: Former,
 ) -> Result<(OverlayBuilder, Former), OverlayFailure> {
-    let Former { part: before, hashes } = former;
+    let Former { mut parts, hashes } = former;
     if hashes.is_some() != (signatory.chain() != Chain::Nsec) {
         return Err(OverlayFailure::Whole);
     }
-    let mut keys: Vec<Vec<u8>> = nodes.iter().map(|node| node.key.clone()).collect();
+    let mut keys: Vec<(Vec<u8>, bool)> =
+        nodes.iter().map(|node| (node.key.clone(), node.stays && !node.is_boundary)).collect();
     for node in nodes.iter().filter(|node| node.is_boundary) {
         let moved = moved_by(node, rows, &overlay)?;
-        keys.extend(moved.iter().filter_map(|owner| rows.node_of(owner.as_ref())));
+        keys.extend(moved.iter().filter_map(|owner| Some((rows.node_of(owner.as_ref())?, false))));
         touched.extend(moved.into_iter().map(Touched::data));
     }
-    let published: &dyn Published = before.as_deref().map_or(&(), |before| before);
-    let (overlay, part, chain, has_ns) = signatory.with_plan(|plan| {
-        let signed = SignedRows::new(rows, plan, published, hashes.clone().unwrap_or_default())?;
-        touched.extend(signed.touched_besides(keys.iter().cloned()).map_err(OverlayFailure::Read)?);
+    let (overlay, owners, part, chain, has_ns) = signatory.with_plan(|plan| {
+        let signed = SignedRows::new(rows, plan, &parts, hashes.clone().unwrap_or_default())?;
+        let besides = signed.touched_besides(keys.iter().map(|(key, stays)| (&**key, *stays)));
+        touched.extend(besides.map_err(OverlayFailure::Read)?);
         let mut gone = None;
         if hashes.is_some() {
-            let spliced = signed.splice(keys.into_iter()).map_err(OverlayFailure::Read)?;
+            let spliced = signed.splice(keys.iter().map(|(key, _)| &**key)).map_err(OverlayFailure::Read)?;
             let Spliced { touched: links, gone: hashes } = spliced.ok_or(OverlayFailure::Whole)?;
             touched.extend(links);
             gone = Some(hashes);
@@ -488,14 +489,16 @@ fn change_signed(
         let part = signed.part().map_err(OverlayFailure::Read)?;
         let chain = gone.map(|gone| (gone, signed.hashes().clone()));
         let has_ns = signed.has_ns().map_err(OverlayFailure::Read)?;
-        Ok::<_, OverlayFailure>((overlay, part, chain, has_ns))
+        Ok::<_, OverlayFailure>((overlay, signed.into_owners(), part, chain, has_ns))
     })?;
+    let before = Before::new(&parts, rows.apex.as_ref());
     signatory.gate(NonZeroUsize::MIN, has_ns, |gate| match (&hashes, &chain) {
-        (Some(before), Some((gone, _))) => gate.pass_splice(&part, &Splice { before, gone }),
-        _ => gate.pass_part(&part),
+        (Some(hashes), Some((gone, _))) => gate.pass_splice(&part, &Splice { before: hashes, gone }, &before),
+        _ => gate.pass_part(&part, &before),
     })?;
+    parts.remember(owners);
     let hashes = chain.map(|(_, hashes)| hashes);
-    Ok((overlay, Former { part: Some(Arc::new(part)), hashes }))
+    Ok((overlay, Former { parts, hashes }))
 }
 
 /// The names that may have come below a cut or a DNAME with this change of its owner, or from there: each has other

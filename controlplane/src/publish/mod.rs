@@ -13,6 +13,7 @@ mod files;
 mod guard;
 mod held;
 mod link;
+mod parts;
 mod piece;
 mod places;
 mod resting;

@@ -7,7 +7,7 @@ mod hashed;
 
 use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use snapshot::dns::choice::Choice;
 use snapshot::dns::name::{Name, NameRef};
@@ -29,7 +29,7 @@ pub(super) struct SignedRows<'s> {
     /// What signs.
     signer: ZoneSigner<'s>,
     /// Owners that were signed, each as a zone of its own, by canonical name.
-    signed: RefCell<BTreeMap<Name, Rc<Zone>>>,
+    signed: RefCell<BTreeMap<Name, Arc<Zone>>>,
     /// The chain, if names are hashed.
     hashes: RefCell<Hashes>,
 }
@@ -63,18 +63,21 @@ impl<'s> SignedRows<'s> {
         self.plan.denial != Denial::Nsec
     }
 
-    /// What the change of these owners touches besides: the names before them, whose NSEC may name another one now, and the
-    /// cuts above them, by which the gate knows where they lie.
+    /// What the change of these owners, each with whether it stays, touches besides: the names before those that may have come
+    /// or gone, whose NSEC names another one then, and the cuts above them, by which the gate knows where they lie.
     ///
     /// # Errors
     /// What reading can end with.
-    pub(super) fn touched_besides(&self, keys: impl Iterator<Item = Vec<u8>>) -> Result<Vec<Touched>, ReadError> {
+    pub(super) fn touched_besides<'k>(
+        &self,
+        keys: impl Iterator<Item = (&'k [u8], bool)>,
+    ) -> Result<Vec<Touched>, ReadError> {
         let mut besides = Vec::new();
-        for key in keys.filter(|key| !key.is_empty()) {
-            if !self.is_hashed() {
-                besides.push(Touched::data(self.before(&key)?));
+        for (key, stays) in keys.filter(|(key, _)| !key.is_empty()) {
+            if !self.is_hashed() && !stays {
+                besides.push(Touched::data(self.before(key)?));
             }
-            if let Some(name) = super::rows::name_of(&key, self.rows.apex)
+            if let Some(name) = super::rows::name_of(key, self.rows.apex)
                 && let Some(cut) = self.hidden_by(name.as_ref())?
             {
                 self.read(cut.as_ref())?;
@@ -112,14 +115,19 @@ impl<'s> SignedRows<'s> {
         Ok(builder.finish())
     }
 
+    /// The same, each owner by itself, by canonical name.
+    pub(super) fn into_owners(self) -> BTreeMap<Name, Arc<Zone>> {
+        self.signed.into_inner()
+    }
+
     /// An owner with its records, signed; an empty zone if it has none.
-    fn read(&self, owner: NameRef<'_>) -> Result<Rc<Zone>, ReadError> {
+    fn read(&self, owner: NameRef<'_>) -> Result<Arc<Zone>, ReadError> {
         let name = owner.to_name().to_canonical();
         if let Some(zone) = self.signed.borrow().get(&name) {
-            return Ok(Rc::clone(zone));
+            return Ok(Arc::clone(zone));
         }
-        let zone = Rc::new(self.sign(owner)?);
-        self.signed.borrow_mut().insert(name, Rc::clone(&zone));
+        let zone = Arc::new(self.sign(owner)?);
+        self.signed.borrow_mut().insert(name, Arc::clone(&zone));
         Ok(zone)
     }
 

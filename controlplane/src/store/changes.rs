@@ -115,17 +115,22 @@ pub struct Node {
     pub key: Vec<u8>,
     /// Whether its NS or DNAME records changed, which moves what lies below it.
     pub is_boundary: bool,
+    /// Whether it has been there before and still is: what changed is the content of RRsets, and none came or went. Whoever names
+    /// it as the next name in a chain goes on doing so.
+    pub stays: bool,
 }
 
 /// The bit of a key's length that stands for [`Node::is_boundary`]; keys have at most 510 octets.
 const BOUNDARY: u16 = 1 << 15;
+/// The same for [`Node::stays`]; without it nobody knows.
+const STAYS: u16 = 1 << 14;
 
 /// Nodes as one value: each key with its length in two octets before it.
 fn join(nodes: &[Node]) -> Vec<u8> {
     let mut joined = Vec::new();
-    for Node { key, is_boundary } in nodes {
-        let len = u16::try_from(key.len()).unwrap_or(BOUNDARY - 1);
-        let head = if *is_boundary { len | BOUNDARY } else { len };
+    for Node { key, is_boundary, stays } in nodes {
+        let len = u16::try_from(key.len()).unwrap_or(STAYS - 1);
+        let head = len | if *is_boundary { BOUNDARY } else { 0 } | if *stays { STAYS } else { 0 };
         joined.extend_from_slice(&head.to_le_bytes());
         joined.extend_from_slice(key);
     }
@@ -137,8 +142,8 @@ fn split(mut joined: &[u8]) -> Option<Vec<Node>> {
     let mut nodes = Vec::new();
     while let Some((head, rest)) = joined.split_first_chunk::<2>() {
         let head = u16::from_le_bytes(*head);
-        let (key, rest) = rest.split_at_checked(usize::from(head & !BOUNDARY))?;
-        nodes.push(Node { key: key.to_vec(), is_boundary: head & BOUNDARY != 0 });
+        let (key, rest) = rest.split_at_checked(usize::from(head & !(BOUNDARY | STAYS)))?;
+        nodes.push(Node { key: key.to_vec(), is_boundary: head & BOUNDARY != 0, stays: head & STAYS != 0 });
         joined = rest;
     }
     joined.is_empty().then_some(nodes)
@@ -405,9 +410,9 @@ mod tests {
 
     #[test]
     fn node_lists_come_back_as_they_were() {
-        let node = |key: &[u8], is_boundary| Node { key: key.to_vec(), is_boundary };
-        for nodes in [vec![], vec![node(b"", true)], vec![node(b"a\0", false), node(&[0; 300], true), node(b"", false)]]
-        {
+        let node = |key: &[u8], is_boundary, stays| Node { key: key.to_vec(), is_boundary, stays };
+        let several = vec![node(b"a\0", false, true), node(&[0; 300], true, true), node(b"", false, false)];
+        for nodes in [vec![], vec![node(b"", true, false)], several] {
             assert_eq!(split(&join(&nodes)), Some(nodes));
         }
         assert_eq!(split(&[9, 0, 1]), None);

@@ -44,10 +44,13 @@ impl SignedRows<'_> {
     ///
     /// # Errors
     /// What reading can end with.
-    pub(in crate::publish) fn splice(&self, keys: impl Iterator<Item = Vec<u8>>) -> Result<Option<Spliced>, ReadError> {
+    pub(in crate::publish) fn splice<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k [u8]>,
+    ) -> Result<Option<Spliced>, ReadError> {
         let mut names = BTreeSet::new();
         for key in keys {
-            let Some(name) = name_of(&key, self.rows.apex) else { return Ok(None) };
+            let Some(name) = name_of(key, self.rows.apex) else { return Ok(None) };
             self.add_with_above(name.as_ref(), &mut names);
         }
         if self.is_opt_out() && !self.add_beside_wildcards(&mut names)? {

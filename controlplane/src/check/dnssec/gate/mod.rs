@@ -57,6 +57,17 @@ pub trait Before: Sync {
     fn has_signature(&self, owner: NameRef<'_>, rrset: &Rrset<'_>, rrsig: &[u8]) -> bool;
 }
 
+/// Nothing passed before.
+impl Before for () {
+    fn has_key(&self, _algorithm: u8, _tag: u16, _dnskey: &[u8]) -> bool {
+        false
+    }
+
+    fn has_signature(&self, _owner: NameRef<'_>, _rrset: &Rrset<'_>, _rrsig: &[u8]) -> bool {
+        false
+    }
+}
+
 /// The NSEC3 chain that is in service, which is closed.
 pub trait ChainBefore {
     /// Whether a hash has a record.
@@ -118,14 +129,14 @@ impl Gate<'_> {
     }
 
     /// Lets the changed part of a zone pass whose other names are in service. `part` has, with all their records, the apex,
-    /// the owners that changed, those whose NSEC or NSEC3 names one of them, the NSEC3 of each of them, and the zone cuts
-    /// and DNAMEs above. What cannot be seen from there is not judged: whether owners are missing, empty non-terminals and
-    /// a digest of the zone.
+    /// the owners that changed, those whose NSEC or NSEC3 names one of them that came or went, the NSEC3 of each of them, and the
+    /// zone cuts and DNAMEs above. What cannot be seen from there is not judged: whether owners are missing, empty
+    /// non-terminals and a digest of the zone. Signatures that were verified `before` are not verified again.
     ///
     /// # Errors
     /// [`Refused`] with the rules that are broken.
-    pub fn pass_part(&self, part: &Zone) -> Result<Passed, Refused> {
-        self.judge(part, Scope::Part, None, None)
+    pub fn pass_part(&self, part: &Zone, before: &dyn Before) -> Result<Passed, Refused> {
+        self.judge(part, Scope::Part, Some(before), None)
     }
 
     /// As [`Gate::pass_part`], for a part that changes an NSEC3 chain: it has the records before those that come and go as well.
@@ -133,8 +144,8 @@ impl Gate<'_> {
     ///
     /// # Errors
     /// [`Refused`] with the rules that are broken.
-    pub fn pass_splice(&self, part: &Zone, splice: &Splice<'_>) -> Result<Passed, Refused> {
-        self.judge(part, Scope::Part, None, Some(splice))
+    pub fn pass_splice(&self, part: &Zone, splice: &Splice<'_>, before: &dyn Before) -> Result<Passed, Refused> {
+        self.judge(part, Scope::Part, Some(before), Some(splice))
     }
 
     /// Applies the rules.

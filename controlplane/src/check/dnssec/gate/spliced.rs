@@ -55,7 +55,7 @@ fn judged(
         jobs: NonZeroUsize::MIN,
     };
     let splice = Splice { before: &Hashes(hashes), gone: &gone };
-    gate.pass_splice(&after.only(&names).zone(), &splice).map(drop).map_err(|refused| refused.rule())
+    gate.pass_splice(&after.only(&names).zone(), &splice, &()).map(drop).map_err(|refused| refused.rule())
 }
 
 #[test]

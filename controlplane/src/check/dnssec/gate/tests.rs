@@ -370,7 +370,7 @@ fn a_part_passes_without_what_is_not_in_it() {
     for chain in CHAINS {
         for owners in [&["www"][..], &["insecure"], &["secure", "ns.secure"], &["www", "alias", "*.wild"], &[]] {
             let part = part(Bench::new(chain), owners);
-            let passed = gate().pass_part(&part.zone());
+            let passed = gate().pass_part(&part.zone(), &());
             assert!(passed.is_ok(), "{chain:?} {owners:?}: {passed:?}");
             assert!(gate().pass(&part.zone()).is_err(), "{chain:?} {owners:?}");
         }
@@ -384,7 +384,7 @@ fn a_part_is_refused_for_what_is_in_it() {
         let check = |expected: &[&str], break_it: &dyn Fn(&mut Bench)| {
             let mut part = part(Bench::new(chain), &["www", "alias", "ns1"]);
             break_it(&mut part);
-            let refused = gate().pass_part(&part.zone()).expect_err("it is broken");
+            let refused = gate().pass_part(&part.zone(), &()).expect_err("it is broken");
             assert!(expected.contains(&refused.rule()), "{chain:?}: {refused}");
         };
         check(&["bad-signature"], &|part| *part.rrsig(&www, Rtype::A).rdata.last_mut().unwrap() ^= 1);

@@ -8,6 +8,7 @@
 mod effort;
 mod objects;
 mod opened;
+mod packed;
 mod remembered;
 mod shown;
 

@@ -167,7 +167,7 @@ impl Dnssec {
     /// Whether signatures of a domain are remembered that may still be used.
     pub fn remembers(&self, domain: DomainId) -> bool {
         let Ok(now) = self.clock.trusted() else { return false };
-        self.remembered(domain).is_some_and(|remembered| remembered.since >= fresh_since(domain, now.unix_secs()))
+        self.remembered_since(domain).is_some_and(|since| since >= fresh_since(domain, now.unix_secs()))
     }
 }
 

@@ -314,7 +314,9 @@ impl Dnssec {
         let is_sound = before.as_ref().is_none_or(|(_, is_intact)| *is_intact);
         let has_ns = has_ns(&zone);
         let sign = |plan: &Plan<'_>| sign::sign(&zone, plan, published, jobs);
-        let signed = if jobs.get() > 1 { signatory.with_plan_in_bulk(sign) } else { signatory.with_plan(sign) }?;
+        // Of a zone that is not remembered all is signed, unless it is large, and read from what is served.
+        let is_much = jobs.get() > 1 || before.is_none();
+        let signed = if is_much { signatory.with_plan_in_bulk(sign) } else { signatory.with_plan(sign) }?;
         drop(zone);
         let since = Before::new(if is_sound { published } else { &() }, signed.zone.apex());
         let begun = Instant::now();

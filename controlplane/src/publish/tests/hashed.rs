@@ -1,4 +1,4 @@
-//! Random changes of zones whose names are hashed: each is an overlay, and the chain is the one that signing all of it makes.
+//! Random changes of big signed zones: each is an overlay, and the chain is the one that signing all of it makes.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -11,7 +11,7 @@ use super::*;
 use crate::publish::big::BigZones;
 use crate::publish::piece::Piece;
 use crate::publish::zone;
-use crate::sign::{self, Hash, Key, Plan, Signer, SignerError};
+use crate::sign::{self, Key, Plan, Signer, SignerError};
 use crate::store::changes::Node;
 use crate::store::domains::Denial;
 use crate::store::rrsets::Record;
@@ -54,6 +54,7 @@ impl Random {
             rtype,
             state: rdata.map(|rdata| (60, vec![record(rdata)])),
         };
+        let text = [1, b"xyz"[self.below(3)]];
         let server = "ns.elsewhere.test.".parse::<Name>().unwrap();
         let ds = [&[0, 1, 13, 2][..], &[7; 32]].concat();
         let (ns, ds) = (Some(server.as_wire()), Some(&ds[..]));
@@ -61,7 +62,7 @@ impl Random {
             0..3 => vec![target(Rtype::A, Some(&[192, 0, 2, 1])), target(Rtype::NS, None), target(Rtype::DS, None)],
             3..5 => vec![target(Rtype::NS, ns), target(Rtype::DS, None), target(Rtype::A, None)],
             5 => vec![target(Rtype::NS, ns), target(Rtype::DS, ds), target(Rtype::A, None)],
-            6 => vec![target(Rtype::TXT, Some(b"\x01x"))],
+            6 => vec![target(Rtype::TXT, Some(&text))],
             7 => vec![target(Rtype::DNAME, ns), target(Rtype::NS, None), target(Rtype::DS, None)],
             _ => [Rtype::A, Rtype::TXT, Rtype::NS, Rtype::DS, Rtype::DNAME].map(|rtype| target(rtype, None)).to_vec(),
         }
@@ -139,12 +140,17 @@ impl Zone<'_> {
         View::follow(None, Generation(1), self.packs.clone()).unwrap()
     }
 
-    /// The chain that is served, and the one that signing the zone whole makes: hashes and RDATA.
-    fn chains(&self) -> [BTreeMap<Hash, Vec<u8>>; 2] {
-        let mut served = BTreeMap::new();
+    /// The chain that is served, and the one that signing the zone whole makes: owners or their hashes, and RDATA.
+    fn chains(&self) -> [BTreeMap<Vec<u8>, Vec<u8>>; 2] {
         let (view, apex) = (self.view(), "big.test.".parse::<Name>().unwrap());
-        let Chain::Nsec3(chain) = view.zone(apex.as_ref()).unwrap().denial() else { panic!("no chain") };
-        chain.each(&mut |hash, rdata| assert!(served.insert(hash, rdata.to_vec()).is_none(), "twice"));
+        let mut served = BTreeMap::new();
+        match view.zone(apex.as_ref()).unwrap().denial() {
+            Chain::Nsec3(chain) => {
+                chain.each(&mut |hash, rdata| assert!(served.insert(hash.to_vec(), rdata.to_vec()).is_none(), "twice"));
+            }
+            Chain::Nsec(_) => served = links(&super::signed::zone_in(&view, &apex)),
+            Chain::None => panic!("no chain"),
+        }
         let signed = self.bench.store.read(|reader| {
             let row = reader.domain(self.domain)?.unwrap();
             let signatory = zone::signatory(reader, &row, Some(self.dnssec)).unwrap().unwrap().1;
@@ -155,14 +161,23 @@ impl Zone<'_> {
                 sign::sign(&plain, &Plan { keys: &keys, ..*plan }, &(), NonZeroUsize::MIN).unwrap()
             }))
         });
-        let mut whole = BTreeMap::new();
-        for owner in signed.unwrap().zone.owners() {
-            for record in owner.rrset(Rtype::NSEC3).iter().flat_map(|rrset| rrset.records()) {
-                whole.insert(snapshot::dns::nsec3::hash_of_owner(owner.name()).unwrap(), record.rdata.to_vec());
+        [served, links(&signed.unwrap().zone)]
+    }
+}
+
+/// The chain of a zone: owners of NSEC, hashes of NSEC3, with their RDATA.
+fn links(zone: &snapshot::dns::zone::Zone) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut links = BTreeMap::new();
+    for owner in zone.owners() {
+        let hash = snapshot::dns::nsec3::hash_of_owner(owner.name());
+        for (rtype, key) in [(Rtype::NSEC, Some(owner.name().as_wire().to_vec())), (Rtype::NSEC3, hash.map(Vec::from))]
+        {
+            for record in owner.rrset(rtype).iter().flat_map(|rrset| rrset.records()) {
+                links.insert(key.clone().unwrap(), record.rdata.to_vec());
             }
         }
-        [served, whole]
     }
+    links
 }
 
 /// Changes a zone of so many names at random; how many changes were overlays, and how many changed the chain.
@@ -202,13 +217,29 @@ fn check_changes(seed: u64, denial: Denial, names: usize) -> [usize; 2] {
 }
 
 #[test]
-fn random_changes_of_hashed_zones_are_overlays_with_the_chain_of_the_whole_zone() {
+fn random_changes_of_signed_zones_are_overlays_with_the_chain_of_the_whole_zone() {
     let [mut overlays, mut chains, mut rounds] = [0; 3];
     for seed in 1..=4 {
-        for denial in [Denial::Nsec3, Denial::OptOut] {
+        for denial in [Denial::Nsec, Denial::Nsec3, Denial::OptOut] {
             let found = check_changes(seed, denial, NAMES_MIN + 100 * usize::try_from(seed).unwrap());
             [overlays, chains, rounds] = [overlays + found[0], chains + found[1], rounds + ROUND_COUNT];
         }
     }
     assert!(overlays * 20 > rounds * 19 && chains * 2 > rounds, "{overlays} overlays, {chains} chains of {rounds}");
+}
+
+#[test]
+fn of_an_owner_is_known_whether_it_stays() {
+    let bench = Bench::new();
+    let (domain, _) = bench.create("big.test");
+    let stays = |edits: &[(&str, Option<&str>)]| {
+        let before = bench.store.read(|reader| Ok::<_, StoreError>(reader.head()?.change)).unwrap();
+        bench.edit(domain, edits);
+        let waiting = bench.store.read(|reader| reader.outbox(before)).unwrap();
+        let nodes = waiting.into_iter().flat_map(|waiting| waiting.nodes.unwrap());
+        nodes.map(|node| node.stays).collect::<Vec<_>>()
+    };
+    assert_eq!(stays(&[("a", Some("192.0.2.1")), ("b", Some("192.0.2.1"))]), [false, false]);
+    assert_eq!(stays(&[("a", Some("192.0.2.2")), ("b", None)]), [true, false]);
+    assert_eq!(stays(&[("a", None)]), [false]);
 }

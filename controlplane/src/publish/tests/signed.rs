@@ -73,7 +73,7 @@ impl Bench {
 }
 
 /// A zone of a view, with all that signing made, base and overlay together.
-fn zone_in(view: &View, apex: &Name) -> Zone {
+pub(super) fn zone_in(view: &View, apex: &Name) -> Zone {
     let zone = view.zone(apex.as_ref()).unwrap();
     let mut builder = ZoneBuilder::new(apex.clone());
     let mut take = |owner: &Name, rtype: Rtype, count: u16, records: &[u8]| {

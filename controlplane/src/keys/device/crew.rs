@@ -5,6 +5,7 @@
 //! notice only then that anything came back. Invariant: a module is loaded once and stays.
 
 use std::fs;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -61,9 +62,9 @@ struct Keeper<'k> {
     health: &'k Health,
     /// The PIN that it refused.
     refused_pin: Option<Zeroizing<String>>,
-    /// The module, once it is loaded: libraries that have left handlers for the end of the process crash it when they are
-    /// unloaded before.
-    module: Option<Pkcs11>,
+    /// The module, once it is loaded. It is never unloaded: libraries that have left handlers for the end of the process crash it
+    /// then.
+    module: Option<ManuallyDrop<Pkcs11>>,
 }
 
 impl Keeper<'_> {
@@ -71,10 +72,10 @@ impl Keeper<'_> {
     fn serve(&mut self) -> Result<(), String> {
         let path = &self.settings.module;
         let module = match &self.module {
-            Some(module) => module.clone(),
+            Some(module) => Pkcs11::clone(module),
             None => Pkcs11::new(path).map_err(|error| format!("loading {}: {}", path.display(), said(&error)))?,
         };
-        self.module = Some(module.clone());
+        self.module.get_or_insert_with(|| ManuallyDrop::new(module.clone()));
         let locking = CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK);
         module.initialize(locking).map_err(|error| said(&error))?;
         let outcome = self.serve_with(&module);

@@ -33,11 +33,13 @@ impl Fake {
         let (jobs, inbox) = channel::unbounded();
         let (fake, health) = (Fake::default(), Arc::new(Health::new(patience)));
         let (mut hands, known) = (fake.clone(), Arc::clone(&health));
+        let (gone, ended) = channel::bounded(0);
         thread::spawn(move || {
             let (crew, ending) = Crew::new();
             crew.work(&mut hands, &inbox, &ending, &known);
+            drop::<channel::Sender<()>>(gone);
         });
-        (Device { jobs, health }, fake)
+        (Device { jobs: Some(jobs), health, ended }, fake)
     }
 
     /// Has each task take so long.

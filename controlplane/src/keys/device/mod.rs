@@ -90,12 +90,15 @@ impl KeyNumber {
     }
 }
 
-/// A device, as whoever signs sees it. Dropping it ends its thread.
+/// A device, as whoever signs sees it. Dropping it ends its thread, and waits for that as long as for an answer: a process that
+/// ends while the module is at work may crash in what the module does then.
 pub struct Device {
-    /// What it is to do.
-    jobs: Sender<Job>,
+    /// What it is to do; `None` once it is to end.
+    jobs: Option<Sender<Job>>,
     /// Whether it can be used.
     health: Arc<Health>,
+    /// Disconnected when its thread has ended.
+    ended: Receiver<()>,
 }
 
 /// A key in a device.
@@ -250,8 +253,12 @@ impl Device {
         let (jobs, inbox) = channel::unbounded();
         let health = Arc::new(Health::new(PATIENCE));
         let known = Arc::clone(&health);
-        thread::Builder::new().name("device".into()).spawn(move || crew::keep(&settings, &inbox, &known))?;
-        Ok(Device { jobs, health })
+        let (ending, ended) = channel::bounded(0);
+        thread::Builder::new().name("device".into()).spawn(move || {
+            crew::keep(&settings, &inbox, &known);
+            drop::<Sender<()>>(ending);
+        })?;
+        Ok(Device { jobs: Some(jobs), health, ended })
     }
 
     /// Why the device cannot be used, if so.
@@ -321,15 +328,28 @@ impl Device {
             other => other.clone(),
         };
         let job = |task, to| Job { task, asked: Instant::now(), to };
-        self.jobs.send(job(task, Some(answer))).map_err(|_| gone("its thread has ended"))?;
+        let send = |job| {
+            let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
+            if sent { Ok(()) } else { Err(gone("its thread has ended")) }
+        };
+        send(job(task, Some(answer)))?;
         answered.recv_timeout(self.health.patience).unwrap_or_else(|_| {
             let cause = self.health.too_late();
             if self.health.late() {
                 warn!("signed zones cannot change: the device that keeps their keys cannot be used: {cause}");
-                self.jobs.send(job(probe, None)).map_err(|_| gone("its thread has ended"))?;
+                send(job(probe, None))?;
             }
             Err(DeviceError::Away(cause))
         })
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if self.ended.recv_timeout(self.health.patience) == Err(channel::RecvTimeoutError::Timeout) {
+            warn!("the device that keeps keys does not let go: nobody waits for it any longer");
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
+use crossbeam::channel::{self, Receiver, Sender};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, UserType};
@@ -101,9 +101,15 @@ impl Keeper<'_> {
         let (crew, ending) = Crew::new();
         let (jobs, health) = (self.jobs, self.health);
         thread::scope(|scope| {
-            for session in sessions {
+            let work = |session| {
                 let (crew, ending) = (&crew, ending.clone());
-                scope.spawn(move || crew.work(&mut Hands::new(session), jobs, &ending, health));
+                scope.spawn(move || crew.work(&mut Hands::new(session), jobs, &ending, health))
+            };
+            let threads: Vec<_> = sessions.into_iter().map(work).collect();
+            // The scope alone would not wait for what the module cleans up at the very end of each.
+            let ended = threads.into_iter().map(thread::ScopedJoinHandle::join);
+            if let Some(panic) = ended.filter_map(Result::err).last() {
+                std::panic::resume_unwind(panic);
             }
         });
         match crew.cause.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -226,8 +232,12 @@ impl Crew {
                 if health.in_time() {
                     info!("the device that keeps keys answers in time again");
                 }
-            } else if ending.recv_timeout(health.patience) != Err(RecvTimeoutError::Timeout) {
-                break;
+            } else {
+                crossbeam::select! {
+                    recv(ending) -> _ => break,
+                    recv(health.closed) -> _ => break,
+                    default(health.patience) => {}
+                }
             }
         }
         Ok(())

@@ -34,12 +34,12 @@ impl Fake {
         let (fake, health) = (Fake::default(), Arc::new(Health::new(patience)));
         let (mut hands, known) = (fake.clone(), Arc::clone(&health));
         let (gone, ended) = channel::bounded(0);
-        thread::spawn(move || {
+        let thread = thread::spawn(move || {
             let (crew, ending) = Crew::new();
             crew.work(&mut hands, &inbox, &ending, &known);
             drop::<channel::Sender<()>>(gone);
         });
-        (Device { jobs: Some(jobs), health, ended }, fake)
+        (Device { jobs: Some(jobs), health, thread: Some((thread, ended)) }, fake)
     }
 
     /// Has each task take so long.

@@ -16,7 +16,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{self, Receiver, Sender};
@@ -97,8 +97,8 @@ pub struct Device {
     jobs: Option<Sender<Job>>,
     /// Whether it can be used.
     health: Arc<Health>,
-    /// Disconnected when its thread has ended.
-    ended: Receiver<()>,
+    /// Its thread, which may be within a module that hangs, and what is disconnected when that has nothing to do any more.
+    thread: Option<(JoinHandle<()>, Receiver<()>)>,
 }
 
 /// A key in a device.
@@ -153,6 +153,10 @@ enum Trouble {
 struct Health {
     /// For how long an answer is awaited.
     patience: Duration,
+    /// Dropped when nobody asks any more.
+    open: Mutex<Option<Sender<()>>>,
+    /// Disconnected then.
+    closed: Receiver<()>,
     /// Why not, if not, and since when nothing else was known.
     trouble: Mutex<Option<(Trouble, Instant)>>,
     /// How many tasks it was given.
@@ -178,7 +182,14 @@ impl Health {
     /// Of a device that nothing is known of yet.
     fn new(patience: Duration) -> Health {
         let count = AtomicU64::default;
-        Health { patience, trouble: Mutex::default(), operations: count(), failures: count(), busy_us: count() }
+        let (open, closed) = channel::bounded(0);
+        let (open, trouble) = (Mutex::new(Some(open)), Mutex::default());
+        Health { patience, open, closed, trouble, operations: count(), failures: count(), busy_us: count() }
+    }
+
+    /// Notes that nobody asks any more.
+    fn close(&self) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Why the device cannot be used, if so.
@@ -254,11 +265,11 @@ impl Device {
         let health = Arc::new(Health::new(PATIENCE));
         let known = Arc::clone(&health);
         let (ending, ended) = channel::bounded(0);
-        thread::Builder::new().name("device".into()).spawn(move || {
+        let thread = thread::Builder::new().name("device".into()).spawn(move || {
             crew::keep(&settings, &inbox, &known);
             drop::<Sender<()>>(ending);
         })?;
-        Ok(Device { jobs: Some(jobs), health, ended })
+        Ok(Device { jobs: Some(jobs), health, thread: Some((thread, ended)) })
     }
 
     /// Why the device cannot be used, if so.
@@ -347,8 +358,13 @@ impl Device {
 impl Drop for Device {
     fn drop(&mut self) {
         self.jobs = None;
-        if self.ended.recv_timeout(self.health.patience) == Err(channel::RecvTimeoutError::Timeout) {
+        self.health.close();
+        let Some((thread, ended)) = self.thread.take() else { return };
+        if ended.recv_timeout(self.health.patience) == Err(channel::RecvTimeoutError::Timeout) {
             warn!("the device that keeps keys does not let go: nobody waits for it any longer");
+        } else {
+            // What the module keeps for each thread is cleaned up at its very end. A panic was told where it happened.
+            thread.join().ok();
         }
     }
 }
@@ -486,6 +502,23 @@ mod tests {
         fake.delay(Duration::ZERO);
         until("it is well again", || device.trouble().is_none());
         assert_eq!(device.key(number, Algorithm::EcdsaP256Sha256).unwrap_err(), DeviceError::NoKey(number));
+    }
+
+    #[test]
+    fn whoever_drops_a_device_that_is_late_does_not_wait_for_its_next_attempt() {
+        let patience = Duration::from_secs(2);
+        let (device, fake) = Fake::start(patience);
+        let device = Arc::new(device);
+        let key = device.generate(KeyNumber::fresh(), Algorithm::EcdsaP256Sha256, "x").unwrap();
+        fake.delay(patience + PATIENCE);
+        key.sign(b"too late").unwrap_err();
+        // The late answer is there, and the next attempt is late too: the thread rests.
+        let before = fake.done();
+        until("it is asked again", || fake.done() > before + 1);
+        let begun = Instant::now();
+        drop(key);
+        drop(device);
+        assert!(begun.elapsed() < patience, "{:?}", begun.elapsed());
     }
 
     #[test]

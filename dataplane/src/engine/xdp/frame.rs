@@ -115,46 +115,50 @@ pub(super) fn reply(chunk: &mut [u8], layout: &Layout, reply_len: usize) -> Opti
     to.swap_with_slice(&mut rest[..6]);
     let (header, datagram) = frame[layout.ip_off..end].split_at_mut(layout.payload_off - UDP_LEN - layout.ip_off);
     let udp_len = u16::try_from(UDP_LEN + reply_len).ok()?;
-    let addresses = if layout.client.is_ipv4() { turn_v4(header, udp_len) } else { turn_v6(header, udp_len) };
-    let (from, rest) = datagram.split_at_mut(2);
-    from.swap_with_slice(&mut rest[..2]);
-    datagram[4..6].copy_from_slice(&udp_len.to_be_bytes());
-    datagram[6..8].fill(0);
-    let pseudo = addresses + u64::from(udp_len.to_be()) + u64::from(u16::from(UDP).to_be());
-    let check = match checksum(pseudo + sum(datagram)) {
+    let addresses = match layout.client {
+        IpAddr::V4(_) => turn_v4(header.first_chunk_mut()?, udp_len),
+        IpAddr::V6(_) => turn_v6(header, udp_len),
+    };
+    let (header, payload) = datagram.split_first_chunk_mut::<UDP_LEN>()?;
+    let [from_1, from_2, to_1, to_2, ..] = *header;
+    let udp_len = udp_len.to_be_bytes();
+    let ports: u64 = [[from_1, from_2], [to_1, to_2]].map(|port| u64::from(u16::from_ne_bytes(port))).iter().sum();
+    let lens = 2 * u64::from(u16::from_ne_bytes(udp_len));
+    let check = match checksum(addresses + u64::from(u16::from(UDP).to_be()) + lens + ports + sum(payload)) {
         // Zero would say that there is none (RFC 768).
         0 => 0xffff,
         check => check,
     };
-    datagram[6..8].copy_from_slice(&check.to_ne_bytes());
+    let [check_1, check_2] = check.to_ne_bytes();
+    *header = [to_1, to_2, from_1, from_2, udp_len[0], udp_len[1], check_1, check_2];
     Some(frame_len)
 }
 
-/// Makes the header of a query that of a reply with `datagram_len` bytes behind it; returns the sum of the addresses.
-fn turn_v4(header: &mut [u8], datagram_len: u16) -> u64 {
-    let total_len = datagram_len.saturating_add(20);
+/// Makes the header of a query that of a reply with `datagram_len` bytes behind it; returns the sum of the addresses. Nothing is
+/// read that was written just now: the processor would wait for it.
+fn turn_v4(header: &mut [u8; V4_LEN], datagram_len: u16) -> u64 {
+    let [.., c1, c2, c3, c4, s1, s2, s3, s4] = *header;
+    let (client, server) = (u32::from_ne_bytes([c1, c2, c3, c4]), u32::from_ne_bytes([s1, s2, s3, s4]));
+    let addresses = u64::from(client) + u64::from(server);
     // TOS 0, identification 0: what is never fragmented needs none (RFC 6864 section 4.1).
-    header[1] = 0;
-    header[2..4].copy_from_slice(&total_len.to_be_bytes());
-    header[4..6].fill(0);
-    header[6..8].copy_from_slice(&DONT_FRAGMENT.to_be_bytes());
-    header[8] = HOPS;
-    header[10..12].fill(0);
-    let (client, server) = header[12..].split_at_mut(4);
-    client.swap_with_slice(&mut server[..4]);
-    let check = checksum(sum(header));
-    header[10..12].copy_from_slice(&check.to_ne_bytes());
-    sum(&header[12..])
+    let first = 0x4500_0000 | u32::from(datagram_len.saturating_add(20));
+    let ours = [first, u32::from(DONT_FRAGMENT), u32::from_be_bytes([HOPS, UDP, 0, 0])].map(u32::to_be);
+    let check = checksum(ours.iter().map(|word| u64::from(*word)).sum::<u64>() + addresses).to_ne_bytes();
+    let third = u32::from_ne_bytes([HOPS, UDP, check[0], check[1]]);
+    let words = [ours[0], ours[1], third, server, client];
+    header.as_chunks_mut().0.iter_mut().zip(words).for_each(|(to, word)| *to = word.to_ne_bytes());
+    addresses
 }
 
 /// The same for IPv6.
 fn turn_v6(header: &mut [u8], datagram_len: u16) -> u64 {
+    let addresses = sum(&header[8..]);
     header[..4].copy_from_slice(&[0x60, 0, 0, 0]);
     header[4..6].copy_from_slice(&datagram_len.to_be_bytes());
     header[7] = HOPS;
     let (client, server) = header[8..].split_at_mut(16);
     client.swap_with_slice(&mut server[..16]);
-    sum(&header[8..])
+    addresses
 }
 
 /// Sum of the 32-bit words of `bytes` in the host's byte order, which a checksum may be taken in (RFC 1071 section 2);

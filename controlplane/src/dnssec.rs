@@ -6,6 +6,7 @@
 //! signed that the gate has not passed, which verifies with another implementation than the one that signed.
 
 mod effort;
+mod kept;
 mod objects;
 mod opened;
 mod packed;
@@ -38,13 +39,13 @@ use crate::store::keys::{NewKey, State, StoredKey};
 use crate::store::{DomainId, Store, StoreError};
 
 pub use effort::Work;
-pub use remembered::digest_of;
+pub use kept::{Kept, digest_of};
 pub use shown::{ds_of, faults_of, requests_of, shown_key, shown_keys, wants_removal};
 
-use effort::{Kind, Measured};
+use effort::Measured;
 use objects::Objects;
 use opened::{InBulk, Opened};
-use remembered::SignedZones;
+use remembered::{REMEMBERED_ZONE_RECORDS_MAX, SignedZones};
 
 /// For how long a signature holds, in seconds.
 const VALIDITY_SECS: u32 = 21 * 86_400;
@@ -199,8 +200,8 @@ impl Dnssec {
         &self.clock
     }
 
-    /// When the first signature ends, in seconds since 1970, of the zones that were signed whole since this was called last. What
-    /// an overlay is signed with ends later than what it lies on.
+    /// When the first signature ends, in seconds since 1970, of the zones that were signed whole since this was called last.
+    /// Overlays are left out: what they are signed with was made after the same moment, see [`fresh_since`].
     pub fn take_ends(&self) -> Vec<(DomainId, u64)> {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).drain().collect()
     }
@@ -303,7 +304,7 @@ impl Dnssec {
     ///
     /// # Errors
     /// [`DnssecError`]; what is published stays as it is then.
-    pub fn sign(&self, zone: Zone, signatory: &Signatory, served: &dyn Published) -> Result<Zone, DnssecError> {
+    pub fn sign(&self, zone: Zone, signatory: &Signatory, served: &dyn Published) -> Result<Signed, DnssecError> {
         let jobs = if zone.record_count_in_all() >= BULK_RECORDS_MIN {
             std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
         } else {
@@ -314,10 +315,12 @@ impl Dnssec {
         let is_sound = before.as_ref().is_none_or(|(_, is_intact)| *is_intact);
         let has_ns = has_ns(&zone);
         let sign = |plan: &Plan<'_>| sign::sign(&zone, plan, published, jobs);
-        // Of a zone that is not remembered all is signed, unless it is large, and read from what is served.
+        // Of a zone that is not remembered most is signed, but for what is read from what is served of a large one.
         let is_much = jobs.get() > 1 || before.is_none();
         let signed = if is_much { signatory.with_plan_in_bulk(sign) } else { signatory.with_plan(sign) }?;
         drop(zone);
+        let is_rememberable = signed.zone.record_count_in_all() <= REMEMBERED_ZONE_RECORDS_MAX;
+        let digest = is_rememberable.then(|| digest_of(&signed.zone));
         let since = Before::new(if is_sound { published } else { &() }, signed.zone.apex());
         let begun = Instant::now();
         let passed =
@@ -334,7 +337,7 @@ impl Dnssec {
         }
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         ends.insert(signatory.domain, passed.earliest_expiry_unix_secs);
-        Ok(signed.zone)
+        Ok(Signed { zone: signed.zone, digest })
     }
 
     /// Opens what signs a domain, as it is now.
@@ -378,11 +381,18 @@ impl Dnssec {
             return Err(DnssecError::Other(binding));
         }
         let rdata = pair.dnskey(role).rdata();
-        let kind = Kind { algorithm, is_held: matches!(pair, SigningKey::Held(_)) };
-        let opened = Arc::new(Opened { pair, rdata, tag: *tag, kind, measured: Arc::clone(&self.measured) });
+        let opened = Arc::new(Opened { pair, rdata, tag: *tag, measured: Arc::clone(&self.measured) });
         remember(&mut self.opened.lock().unwrap_or_else(PoisonError::into_inner), stored.id, Arc::clone(&opened));
         Ok(opened)
     }
+}
+
+/// A zone that was signed, and that the gate let pass.
+pub struct Signed {
+    /// The zone.
+    pub zone: Zone,
+    /// See [`digest_of`], as the gate was given it; `None` if the zone is too large to be remembered.
+    digest: Option<blake3::Hash>,
 }
 
 /// What signs one domain at one time.

@@ -1,7 +1,8 @@
 //! How long signing will take, told from how long it took: what decides whether others' writes can wait for it.
 //!
-//! One estimate for each algorithm, and another where a device has the key. Invariants: no device is asked for an estimate;
-//! one long signature, which may be that of a core that was taken away, no more than doubles it.
+//! For each algorithm one estimate of single signatures, one of those that are made in bulk, and one where a device has the key.
+//! Invariants: no device is asked for an estimate; one long signature, which may be that of a core that was taken away, no more
+//! than doubles it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,12 +18,12 @@ const RISE_SHARE: u64 = 2;
 /// The same when it falls: what was slow may be so again.
 const FALL_SHARE: u64 = 16;
 /// What a signature of a device takes until it is known, in nanoseconds: some take a fiftieth of that, some ten times as much.
-const HELD_NS: u64 = 5_000_000;
+const DEVICE_NS: u64 = 5_000_000;
 /// Signatures of a zone without records: SOA, NS, DNSKEY, CDS, CDNSKEY, NSEC or NSEC3, and NSEC3PARAM.
 const APEX_COUNT: u64 = 7;
 /// Signatures of an RRset, with what denies other types at its owner.
 const RRSET_COUNT: u64 = 2;
-/// Signatures that change with an owner: its RRset, its denial, and that of the name before it.
+/// Signatures that change with an owner: its RRset, its denial, and that of the name before it, unless the owner stays.
 const OWNER_COUNT: u64 = 3;
 /// Signatures of a key that signs nothing but keys: DNSKEY, CDS and CDNSKEY.
 const KEYS_COUNT: u64 = 3;
@@ -63,22 +64,26 @@ impl Estimate {
     }
 }
 
-/// What signs.
+/// Who makes a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Kind {
-    /// With which algorithm.
-    pub(super) algorithm: Algorithm,
-    /// Whether in a device.
-    pub(super) is_held: bool,
+pub(super) enum Hand {
+    /// We, one at a time.
+    Single,
+    /// We, many.
+    Bulk,
+    /// A device.
+    Device,
 }
 
 /// How long one algorithm takes.
 #[derive(Debug)]
 struct Efforts {
     /// A signature with a key in our memory.
-    own: Estimate,
+    single: Estimate,
+    /// The same where there are many.
+    bulk: Estimate,
     /// One with a key in a device.
-    held: Estimate,
+    device: Estimate,
     /// Verifying one.
     verified: Estimate,
 }
@@ -91,22 +96,23 @@ impl Default for Measured {
     /// As measured on some machine of 2024, until this one is known.
     fn default() -> Measured {
         Measured(Algorithm::ALL.map(|algorithm| {
-            let (own, verified) = match algorithm {
-                Algorithm::RsaSha256 => (1_000_000, 40_000),
-                Algorithm::EcdsaP256Sha256 => (100_000, 80_000),
-                Algorithm::EcdsaP384Sha384 => (1_000_000, 400_000),
-                Algorithm::Ed25519 => (50_000, 80_000),
+            let (single, bulk, verified) = match algorithm {
+                Algorithm::RsaSha256 => (1_000_000, 1_000_000, 40_000),
+                Algorithm::EcdsaP256Sha256 => (100_000, 30_000, 80_000),
+                Algorithm::EcdsaP384Sha384 => (1_000_000, 400_000, 400_000),
+                Algorithm::Ed25519 => (50_000, 50_000, 80_000),
             };
-            let estimate = |ns| Estimate(AtomicU64::new(ns));
-            Efforts { own: estimate(own), held: estimate(HELD_NS), verified: estimate(verified) }
+            let [single, bulk, device, verified] =
+                [single, bulk, DEVICE_NS, verified].map(|ns| Estimate(AtomicU64::new(ns)));
+            Efforts { single, bulk, device, verified }
         }))
     }
 }
 
 impl Measured {
     /// Notes how long a signature took.
-    pub(super) fn signed(&self, kind: Kind, taken: Duration) {
-        self.signature(kind).learn(taken);
+    pub(super) fn signed(&self, algorithm: Algorithm, hand: Hand, taken: Duration) {
+        self.signature(algorithm, hand).learn(taken);
     }
 
     /// Notes how long it took to verify so many signatures.
@@ -118,9 +124,13 @@ impl Measured {
     }
 
     /// What is known of a signature.
-    fn signature(&self, kind: Kind) -> &Estimate {
-        let efforts = self.of(kind.algorithm);
-        if kind.is_held { &efforts.held } else { &efforts.own }
+    fn signature(&self, algorithm: Algorithm, hand: Hand) -> &Estimate {
+        let efforts = self.of(algorithm);
+        match hand {
+            Hand::Single => &efforts.single,
+            Hand::Bulk => &efforts.bulk,
+            Hand::Device => &efforts.device,
+        }
     }
 
     /// What is known of an algorithm.
@@ -143,17 +153,19 @@ impl Dnssec {
         let few = |owners: usize| {
             OWNER_COUNT.saturating_mul(u64::try_from(owners).unwrap_or(u64::MAX)).saturating_add(APEX_COUNT)
         };
-        let count = match work {
-            Work::Owners(owners) => few(owners),
+        let (count, own) = match work {
+            Work::Owners(owners) => (few(owners), Hand::Single),
             // What is remembered is neither signed nor verified again.
-            Work::Zone { rrsets, changed: Some(owners) } if self.remembers(domain) => few(owners).min(whole(rrsets)),
-            Work::Zone { rrsets, .. } => whole(rrsets),
+            Work::Zone { rrsets, changed: Some(owners) } if self.remembers(domain) => {
+                (few(owners).min(whole(rrsets)), Hand::Single)
+            }
+            Work::Zone { rrsets, .. } => (whole(rrsets), Hand::Bulk),
         };
         let each = keys.iter().filter_map(|key| {
             let duties = roll::duties(key.key.state, Role::from_name(&key.key.role)?);
             let algorithm = Algorithm::from_number(key.key.algorithm)?;
-            let is_held = KeyNumber::from_kept(&key.key.sealed).is_some();
-            let signature = self.measured.signature(Kind { algorithm, is_held }).ns();
+            let hand = KeyNumber::from_kept(&key.key.sealed).map_or(own, |_| Hand::Device);
+            let signature = self.measured.signature(algorithm, hand).ns();
             let each = signature.saturating_add(self.measured.of(algorithm).verified.ns());
             if duties.signs_zone {
                 Some(each.saturating_mul(count))
@@ -197,13 +209,15 @@ mod tests {
     #[test]
     fn each_kind_is_measured_by_itself() {
         let measured = Measured::default();
-        let held = Kind { algorithm: Algorithm::EcdsaP384Sha384, is_held: true };
-        let own = Kind { is_held: false, ..held };
-        let before = measured.signature(own).ns();
-        (0..20).for_each(|_| measured.signed(held, Duration::from_millis(80)));
-        measured.verified(held.algorithm, 0, Duration::from_secs(1));
-        assert!(measured.signature(held).ns() > 70_000_000);
-        assert_eq!(measured.signature(own).ns(), before);
-        assert_eq!(measured.signature(Kind { algorithm: Algorithm::Ed25519, is_held: true }).ns(), HELD_NS);
+        let algorithm = Algorithm::EcdsaP384Sha384;
+        let before = [Hand::Single, Hand::Bulk].map(|hand| measured.signature(algorithm, hand).ns());
+        (0..20).for_each(|_| measured.signed(algorithm, Hand::Device, Duration::from_millis(80)));
+        measured.verified(algorithm, 0, Duration::from_secs(1));
+        assert!(measured.signature(algorithm, Hand::Device).ns() > 70_000_000);
+        assert_eq!([Hand::Single, Hand::Bulk].map(|hand| measured.signature(algorithm, hand).ns()), before);
+        measured.signed(algorithm, Hand::Bulk, Duration::from_secs(1));
+        assert_eq!(measured.signature(algorithm, Hand::Single).ns(), before[0]);
+        assert_eq!(measured.signature(algorithm, Hand::Bulk).ns(), 2 * before[1]);
+        assert_eq!(measured.signature(Algorithm::Ed25519, Hand::Device).ns(), DEVICE_NS);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::error;
 
 use super::Dnssec;
-use super::effort::{Kind, Measured};
+use super::effort::{Hand, Measured};
 use crate::keys::{KeyNumber, Seal, SigningKey};
 use crate::roll::Duties;
 use crate::sign::{Key, Signer, SignerError};
@@ -24,8 +24,6 @@ pub(super) struct Opened {
     pub(super) rdata: Vec<u8>,
     /// The tag of that.
     pub(super) tag: u16,
-    /// How it signs.
-    pub(super) kind: Kind,
     /// Where is noted how long that takes.
     pub(super) measured: Arc<Measured>,
 }
@@ -33,7 +31,7 @@ pub(super) struct Opened {
 impl Signer for Opened {
     /// Deterministically, with the crate p256 where it can be.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
-        self.measured(|pair| pair.sign(message))
+        self.measured(Hand::Single, |pair| pair.sign(message))
     }
 }
 
@@ -43,19 +41,24 @@ pub(super) struct InBulk<'o>(pub(super) &'o Opened);
 impl Signer for InBulk<'_> {
     /// With ring, which takes a quarter of the time that p256 takes.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
-        self.0.measured(|pair| pair.sign_bulk(message))
+        self.0.measured(Hand::Bulk, |pair| pair.sign_bulk(message))
     }
 }
 
 impl Opened {
     /// Signs, and notes how long it took, also when it failed: whoever waited for a device did so in vain.
-    fn measured(&self, sign: impl FnOnce(&SigningKey) -> Result<Vec<u8>, String>) -> Result<Vec<u8>, SignerError> {
+    fn measured(
+        &self,
+        own: Hand,
+        sign: impl FnOnce(&SigningKey) -> Result<Vec<u8>, String>,
+    ) -> Result<Vec<u8>, SignerError> {
         let begun = Instant::now();
         let signature = sign(&self.pair);
         let taken = begun.elapsed();
         // A refusal at once tells nothing.
         if signature.is_ok() || taken > PATIENCE_SHOWN {
-            self.measured.signed(self.kind, taken);
+            let hand = if matches!(self.pair, SigningKey::Held(_)) { Hand::Device } else { own };
+            self.measured.signed(self.pair.algorithm(), hand, taken);
         }
         signature.map_err(SignerError)
     }

@@ -2,7 +2,7 @@
 //!
 //! Of each owner its labels below the apex are kept, and of RDATA what is before and behind the name of the zone, which most
 //! RDATA of a signed zone has (RFC 4034 sections 3.1.7 and 4.1.1). Invariant: what is unpacked has the same records, octet by
-//! octet, but for the case of the apex in owners.
+//! octet.
 
 use snapshot::dns::name::{Name, NameRef};
 use snapshot::dns::rtype::Rtype;
@@ -12,7 +12,7 @@ use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
 pub(super) struct Packed(Box<[u8]>);
 
 impl Packed {
-    /// Packs a zone; `None` if alternatives may be answered in it, which would be lost.
+    /// Packs a zone; `None` if alternatives may be answered in it, or if one name has several spellings, which would be lost.
     pub(super) fn of(zone: &Zone) -> Option<Packed> {
         if zone.choices().next().is_some() {
             return None;
@@ -21,12 +21,15 @@ impl Packed {
         let mut octets = Vec::new();
         push_part(&mut octets, apex)?;
         for owner in zone.owners() {
-            let below = owner.name().as_wire().len().checked_sub(apex.len())?;
-            push_part(&mut octets, &owner.name().as_wire()[..below])?;
+            let name = owner.name().as_wire();
+            push_part(&mut octets, name.strip_suffix(apex)?)?;
             let count = owner.rrsets().map(|rrset| rrset.records().count()).sum::<usize>();
             octets.extend(u16::try_from(count).ok()?.to_le_bytes());
             for rrset in owner.rrsets() {
-                rrset.records().try_for_each(|record| push_record(&mut octets, &record, apex))?;
+                let mut records = rrset.records();
+                records.try_for_each(|record| {
+                    if record.owner.as_wire() == name { push_record(&mut octets, &record, apex) } else { None }
+                })?;
             }
         }
         Some(Packed(octets.into()))
@@ -35,11 +38,6 @@ impl Packed {
     /// How many octets it takes.
     pub(super) fn len(&self) -> usize {
         self.0.len()
-    }
-
-    /// The digest of all of it.
-    pub(super) fn digest(&self) -> blake3::Hash {
-        blake3::hash(&self.0)
     }
 
     /// The zone; `None` if it is damaged.
@@ -141,6 +139,20 @@ mod tests {
                 // Where it ends between two owners nobody can tell, which is what the digest is for.
                 drop(Packed(packed.0[..packed.len() - len].into()).zone());
             }
+        }
+    }
+
+    #[test]
+    fn names_of_several_spellings_are_not_packed() {
+        for owners in [[&b"\x01a\x04TEST\0"[..]; 2], [b"\x01a\x04test\0", b"\x01A\x04test\0"]] {
+            let mut builder = ZoneBuilder::new(Name::from_wire(b"\x04test\0").unwrap());
+            for (rdata, owner) in [[1], [2]].iter().zip(owners) {
+                let owner = Name::from_wire(owner).unwrap();
+                builder
+                    .push(Record { owner: owner.as_ref(), rtype: Rtype::TXT, ttl_secs: 60, rdata, line: 0 })
+                    .unwrap();
+            }
+            assert!(Packed::of(&builder.finish()).is_none());
         }
     }
 }

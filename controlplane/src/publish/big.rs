@@ -47,6 +47,9 @@ const LONG_RRSETS_MIN: u32 = 2048;
 const MOVED_MAX: usize = 64;
 /// An overlay with so many nodes is folded: early enough that it stays small until that is done.
 const FOLD_NODES_MIN: usize = 1024;
+/// How many octets the signed owners of all zones take that are remembered. Nearly all signatures are the base's, so that little
+/// is lost when all of them are forgotten.
+const PARTS_LEN_MAX: usize = 64 << 20;
 
 /// The big zones.
 pub(super) struct BigZones {
@@ -58,6 +61,8 @@ pub(super) struct BigZones {
     fresh: Vec<DomainId>,
     /// Those that are being signed whole.
     signing: HashMap<DomainId, Signing>,
+    /// How many octets of signed owners are remembered at most; what goes with a zone is counted until there are too many.
+    parts_len_max: usize,
     /// What signs.
     signer: Option<Arc<Dnssec>>,
     /// The threads that fold and sign.
@@ -123,7 +128,7 @@ impl BigZones {
     pub(super) fn new(store: Arc<Store>, settings: &Settings, shelf: Shelf) -> BigZones {
         let (zones, published, fresh) = (HashMap::new(), PublishedZones::default(), Vec::new());
         let (signer, aside) = (settings.dnssec.clone(), Aside::new(store, settings, shelf));
-        BigZones { zones, published, fresh, signing: HashMap::new(), signer, aside }
+        BigZones { zones, published, fresh, signing: HashMap::new(), parts_len_max: 0, signer, aside }
     }
 
     /// Learns the bases of the published generation, if the database is the one that it was made of.
@@ -159,7 +164,11 @@ impl BigZones {
             signing.outcome = Some(base);
             return Some(domain);
         }
-        let big = self.zones.get_mut(&domain).filter(|big| big.is_folding(id))?;
+        let Some(big) = self.zones.get_mut(&domain).filter(|big| big.is_folding(id)) else {
+            // The domain may be gone, and was remembered after that.
+            self.forget_signed(domain);
+            return None;
+        };
         match base {
             Ok(base) => {
                 big.ready = Some(base);
@@ -190,16 +199,46 @@ impl BigZones {
         }
     }
 
-    /// Forgets a zone that is gone; its number may not be known.
+    /// Forgets a zone that cannot be compiled; its number may not be known. How it was signed may be of use again.
     pub(super) fn forget(&mut self, name: &str, domain: Option<DomainId>) {
-        domain.into_iter().for_each(|domain| self.forget_domain(domain));
+        if let Some(domain) = domain {
+            self.zones.remove(&domain);
+            self.signing.remove(&domain);
+        }
         self.published.zones.remove(name);
     }
 
-    /// Forgets a domain; another one may have its name.
+    /// Forgets all of a zone that is gone; its number may not be known.
+    pub(super) fn forget_gone(&mut self, name: &str, domain: Option<DomainId>) {
+        self.forget(name, domain);
+        domain.into_iter().for_each(|domain| self.forget_signed(domain));
+    }
+
+    /// Forgets all of a domain that is gone; another one may have its name.
     pub(super) fn forget_domain(&mut self, domain: DomainId) {
         self.zones.remove(&domain);
         self.signing.remove(&domain);
+        self.forget_signed(domain);
+    }
+
+    /// Forgets how a domain was signed.
+    fn forget_signed(&self, domain: DomainId) {
+        self.signer.iter().for_each(|signer| signer.forget(domain));
+    }
+
+    /// Keeps a zone to go on from, of which so many octets were remembered before.
+    fn keep(&mut self, domain: DomainId, big: Big, former_len: usize) {
+        self.parts_len_max += big.former.parts.len().saturating_sub(former_len);
+        self.zones.insert(domain, big);
+        if self.parts_len_max <= PARTS_LEN_MAX {
+            return;
+        }
+        self.parts_len_max = self.zones.values().map(|big| big.former.parts.len()).sum();
+        // So that they are not counted again at once.
+        if self.parts_len_max > PARTS_LEN_MAX / 2 {
+            self.zones.values_mut().for_each(|big| big.former.parts = Parts::default());
+            self.parts_len_max = 0;
+        }
     }
 
     /// Compiles what changed of a domain: `nodes`, or all of it.
@@ -219,13 +258,17 @@ impl BigZones {
         }
         let known = self.zones.remove(&domain.id).or(published);
         let changed = nodes.as_ref().map(Vec::len);
+        if !zone::is_signed(domain) {
+            self.forget_signed(domain.id);
+        }
         if let (Some(nodes), Some(big)) = (nodes, known)
             && !self.part_takes_long(reader, domain, nodes.len() + big.before.len())?
         {
+            let former_len = big.former.parts.len();
             match big.follow(reader, domain, nodes, self.signer.as_deref()) {
                 Ok((mut big, pieces)) => {
                     self.fold_if_due(&mut big, domain.id);
-                    self.zones.insert(domain.id, big);
+                    self.keep(domain.id, big, former_len);
                     return Ok(Pieces { pieces, held_after: None });
                 }
                 // The zone is compiled whole instead; whatever is really wrong with it shows there.
@@ -302,7 +345,7 @@ impl BigZones {
             Some((Some(big), since)) if !self.part_takes_long(reader, domain, since.len())? => {
                 match big.change(reader, domain, since, self.signer.as_deref()) {
                     Ok((big, overlay)) => {
-                        self.zones.insert(domain.id, big);
+                        self.keep(domain.id, big, 0);
                         Ok(Pieces { pieces: vec![piece, Piece::Segment(overlay)], held_after: None })
                     }
                     Err(cause) => {
@@ -496,7 +539,7 @@ fn change_signed(
         (Some(hashes), Some((gone, _))) => gate.pass_splice(&part, &Splice { before: hashes, gone }, &before),
         _ => gate.pass_part(&part, &before),
     })?;
-    parts.remember(owners);
+    parts.remember(rows.apex.as_ref(), owners);
     let hashes = chain.map(|(_, hashes)| hashes);
     Ok((overlay, Former { parts, hashes }))
 }

@@ -185,7 +185,7 @@ impl Round {
                 }
             }
             gone => {
-                big.forget(name, gone.map(|domain| domain.id).or(touched.domain));
+                big.forget_gone(name, gone.map(|domain| domain.id).or(touched.domain));
                 self.removed.push(zone::absolute(name)?);
             }
         }

@@ -16,6 +16,7 @@ use snapshot::dns::zone::{Record, Zone, ZoneBuilder};
 use snapshot::image::{ReadError, Touched, ZoneReader};
 
 pub(super) use self::hashed::Spliced;
+use super::parts::SignedOwner;
 use super::rows::Rows;
 use super::zone::{ZoneError, owner};
 use crate::sign::{Denial, Hashes, Made, Node, Plan, Published, Set, SignError, Standing, ZoneSigner, apex_sets};
@@ -29,7 +30,7 @@ pub(super) struct SignedRows<'s> {
     /// What signs.
     signer: ZoneSigner<'s>,
     /// Owners that were signed, each as a zone of its own, by canonical name.
-    signed: RefCell<BTreeMap<Name, Arc<Zone>>>,
+    signed: RefCell<BTreeMap<Name, SignedOwner>>,
     /// The chain, if names are hashed.
     hashes: RefCell<Hashes>,
 }
@@ -104,7 +105,7 @@ impl<'s> SignedRows<'s> {
             self.read_links()?;
         }
         let mut builder = ZoneBuilder::new(self.rows.apex.clone());
-        for zone in self.signed.borrow().values() {
+        for SignedOwner { zone, .. } in self.signed.borrow().values() {
             for owner in zone.owners() {
                 for rrset in owner.rrsets() {
                     rrset.records().try_for_each(|record| builder.push(record)).map_err(|_| ZoneError::TooLarge)?;
@@ -116,18 +117,19 @@ impl<'s> SignedRows<'s> {
     }
 
     /// The same, each owner by itself, by canonical name.
-    pub(super) fn into_owners(self) -> BTreeMap<Name, Arc<Zone>> {
+    pub(super) fn into_owners(self) -> BTreeMap<Name, SignedOwner> {
         self.signed.into_inner()
     }
 
     /// An owner with its records, signed; an empty zone if it has none.
     fn read(&self, owner: NameRef<'_>) -> Result<Arc<Zone>, ReadError> {
         let name = owner.to_name().to_canonical();
-        if let Some(zone) = self.signed.borrow().get(&name) {
-            return Ok(Arc::clone(zone));
+        if let Some(signed) = self.signed.borrow().get(&name) {
+            return Ok(Arc::clone(&signed.zone));
         }
-        let zone = Arc::new(self.sign(owner)?);
-        self.signed.borrow_mut().insert(name, Arc::clone(&zone));
+        let signed = SignedOwner::new(self.sign(owner)?);
+        let zone = Arc::clone(&signed.zone);
+        self.signed.borrow_mut().insert(name, signed);
         Ok(zone)
     }
 

@@ -3,6 +3,7 @@
 mod damage;
 mod hashed;
 mod held;
+mod overlays;
 mod places;
 mod restart;
 mod signed;

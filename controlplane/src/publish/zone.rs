@@ -111,11 +111,11 @@ impl Prepared<'_> {
         let Some((signer, signatory)) = self.signing else {
             return Segment::build(&self.zone).map_err(unservable);
         };
-        let zone = signer.sign(self.zone, &signatory, &served)?;
+        let signed = signer.sign(self.zone, &signatory, &served)?;
         // As large as what is built now.
         drop(served);
-        let segment = Segment::build(&zone).map_err(unservable)?;
-        signer.remember(self.domain, zone);
+        let segment = Segment::build(&signed.zone).map_err(unservable)?;
+        signer.remember(self.domain, signed);
         Ok(segment)
     }
 }

@@ -415,6 +415,8 @@ mod tests {
         for nodes in [vec![], vec![node(b"", true, false)], several] {
             assert_eq!(split(&join(&nodes)), Some(nodes));
         }
+        // As it was written before it was noted what stays.
+        assert_eq!(split(&[1, 0x80, b'a', 0, 0]), Some(vec![node(b"a", true, false), node(b"", false, false)]));
         assert_eq!(split(&[9, 0, 1]), None);
         assert_eq!(split(&[9]), None);
     }

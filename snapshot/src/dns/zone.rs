@@ -8,7 +8,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use super::choice::Choice;
+use super::choice::{Alternative, Choice};
 use super::name::{Name, NameRef};
 use super::rtype::Rtype;
 
@@ -262,6 +262,14 @@ impl Zone {
     pub fn record_count_in_all(&self) -> usize {
         let alternatives = self.choices.values().flat_map(Choice::alternatives);
         self.records.len() + alternatives.map(|alternative| alternative.zone.records.len()).sum::<usize>()
+    }
+
+    /// How many octets of memory it takes, with all that may be answered in place of RRsets. O(alternatives).
+    #[must_use]
+    pub fn memory_len(&self) -> usize {
+        let alternatives = self.choices.values().flat_map(Choice::alternatives);
+        let own = self.arena.capacity() + self.records.capacity() * size_of::<Slot>();
+        own + alternatives.map(|alternative| size_of::<Alternative>() + alternative.zone.memory_len()).sum::<usize>()
     }
 
     /// How many equal records were dropped.

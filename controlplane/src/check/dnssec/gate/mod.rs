@@ -130,8 +130,9 @@ impl Gate<'_> {
 
     /// Lets the changed part of a zone pass whose other names are in service. `part` has, with all their records, the apex,
     /// the owners that changed, those whose NSEC or NSEC3 names one of them that came or went, the NSEC3 of each of them, and the
-    /// zone cuts and DNAMEs above. What cannot be seen from there is not judged: whether owners are missing, empty
-    /// non-terminals and a digest of the zone. Signatures that were verified `before` are not verified again.
+    /// zone cuts and DNAMEs above. What cannot be seen from there is not judged: whether owners are missing, such as
+    /// the one before an owner that came or went and was said to stay, empty non-terminals and a digest of the zone. Signatures
+    /// that were verified `before` are not verified again.
     ///
     /// # Errors
     /// [`Refused`] with the rules that are broken.
